@@ -1,0 +1,134 @@
+// The walk that carries a cancellation through the tree. See cancel.hpp.
+#include <perilune/cancel.hpp>
+
+#include "worker.hpp"
+
+namespace perilune {
+
+const char* to_string(cancel_source source) noexcept {
+  constexpr const char* names[] = {"cancel", "timeout", "scope", "signal", "shutdown", "parent", "grace"};
+  return names[static_cast<unsigned char>(source)];
+}
+
+reason_ptr reason_ptr::make(cancel_source source, std::string text, std::uint64_t by_task, std::string by_name) {
+  auto* reason = new cancel_reason;
+  reason->source = source;
+  reason->text = std::move(text);
+  reason->by_task = by_task;
+  reason->by_name = std::move(by_name);
+  return reason_ptr(reason);
+}
+
+void cancel_node::attach_to(cancel_node& above) noexcept {
+  parent = &above;
+  above.children.push_back(*this);
+  if (has(is_task)) ++above.child_tasks;
+  std::uint32_t inherited = 0;
+  if (above.has(cancelled) && !has(shielded)) inherited |= cancelled;
+  if (above.has(killed)) inherited |= cancelled | killed;
+  if (inherited) mark_cancelled(inherited);
+}
+
+void cancel_node::mark_cancelled(std::uint32_t marks) noexcept {
+  const bool first = !has(cancelled);
+  flags |= marks;
+  if (first && has(is_task)) detail::worker::task_cancelled(owner());
+}
+
+void cancel_node::detach() noexcept {
+  if (has(is_task)) --parent->child_tasks;
+  parent->children.erase(*this);
+  parent = nullptr;
+}
+
+task_header& cancel_node::owner() const noexcept {
+  if (has(is_task)) return const_cast<task_header&>(static_cast<const task_header&>(*this));
+  return *static_cast<const scope_node*>(this)->owner_;
+}
+
+reason_ptr cancel_node::reason_in_force() const noexcept {
+  for (const cancel_node* node = this; node; node = node->parent)
+    if (node->has(requested)) return node->reason;
+  return {};
+}
+
+namespace {
+
+// Pre-order successor of `node` inside the subtree of `root`, without descending when `prune` is set.
+cancel_node* successor(cancel_node& root, cancel_node& node, bool prune) noexcept {
+  if (!prune && !node.children.empty()) return node.children.front();
+  for (cancel_node* at = &node; at != &root; at = at->parent)
+    if (cancel_node* sibling = at->parent->children.after(*at)) return sibling;
+  return nullptr;
+}
+
+void reach(cancel_node& node, std::uint32_t marks) noexcept {
+  node.mark_cancelled(marks);
+  if (node.has(cancel_node::is_root)) return;
+  task_header& task = node.owner();
+  if (task.top == &node) task.home->deliver_cancel(task);
+}
+
+void request(cancel_node& root, reason_ptr reason, std::uint32_t marks) noexcept {
+  if ((root.flags & marks) == marks) return;
+  if (!root.has(cancel_node::cancelled)) {
+    root.reason = std::move(reason);
+    root.set(cancel_node::requested);
+  }
+  const bool killing = (marks & cancel_node::killed) != 0;
+  for (cancel_node* node = &root; node;) {
+    const bool stops = node != &root && node->has(cancel_node::shielded) && !killing;
+    const bool known = (node->flags & marks) == marks;
+    if (!stops && !known) reach(*node, marks);
+    node = successor(root, *node, stops || known);
+  }
+}
+
+}  // namespace
+
+void cancel(cancel_node& node, reason_ptr reason) noexcept { request(node, std::move(reason), cancel_node::cancelled); }
+
+void kill(cancel_node& node, reason_ptr reason) noexcept {
+  request(node, std::move(reason), cancel_node::cancelled | cancel_node::killed);
+}
+
+void scope_node::enter(task_header& task, bool shield) noexcept {
+  owner_ = &task;
+  if (shield) set(shielded);
+  attach_to(*task.top);
+  task.top = this;
+}
+
+void scope_node::leave() noexcept {
+  if (!owner_) return;
+  clear_deadline();
+  cancel_node& above = *parent;
+  while (cancel_node* child = children.front()) {
+    child->detach();
+    child->attach_to(above);
+    if (child->has(is_task) && child->owner().is(task_header::trait::daemon)) above.set(has_daemons);
+  }
+  if (owner_->top == this) owner_->top = &above;
+  detach();
+  owner_ = nullptr;
+}
+
+scope_node::~scope_node() { leave(); }
+
+void scope_node::set_deadline(std::uint64_t deadline_ns) noexcept {
+  clear_deadline();
+  deadline_.scope = this;
+  deadline_.kind = static_cast<std::uint8_t>(timer_kind::deadline);
+  detail::worker::of(*owner_->home).timers().insert(deadline_, deadline_ns);
+}
+
+void scope_node::clear_deadline() noexcept {
+  if (deadline_.linked()) detail::worker::of(*owner_->home).timers().erase(deadline_);
+}
+
+void scope_node::expire() noexcept {
+  timed_out_ = true;
+  cancel(*this, reason_ptr::make(cancel_source::timeout, {}, owner_->id, "timeout"));
+}
+
+}  // namespace perilune

@@ -1,0 +1,142 @@
+// The cancellation tree: every task and every scope inside a task is a node, and cancelling a node reaches all below it.
+//
+// A task's own nodes form a stack (its root node, then the scopes it is inside of); tasks spawned inside a scope hang
+// below that scope's node. Cancellation is level-triggered: a node stays cancelled, and every suspension point of a task
+// whose innermost node is cancelled delivers it. A shield stops what comes from outside. Nodes are embedded in their
+// task or scope and touched by one worker only; reasons are shared and counted.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include <perilune/linked_queue.hpp>
+#include <perilune/timer_node.hpp>
+
+namespace perilune {
+
+class task_header;
+class scope_node;
+
+enum class cancel_source : unsigned char { cancel, timeout, scope, signal, shutdown, parent, grace };
+
+const char* to_string(cancel_source source) noexcept;
+
+// Why something was cancelled and who asked. Immutable after creation; counted without atomics, so it stays on its worker.
+class cancel_reason {
+ public:
+  cancel_source source = cancel_source::cancel;
+  std::string text;
+  std::uint64_t by_task = 0;  // id of the asking task, 0 for none
+  std::string by_name;        // what asked: a task's name, "timeout", "SIGINT"
+
+ private:
+  friend class reason_ptr;
+  std::uint32_t uses_ = 0;
+};
+
+class reason_ptr {
+ public:
+  reason_ptr() noexcept = default;
+  explicit reason_ptr(cancel_reason* reason) noexcept : reason_(reason) { retain(); }
+  reason_ptr(const reason_ptr& other) noexcept : reason_(other.reason_) { retain(); }
+  reason_ptr(reason_ptr&& other) noexcept : reason_(std::exchange(other.reason_, nullptr)) {}
+  reason_ptr& operator=(reason_ptr other) noexcept {
+    std::swap(reason_, other.reason_);
+    return *this;
+  }
+  ~reason_ptr() {
+    if (reason_ && --reason_->uses_ == 0) delete reason_;
+  }
+
+  static reason_ptr make(cancel_source source, std::string text = {}, std::uint64_t by_task = 0, std::string by_name = {});
+
+  const cancel_reason* get() const noexcept { return reason_; }
+  const cancel_reason* operator->() const noexcept { return reason_; }
+  const cancel_reason& operator*() const noexcept { return *reason_; }
+  explicit operator bool() const noexcept { return reason_ != nullptr; }
+
+ private:
+  void retain() noexcept {
+    if (reason_) ++reason_->uses_;
+  }
+  cancel_reason* reason_ = nullptr;
+};
+
+struct cancel_node : list_node {
+  enum flag : std::uint32_t {
+    is_task = 1,      // the root node of a task; otherwise a scope_node
+    requested = 2,    // cancellation was asked for at this very node
+    cancelled = 4,    // it or, unshielded, something above it was
+    shielded = 8,     // cancellation from above stops here
+    killed = 16,      // shields no longer hold
+    has_daemons = 32, // some child is cancelled, not waited for, when the body returns
+    draining = 64,    // the owner waits here for the last child
+    observes = 128,   // a scope_node that wants child_settled()
+    is_root = 256,    // a worker's own node, without a task
+  };
+
+  cancel_node* parent = nullptr;
+  linked_queue<cancel_node> children;  // tasks and scopes below, in order of creation
+  reason_ptr reason;                   // why, where `requested`
+  std::uint32_t flags = 0;
+  std::uint32_t child_tasks = 0;       // children that are tasks
+
+  bool has(flag f) const noexcept { return (flags & f) != 0; }
+  void set(flag f) noexcept { flags |= f; }
+
+  void attach_to(cancel_node& above) noexcept;
+  // Sets `cancelled` or `killed` and tells the worker when this is the first for a task.
+  void mark_cancelled(std::uint32_t marks) noexcept;
+  void detach() noexcept;
+
+  // The task whose node this is.
+  task_header& owner() const noexcept;
+  // The reason in force here: that of the nearest node at or above that was asked.
+  reason_ptr reason_in_force() const noexcept;
+};
+
+// Asks for cancellation of a node and all below it. Idempotent; the first reason stays. Runs no user code.
+void cancel(cancel_node& node, reason_ptr reason) noexcept;
+// As cancel, and shields below no longer hold.
+void kill(cancel_node& node, reason_ptr reason) noexcept;
+
+// A scope inside a task: the region between enter() and leave(). Owned by the frame or closable that opened it.
+class scope_node : public cancel_node {
+ public:
+  scope_node() noexcept = default;
+  scope_node(const scope_node&) = delete;
+  scope_node& operator=(const scope_node&) = delete;
+
+  // Makes this the innermost node of the running task.
+  void enter(task_header& task, bool shield = false) noexcept;
+  // Removes the node; children still alive pass to the enclosing node. Safe to call twice.
+  void leave() noexcept;
+  bool entered() const noexcept { return owner_ != nullptr; }
+  task_header* owner_task() const noexcept { return owner_; }
+
+  // Cancels the scope at the given instant of the worker's clock, naming it a timeout.
+  void set_deadline(std::uint64_t deadline_ns) noexcept;
+  void clear_deadline() noexcept;
+  bool timed_out() const noexcept { return timed_out_; }
+
+  struct deadline_timer : timer_node {
+    scope_node* scope = nullptr;
+  };
+  // The deadline has passed. Called by the worker.
+  void expire() noexcept;
+
+  // Called when a child task has settled, before anything else runs. Must not run user code.
+  virtual void child_settled(task_header&) noexcept {}
+
+ protected:
+  ~scope_node();
+
+ private:
+  friend struct cancel_node;
+  task_header* owner_ = nullptr;
+  deadline_timer deadline_;
+  bool timed_out_ = false;
+};
+
+}  // namespace perilune

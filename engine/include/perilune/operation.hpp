@@ -1,0 +1,62 @@
+// The one concept for waiting. A waiter is one place in one wait queue; an operation says how to get what is waited for.
+//
+// Every task carries one waiter in its header, used for waiting on a single operation; select() adds one per arm. The
+// same links queue a task that waits and a task that is ready, since it is never both. Waiters belong to the task that
+// waits; operations belong to the awaiting frame or to the resource. Touched by the task's worker only.
+#pragma once
+
+#include <perilune/linked_queue.hpp>
+#include <perilune/timer_node.hpp>
+
+namespace perilune {
+
+class operation;
+class task_header;
+
+enum class wait_state : unsigned char {
+  idle,     // not waiting
+  armed,    // queued at the operation
+  granted,  // committed; the task is on its way to resume
+  retry,    // the budget was spent before the operation was tried: it is tried when the task resumes
+};
+
+enum class timer_kind : unsigned char { waiter, deadline, callback };
+
+struct waiter : timer_node {
+  operation* op = nullptr;
+  task_header* task = nullptr;
+
+  wait_state waiting() const noexcept { return static_cast<wait_state>(state); }
+  void become(wait_state next_state) noexcept { state = static_cast<unsigned char>(next_state); }
+};
+
+using wait_queue = linked_queue<waiter>;
+
+// What a diagnostic says about a wait.
+struct wait_description {
+  const char* verb;      // "recv", "join", "sleep"; static storage
+  const char* resource;  // "channel", "task"; static storage
+  const void* object;    // identity of the resource, for the waits-for graph
+};
+
+// An operation commits exactly once or has no effect at all.
+//   try_commit  commits now if that needs no waiting; the result goes where the waiter's task will look for it
+//   arm         queues the waiter; called only after try_commit said no, with nothing in between
+//   disarm      withdraws an armed waiter without a trace
+//   give_back   takes back a grant whose task was cancelled before it resumed; false where it cannot be taken back
+class operation {
+ public:
+  virtual bool try_commit(waiter& by) = 0;
+  virtual void arm(waiter& by) = 0;
+  virtual void disarm(waiter& by) noexcept = 0;
+  virtual bool give_back(waiter& by) noexcept = 0;
+  virtual wait_description describe() const noexcept = 0;
+
+ protected:
+  operation() noexcept = default;
+  operation(const operation&) noexcept = default;
+  operation& operator=(const operation&) noexcept = default;
+  ~operation() = default;
+};
+
+}  // namespace perilune

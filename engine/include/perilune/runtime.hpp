@@ -1,0 +1,124 @@
+// The runtime: N workers, the clock they share, and the rules of a run. Owned by the host. The thread that calls run()
+// or tick() is worker 0; workers 1..N-1 have threads of their own. Several runtimes may live in one process.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <perilune/clock.hpp>
+#include <perilune/error.hpp>
+#include <perilune/outcome.hpp>
+#include <perilune/scheduler.hpp>
+#include <perilune/task.hpp>
+
+namespace perilune {
+
+namespace detail {
+class worker;
+struct host_loop;
+}  // namespace detail
+
+struct runtime_options {
+  unsigned workers = 1;                         // at least 1
+  clock* time = nullptr;                        // default: a steady clock of the runtime's own
+  std::uint64_t seed = 0;                       // of every random choice; 0 draws one
+  duration grace = std::chrono::seconds(10);    // a cancelled task that lives longer is killed
+  std::size_t blocking_threads = 4;             // threads for files and other blocking calls, started when needed
+  // A task failed and nobody looked at the outcome. Default: one line on standard error.
+  std::function<void(const task_header&, const error&)> on_unobserved;
+  // A cancelled task outlived its grace and was killed. Default: one line on standard error.
+  std::function<void(const task_header&)> on_overstay;
+  // Nothing can run and nothing can wake anything; called before the waits are ended with kind deadlock.
+  std::function<void(const std::string& report)> on_stall;
+  detail::host_loop* joined = nullptr;          // set by perilune::join in <perilune/asio.hpp>
+};
+
+struct tick_budget {
+  std::optional<duration> time;    // stop after this much wall time; default: none
+  std::optional<unsigned> resumes; // stop after about this many resumes; default: until idle
+};
+
+struct tick_report {
+  std::uint64_t resumed = 0;             // how many times a task ran
+  std::uint64_t live = 0;                // tasks not settled
+  bool idle = true;                      // nothing is ready now
+  std::optional<instant> next_deadline;  // of the runtime's clock
+  duration slack{0};                     // time left of the budget
+};
+
+class runtime {
+ public:
+  explicit runtime(runtime_options options = {});
+  runtime(const runtime&) = delete;
+  runtime& operator=(const runtime&) = delete;
+  // Ends every task still alive (closers run, within the grace) and joins the workers' threads.
+  ~runtime();
+
+  // The configuration error, if the options made no sense; every run then fails with it.
+  const std::optional<error>& invalid() const noexcept { return invalid_; }
+
+  // Runs `main` as a root task of worker 0 on this thread, until its outcome has settled and detached tasks have ended.
+  // Fails at once, kind misuse, when called inside a task or on a joined runtime.
+  template <class T>
+  outcome<T> run(task<T> main) {
+    if (auto refused = refuse_run()) return outcome<T>(std::make_exception_ptr(task_error(*std::move(refused))));
+    task_handle<T> handle = spawn(std::move(main));
+    run_until_settled(handle.header());
+    return std::move(handle).take();
+  }
+
+  // Queues a root task on worker 0. Only from the thread that drives worker 0, outside or inside a task.
+  template <class T>
+  task_handle<T> spawn(task<T> body, spawn_options options = {}) {
+    scheduler& tasks = worker_scheduler(0);
+    if (!options.below) options.below = &tasks.roots;
+    task_handle<T> handle = detail::make_task(std::move(body));
+    tasks.spawn(handle.header(), options);
+    kick();
+    return handle;
+  }
+
+  // Calls `fn` on the given worker's thread, soon; fn may spawn there. Any thread. False once that worker has shut down.
+  bool post(unsigned worker, std::function<void()> fn);
+
+  // Drives worker 0 until the budget is spent or nothing is ready. Never blocks.
+  tick_report tick(const tick_budget& budget = {});
+  // Drives worker 0 until every task has ended, detached ones included.
+  void run_until_idle();
+
+  // Cancels every task with this reason; new tasks never start. Thread of worker 0.
+  void cancel_all(cancel_source source, std::string text, std::string by_name);
+  // As cancel_all, but shields no longer hold.
+  void kill_all(cancel_source source, std::string text, std::string by_name);
+
+  unsigned workers() const noexcept;
+  clock& time() const noexcept { return *clock_; }
+  const runtime_options& options() const noexcept { return options_; }
+  scheduler& worker_scheduler(unsigned index) noexcept;
+  detail::worker& worker(unsigned index) noexcept { return *workers_[index]; }
+
+  void report_unobserved(const task_header& task, const error& problem) noexcept;
+  void report_overstay(const task_header& task) noexcept;
+  void report_stall(const std::string& report) noexcept;
+
+ private:
+  friend class detail::worker;
+  struct crew;
+  std::optional<error> refuse_run() const;
+  void run_until_settled(task_header& main);
+  void kick() noexcept;
+  void end_daemons() noexcept;
+
+  runtime_options options_;
+  std::optional<error> invalid_;
+  std::unique_ptr<clock> own_clock_;
+  clock* clock_;
+  std::vector<std::unique_ptr<detail::worker>> workers_;
+  std::unique_ptr<crew> crew_;
+};
+
+}  // namespace perilune

@@ -1,0 +1,145 @@
+// One worker's run queues and the rules by which its tasks take turns. One scheduler per worker; only the worker's
+// thread touches it.
+//
+// Two lanes. The fair lane is FIFO: wakes, yields, timers, I/O. The hand-over lane is depth first: when a task suspends,
+// the children it has just spawned run next, in spawn order, and a joiner runs right after the task it waited for. The
+// fair lane is served at least once in `fair_interval` resumes, the oldest of the hand-over lane at least once in
+// `oldest_interval`, so that nobody starves. A task never runs inside spawn, and no user code runs inside a primitive.
+#pragma once
+
+#include <cstdint>
+
+#include <perilune/task_header.hpp>
+
+namespace perilune {
+
+namespace detail {
+class timer_queue;
+class worker;
+}  // namespace detail
+
+struct spawn_options {
+  cancel_node* below = nullptr;  // default: the innermost node of the running task
+  bool daemon = false;
+  bool detached = false;
+  bool member = false;
+};
+
+class scheduler {
+ public:
+  static constexpr unsigned fair_interval = 61;
+  static constexpr unsigned oldest_batches = 16;  // batches of fair_interval: the oldest hand-over task runs each 976
+  static constexpr unsigned operation_budget = 128;
+
+  explicit scheduler(detail::worker& owner) noexcept;
+  scheduler(const scheduler&) = delete;
+  scheduler& operator=(const scheduler&) = delete;
+
+  // The scheduler whose worker runs on this thread, or nullptr.
+  static scheduler* here() noexcept { return here_; }
+  task_header* current() const noexcept { return current_; }
+  detail::worker& owner() const noexcept { return owner_; }
+
+  // Queues a new task. It does not run before the caller suspends.
+  void spawn(task_header& task, const spawn_options& options) noexcept;
+
+  // Takes one unit of the running task's budget; false when it is spent and the task must yield.
+  bool spend() noexcept { return --budget_ != 0; }
+
+  // Makes a task runnable behind all that are ready.
+  void make_ready(task_header& task) noexcept {
+    task.status = task_state::ready;
+    fair_.push_back(task);
+  }
+  // Hands a committed operation to its waiter, already removed from its wait queue.
+  void grant(waiter& by) noexcept {
+    by.become(wait_state::granted);
+    task_header& task = *by.task;
+    if (task.selecting) [[unlikely]]
+      withdraw_others(by);
+    task.woken_by = wake_kind::granted;
+    make_ready(task);
+  }
+  // Parks the running task on one operation.
+  void park(task_header& task, operation& op) {
+    task.op = &op;
+    task.status = task_state::waiting;
+    task.stamp = now_ms_;
+    task.become(wait_state::armed);
+    op.arm(task);
+  }
+  // Marks the running task as waiting in a select whose arms are armed.
+  void park_select(task_header& task, select_wait& wait) noexcept;
+  // Queues the running task behind everything that is ready now, its own new children first.
+  void yield(task_header& task) noexcept;
+  // Budget spent before `op` was tried: yields, and the task tries `op` when it resumes.
+  void yield_then_try(task_header& task, operation& op) noexcept {
+    task.op = &op;
+    yield(task);
+    task.become(wait_state::retry);
+  }
+  // Parks the running task until `node` has no child tasks. False when there are none now.
+  bool park_until_drained(task_header& task, cancel_node& node) noexcept;
+
+  // The body of the running task has ended in this way; settles now or when the last child has.
+  void body_ended(task_header& task, task_state end) noexcept;
+
+  // A cancellation has become visible at the task's innermost node.
+  void deliver_cancel(task_header& task) noexcept { interrupt(task, wake_kind::cancelled); }
+  // Ends the task's wait without a grant. No effect unless it waits and may be interrupted.
+  void interrupt(task_header& task, wake_kind why) noexcept;
+
+  // Runs up to fair_interval tasks. False when nothing was ready.
+  bool run_batch();
+  bool idle() const noexcept { return fair_.empty() && lane_.empty() && fresh_.empty(); }
+
+  std::uint64_t live_tasks() const noexcept { return live_; }
+  std::uint64_t cancelling_tasks() const noexcept { return cancelling_; }
+  std::uint64_t resumes() const noexcept { return resumes_; }
+  std::uint32_t now_ms() const noexcept { return now_ms_; }
+  void set_now_ms(std::uint32_t ms) noexcept { now_ms_ = ms; }
+  std::uint64_t random() noexcept;
+  void seed(std::uint64_t value) noexcept { random_ = value | 1U; }
+
+  // Roots of the tree: what the host started, and what left its parent.
+  cancel_node roots;
+  cancel_node detached;
+
+  // Makes this scheduler the one of the calling thread for its lifetime.
+  class entered {
+   public:
+    explicit entered(scheduler& s) noexcept : previous_(here_) { here_ = &s; }
+    ~entered() { here_ = previous_; }
+    entered(const entered&) = delete;
+    entered& operator=(const entered&) = delete;
+
+   private:
+    scheduler* previous_;
+  };
+
+ private:
+  friend class detail::worker;
+  void run(task_header& task);
+  void settle(task_header& task) noexcept;
+  void withdraw_others(waiter& winner) noexcept;
+  void hand_over(task_header& task) noexcept;
+  void wake_joiners(task_header& task) noexcept;
+  task_header* drained(cancel_node& node) noexcept;
+
+  static inline constinit thread_local scheduler* here_ = nullptr;
+
+  task_header* current_ = nullptr;
+  std::uint32_t budget_ = operation_budget;
+  std::uint32_t now_ms_ = 0;
+  linked_queue<waiter> fair_;
+  linked_queue<waiter> lane_;
+  linked_queue<waiter> fresh_;  // children of the running task, not yet in a lane
+  std::uint64_t resumes_ = 0;
+  std::uint64_t live_ = 0;
+  std::uint64_t cancelling_ = 0;
+  std::uint64_t random_ = 0x9E3779B97F4A7C15ULL;
+  std::uint32_t batches_ = 0;
+  detail::worker& owner_;
+};
+
+}  // namespace perilune

@@ -1,0 +1,48 @@
+// The part of a worker that waits for the operating system: an asio context of its own, or one of the host's that it has
+// joined. Owned by its worker; wake() may be called by any thread, everything else by the worker's thread only.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/io_context.hpp>
+#include <asio/steady_timer.hpp>
+
+namespace perilune::detail {
+
+class reactor {
+ public:
+  reactor() : own_(std::make_unique<asio::io_context>(1)), executor_(own_->get_executor()), timer_(*own_) {}
+  // Joined: `drive` runs on the host's executor whenever there is something to do.
+  reactor(asio::any_io_executor host, std::function<void()> drive)
+      : executor_(std::move(host)), timer_(executor_), drive_(std::move(drive)) {}
+  ~reactor() { *alive_ = false; }
+
+  bool joined() const noexcept { return own_ == nullptr; }
+  const asio::any_io_executor& executor() const noexcept { return executor_; }
+
+  // Runs completions that are ready, without waiting.
+  void poll() {
+    if (!own_) return;
+    own_->restart();
+    own_->poll();
+  }
+  // Waits for a completion, for wake(), or for the deadline (nanoseconds of the steady clock).
+  void wait(std::optional<std::uint64_t> deadline_ns);
+  // Ends a wait, or in joined mode schedules a drive. Any thread.
+  void wake();
+  // Joined: drive again at the deadline.
+  void drive_at(std::uint64_t deadline_ns);
+
+ private:
+  std::unique_ptr<asio::io_context> own_;
+  asio::any_io_executor executor_;
+  asio::steady_timer timer_;
+  std::function<void()> drive_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace perilune::detail
