@@ -103,6 +103,8 @@ void scheduler::interrupt(task_header& task, wake_kind why) noexcept {
   if (task.status == task_state::waiting) {
     if (task.selecting)
       task.selecting->withdraw();
+    else if (task.op->holds(task))
+      return;
     else
       task.op->disarm(task);
     task.become(wait_state::idle);

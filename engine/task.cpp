@@ -55,7 +55,7 @@ void coroutine_task::unwind() {
   leaf = stop.continuation;
   stop.was_cut = true;
   stop.cut();
-  go_on();
+  if (!home->park_until_drained(*this, stop)) go_on();
 }
 
 void coroutine_task::on_settled() noexcept { release(); }

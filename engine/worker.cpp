@@ -66,7 +66,7 @@ bool worker::turn(unsigned batches) {
   bool progressed = false;
   for (; batches; --batches) {
     if (!inbox_.empty() && inbox_.drain()) progressed = true;
-    if (external_) reactor_->poll();
+    if (external_ || background_) reactor_->poll();
     fire_due_timers();
     if (!scheduler_.run_batch()) break;
     progressed = true;

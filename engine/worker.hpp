@@ -48,6 +48,9 @@ class worker {
   void external_begins() noexcept { ++external_; }
   void external_ends() noexcept { --external_; }
   std::size_t externals() const noexcept { return external_; }
+  // Counts something that the reactor drives while no task waits for it: it is polled even when the queue never empties.
+  void background_begins() noexcept { ++background_; }
+  void background_ends() noexcept { --background_; }
 
   // Any thread.
   bool post(std::unique_ptr<inbox_message> message) noexcept;
@@ -83,6 +86,7 @@ class worker {
   inbox inbox_;
   std::unique_ptr<reactor> reactor_;
   std::size_t external_ = 0;
+  std::size_t background_ = 0;
   std::atomic<bool> asleep_{false};
   bool kicked_ = false;
   struct sweep_timer : timer_callback {

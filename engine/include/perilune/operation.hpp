@@ -44,12 +44,14 @@ struct wait_description {
 //   arm         queues the waiter; called only after try_commit said no, with nothing in between
 //   disarm      withdraws an armed waiter without a trace
 //   give_back   takes back a grant whose task was cancelled before it resumed; false where it cannot be taken back
+//   holds       true where a single wait goes on although its task was cancelled or killed: what runs cannot be withdrawn
 class operation {
  public:
   virtual bool try_commit(waiter& by) = 0;
   virtual void arm(waiter& by) = 0;
   virtual void disarm(waiter& by) noexcept = 0;
   virtual bool give_back(waiter& by) noexcept = 0;
+  virtual bool holds(waiter&) noexcept { return false; }
   virtual wait_description describe() const noexcept = 0;
 
  protected:
