@@ -6,6 +6,7 @@
 #include <random>
 #include <thread>
 
+#include "blocking_pool.hpp"
 #include "host_loop.hpp"
 #include "reactor.hpp"
 #include "worker.hpp"
@@ -49,6 +50,7 @@ runtime::runtime(runtime_options options) : options_(std::move(options)), invali
   if (options_.seed == 0) options_.seed = (static_cast<std::uint64_t>(std::random_device{}()) << 32) | std::random_device{}();
   if (!options_.time) own_clock_ = std::make_unique<steady_clock>();
   clock_ = options_.time ? options_.time : own_clock_.get();
+  pool_ = std::make_shared<detail::blocking_pool>(options_.blocking_threads, options_.blocking_queue);
   for (unsigned i = 0; i < options_.workers; ++i)
     workers_.push_back(std::make_unique<detail::worker>(*this, i, options_));
   crew_ = std::make_unique<crew>();
@@ -70,11 +72,13 @@ runtime::~runtime() {
     post(i, [this, i] { cancel(workers_[i]->tasks().roots, reason_ptr::make(cancel_source::shutdown, "shutdown")),
                         cancel(workers_[i]->tasks().detached, reason_ptr::make(cancel_source::shutdown, "shutdown")); });
   for (std::thread& thread : crew_->threads) thread.join();
-  cancel_all(cancel_source::shutdown, "shutdown", "runtime");
-  run_until_idle();
+  end_all();
+  pool_->close(options_.grace, [this](const char* name) { report_stuck(name); });
 }
 
 unsigned runtime::workers() const noexcept { return static_cast<unsigned>(workers_.size()); }
+
+blocking_stats runtime::blocking() const noexcept { return pool_->stats(); }
 
 scheduler& runtime::worker_scheduler(unsigned index) noexcept { return workers_[index]->tasks(); }
 
@@ -145,6 +149,11 @@ void runtime::cancel_all(cancel_source source, std::string text, std::string by_
   kick();
 }
 
+void runtime::end_all() {
+  cancel_all(cancel_source::shutdown, "shutdown", "runtime");
+  run_until_idle();
+}
+
 void runtime::kill_all(cancel_source source, std::string text, std::string by_name) {
   scheduler& tasks = workers_[0]->tasks();
   auto reason = reason_ptr::make(source, std::move(text), 0, std::move(by_name));
@@ -165,6 +174,11 @@ void runtime::report_overstay(const task_header& task) noexcept {
   const std::string place = task.where();
   std::fprintf(stderr, "perilune: warning: %s did not end within its grace%s%s; killed\n", label_of(task).c_str(),
                place.empty() ? "" : " at ", place.c_str());
+}
+
+void runtime::report_stuck(const char* name) noexcept {
+  if (options_.on_stuck) return options_.on_stuck(name);
+  std::fprintf(stderr, "perilune: warning: the blocking call '%s' does not end; its thread is left behind\n", name);
 }
 
 void runtime::report_stall(const std::string& report) noexcept {

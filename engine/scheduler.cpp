@@ -152,6 +152,15 @@ task_header* scheduler::drained(cancel_node& node) noexcept {
   return nullptr;
 }
 
+void scheduler::release_from_parent(task_header& task) noexcept {
+  cancel_node& above = *task.cancel_node::parent;
+  task.cancel_node::detach();
+  task.attach_to(detached);
+  task.mark(task_header::trait::detached);
+  if (above.child_tasks == 0 && above.has(cancel_node::draining))
+    if (task_header* ended = drained(above)) settle(*ended);
+}
+
 void scheduler::body_ended(task_header& task, task_state end) noexcept {
   task.end = end;
   task.status = task_state::closing;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -118,6 +119,10 @@ class scope_node : public cancel_node {
   // Cancels the scope at the given instant of the worker's clock, naming it a timeout.
   void set_deadline(std::uint64_t deadline_ns) noexcept;
   void clear_deadline() noexcept;
+  // The deadline in force, nanoseconds of the worker's clock.
+  std::optional<std::uint64_t> deadline() const noexcept {
+    return deadline_.linked() ? std::optional(deadline_.deadline) : std::nullopt;
+  }
   bool timed_out() const noexcept { return timed_out_; }
 
   struct deadline_timer : timer_node {

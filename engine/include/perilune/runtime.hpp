@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include <perilune/blocking.hpp>
 #include <perilune/clock.hpp>
 #include <perilune/error.hpp>
 #include <perilune/outcome.hpp>
@@ -28,12 +29,15 @@ struct runtime_options {
   std::uint64_t seed = 0;                       // of every random choice; 0 draws one
   duration grace = std::chrono::seconds(10);    // a cancelled task that lives longer is killed
   std::size_t blocking_threads = 4;             // threads for files and other blocking calls, started when needed
+  std::size_t blocking_queue = 256;             // calls that may wait for a thread before the pool counts as full
   // A task failed and nobody looked at the outcome. Default: one line on standard error.
-  std::function<void(const task_header&, const error&)> on_unobserved;
+  std::function<void(const task_header&, const error&)> on_unobserved{};
   // A cancelled task outlived its grace and was killed. Default: one line on standard error.
-  std::function<void(const task_header&)> on_overstay;
+  std::function<void(const task_header&)> on_overstay{};
+  // A blocking call still ran a grace after the end; its thread is left behind. Default: one line on standard error.
+  std::function<void(const char* name)> on_stuck{};
   // Nothing can run and nothing can wake anything; called before the waits are ended with kind deadlock.
-  std::function<void(const std::string& report)> on_stall;
+  std::function<void(const std::string& report)> on_stall{};
   detail::host_loop* joined = nullptr;          // set by perilune::join in <perilune/asio.hpp>
 };
 
@@ -87,6 +91,10 @@ class runtime {
 
   // Drives worker 0 until the budget is spent or nothing is ready. Never blocks.
   tick_report tick(const tick_budget& budget = {});
+  // Drives worker 0 until this root task has settled and detached tasks have ended; daemons are cancelled then.
+  void run_until_settled(task_header& main);
+  // Cancels every task of worker 0 and waits for their closers. Also done by the destructor.
+  void end_all();
   // Drives worker 0 until every task has ended, detached ones included.
   void run_until_idle();
 
@@ -96,20 +104,22 @@ class runtime {
   void kill_all(cancel_source source, std::string text, std::string by_name);
 
   unsigned workers() const noexcept;
+  blocking_stats blocking() const noexcept;
   clock& time() const noexcept { return *clock_; }
   const runtime_options& options() const noexcept { return options_; }
   scheduler& worker_scheduler(unsigned index) noexcept;
   detail::worker& worker(unsigned index) noexcept { return *workers_[index]; }
+  detail::blocking_pool& pool() const noexcept { return *pool_; }
 
   void report_unobserved(const task_header& task, const error& problem) noexcept;
   void report_overstay(const task_header& task) noexcept;
   void report_stall(const std::string& report) noexcept;
+  void report_stuck(const char* name) noexcept;
 
  private:
   friend class detail::worker;
   struct crew;
   std::optional<error> refuse_run() const;
-  void run_until_settled(task_header& main);
   void kick() noexcept;
   void end_daemons() noexcept;
 
@@ -119,6 +129,7 @@ class runtime {
   clock* clock_;
   std::vector<std::unique_ptr<detail::worker>> workers_;
   std::unique_ptr<crew> crew_;
+  std::shared_ptr<detail::blocking_pool> pool_;
 };
 
 }  // namespace perilune

@@ -54,6 +54,11 @@ class task_header : public operation, public waiter, public cancel_node {
 
   // Cancellation has reached the innermost node: the next suspension point delivers it.
   bool cancel_pending() const noexcept { return top->has(cancel_node::cancelled); }
+  // As `status`, but a cancelled task that has not ended is shown as closing.
+  task_state shown_state() const noexcept {
+    const bool unwinds = has(cancelled) && is(trait::started) && status != task_state::closing && !settled();
+    return unwinds ? task_state::closing : status;
+  }
   bool settled() const noexcept { return status >= task_state::returned; }
   // The node at which a delivered cancellation stops: the outermost cancelled one inside the nearest shield.
   cancel_node& cancel_target() const noexcept;

@@ -1,0 +1,95 @@
+// The globals in our form: pcall, xpcall, os.exit, debug.sethook, load for text only; and coroutine.*.
+#include <cstring>
+
+#include "error_object.hpp"
+#include "library.hpp"
+#include "object.hpp"
+
+namespace perilune {
+
+namespace {
+
+// os.exit([code]): ends the run. Every task is cancelled and its closers run; the call does not return.
+reply exit_body(lua_State* L, vm& v) {
+  int code = 0;
+  if (lua_isboolean(L, 1))
+    code = lua_toboolean(L, 1) ? 0 : 1;
+  else if (lua_isinteger(L, 1))
+    code = static_cast<int>(lua_tointeger(L, 1));
+  else if (!lua_isnoneornil(L, 1))
+    return bad_argument(v, 1, "an integer or a boolean expected", L);
+  if (!v.exiting) {
+    v.exiting = true;
+    v.exit_code = code;
+  }
+  v.host_runtime().cancel_all(cancel_source::shutdown, "os.exit", v.running().name ? v.running().name : "os.exit");
+  return v.in_task() ? action::exit_host : 0;
+}
+
+reply sethook_body(lua_State*, vm& v) {
+  return raise_text(v, "debug.sethook is not available: the runtime owns the hooks");
+}
+
+reply is_error_body(lua_State* L, vm& v) {
+  const error_object* e = to_object<error_object>(L, 1);
+  if (!lua_isnoneornil(L, 2) && lua_type(L, 2) != LUA_TSTRING) return bad_argument(v, 2, "a kind (string) expected", L);
+  const bool any_kind = lua_isnoneornil(L, 2);
+  lua_pushboolean(L, e && (any_kind || !std::strcmp(lua_tostring(L, 2), to_string(e->kind))));
+  return 1;
+}
+
+reply on_unobserved_body(lua_State* L, vm& v) {
+  if (lua_isnoneornil(L, 1)) {
+    lua_pushboolean(L, 0);
+  } else {
+    if (!lua_isfunction(L, 1)) return bad_argument(v, 1, "a function or nil expected", L);
+    lua_pushvalue(L, 1);
+  }
+  vm::set_registry(L, registry_slot::on_unobserved);
+  return 0;
+}
+
+reply running_body(lua_State* L, vm& v) {
+  const bool main = lua_pushthread(L) || L == v.running().thread;
+  lua_pushboolean(L, main);
+  return 2;
+}
+
+reply is_yieldable_body(lua_State* L, vm& v) {
+  lua_pushboolean(L, lua_isyieldable(L) && L != v.running().thread);
+  return 1;
+}
+
+}  // namespace
+
+void open_base(lua_State* L) {
+  constexpr library_function functions[] = {
+      {"is_error", protect::native<is_error_body>},
+      {"on_unobserved", protect::native<on_unobserved_body>},
+  };
+  set_functions(L, functions);
+  lua_pushglobaltable(L);
+  constexpr library_function globals[] = {{"pcall", protect::pcall}, {"xpcall", protect::xpcall}};
+  set_functions(L, globals);
+  lua_getfield(L, -1, LUA_OSLIBNAME);
+  lua_pushcfunction(L, protect::native<exit_body>);
+  lua_setfield(L, -2, "exit");
+  lua_getfield(L, -2, LUA_DBLIBNAME);
+  lua_pushcfunction(L, protect::native<sethook_body>);
+  lua_setfield(L, -2, "sethook");
+  lua_pop(L, 3);
+}
+
+void open_coroutines(lua_State* L) {
+  lua_getglobal(L, LUA_COLIBNAME);
+  constexpr library_function functions[] = {
+      {"create", protect::coroutine_create}, {"resume", protect::coroutine_resume},
+      {"wrap", protect::coroutine_wrap},     {"yield", protect::coroutine_yield},
+      {"close", protect::coroutine_close},   {"status", protect::coroutine_status},
+      {"running", protect::native<running_body>}, {"isyieldable", protect::native<is_yieldable_body>},
+  };
+  set_functions(L, functions);
+  lua_pop(L, 1);
+}
+
+}  // namespace perilune

@@ -1,0 +1,70 @@
+// Modules: the shipped Lua ones inside the binary, the native ones, and the loader that serves both to `require`.
+#include "embedded_modules.hpp"
+#include "library.hpp"
+#include "native_modules.hpp"
+#include "object.hpp"
+
+namespace perilune {
+
+namespace {
+
+// natives.load_shipped(name) -> chunk, or nil and why.
+reply load_shipped_body(lua_State* L, vm& v) {
+  if (lua_type(L, 1) != LUA_TSTRING) return bad_argument(v, 1, "a module name expected", L);
+  const embedded_module* module = find_embedded_module(lua_tostring(L, 1));
+  if (!module) return lua_pushnil(L), 1;
+  lua_pushfstring(L, "=%s", module->name);
+  if (luaL_loadbufferx(L, module->source, module->size, lua_tostring(L, -1), "t") != LUA_OK) {
+    lua_pushnil(L);
+    lua_insert(L, -2);
+    return 2;
+  }
+  return 1;
+}
+
+reply is_shipped_body(lua_State* L, vm&) {
+  lua_pushboolean(L, lua_type(L, 1) == LUA_TSTRING && find_embedded_module(lua_tostring(L, 1)) != nullptr);
+  return 1;
+}
+
+reply current_task_body(lua_State* L, vm& v) {
+  if (v.in_task())
+    v.push_handle(L, v.running().slot);
+  else
+    lua_pushboolean(L, 0);
+  return 1;
+}
+
+void push_natives(lua_State* L) {
+  constexpr library_function functions[] = {
+      {"load_shipped", protect::native<load_shipped_body>},
+      {"is_shipped", protect::native<is_shipped_body>},
+      {"current_task", protect::native<current_task_body>},
+  };
+  lua_newtable(L);
+  set_functions(L, functions);
+  lua_newtable(L);
+  for (const library_function& module : native_modules) {
+    lua_pushcfunction(L, module.function);
+    lua_setfield(L, -2, module.name);
+  }
+  lua_setfield(L, -2, "modules");
+}
+
+}  // namespace
+
+void open_modules(lua_State* L) {
+  const int table = lua_gettop(L);
+  lua_pushcfunction(L, protect::native<load_shipped_body>);
+  lua_pushliteral(L, "perilune.loader");
+  protect::call(L, 1, 1);
+  lua_pushvalue(L, table);
+  push_natives(L);
+  protect::call(L, 2, 0);
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "perilune.composite");
+  protect::call(L, 1, 1);
+  vm::set_registry(L, registry_slot::composite);
+}
+
+}  // namespace perilune

@@ -1,0 +1,418 @@
+// peri.spawn and what a task handle offers. See lua-api: Tasks.
+#include <cstring>
+
+#include "error_object.hpp"
+#include "library.hpp"
+#include "lua_select.hpp"
+#include "object.hpp"
+#include "operation_object.hpp"
+#include "tree.hpp"
+
+namespace perilune {
+
+namespace {
+
+struct data_proxy {
+  static constexpr std::uint64_t tag = 0x64617461'c05b1e37ULL;
+};
+
+bool is_callable(lua_State* L, int index) {
+  if (lua_isfunction(L, index)) return true;
+  if (luaL_getmetafield(L, index, "__call") == LUA_TNIL) return false;
+  lua_pop(L, 1);
+  return true;
+}
+
+struct task_options {
+  spawn_options engine;
+  bool named = false;  // the options table at index 1 has parts to keep
+};
+
+const char* const option_names = "name, labels, daemon, detached, local_data";
+
+// Reads the options table at index 1. A reply < 0 refuses.
+reply read_options(lua_State* L, vm& v, task_options& options) {
+  for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING) return raise_text(v, "bad argument #1 to 'spawn' (option names must be strings)");
+    const char* key = lua_tostring(L, -2);
+    if (!std::strcmp(key, "daemon")) {
+      options.engine.daemon = lua_toboolean(L, -1) != 0;
+    } else if (!std::strcmp(key, "detached")) {
+      options.engine.detached = lua_toboolean(L, -1) != 0;
+    } else if (!std::strcmp(key, "name")) {
+      if (lua_type(L, -1) != LUA_TSTRING) return raise_text(v, "bad option 'name' to 'spawn' (string expected)");
+      options.named = true;
+    } else if (!std::strcmp(key, "labels") || !std::strcmp(key, "local_data")) {
+      if (!lua_istable(L, -1)) return raise_text(v, std::string("bad option '") + key + "' to 'spawn' (table expected)");
+      options.named = true;
+    } else {
+      return raise_text(v, std::string("bad option '") + key + "' to 'spawn' (known: " + option_names + ")");
+    }
+  }
+  return 0;
+}
+
+void copy_table(lua_State* L, int from) {
+  from = lua_absindex(L, from);
+  lua_newtable(L);
+  for (lua_pushnil(L); lua_next(L, from);) {
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2);
+    lua_rawset(L, -4);
+  }
+}
+
+// Keeps name, labels and local data of the options table at `options` in the handle at `handle`.
+void keep_options(lua_State* L, lua_task& task, int handle, int options) {
+  lua_task::push_extras(L, handle);
+  const int extras = lua_gettop(L);
+  if (lua_getfield(L, options, "name") == LUA_TSTRING) {
+    task.name = lua_tostring(L, -1);
+    lua_setfield(L, extras, "name");
+  }
+  if (lua_getfield(L, options, "labels") == LUA_TTABLE) {
+    copy_table(L, -1);
+    lua_setfield(L, extras, "labels");
+  }
+  if (lua_getfield(L, options, "local_data") == LUA_TTABLE) {
+    copy_table(L, -1);
+    lua_setfield(L, extras, "data");
+    task.has_data = true;
+  }
+  lua_settop(L, extras - 1);
+}
+
+// A child starts with a copy of its spawner's task-local data.
+void inherit_data(lua_State* L, lua_task& task, int handle) {
+  lua_task& parent = task.host->running();
+  if (!parent.has_data || task.has_data) return;
+  const int top = lua_gettop(L);
+  task.host->push_handle(L, parent.slot);
+  lua_task::push_extras(L, top + 1);
+  lua_getfield(L, -1, "data");
+  lua_task::push_extras(L, handle);
+  copy_table(L, -2);
+  lua_setfield(L, -2, "data");
+  task.has_data = true;
+  lua_settop(L, top);
+}
+
+reply spawn_body(lua_State* L, vm& v) {
+  task_options options;
+  int function = 1;
+  if (lua_istable(L, 1) && !is_callable(L, 1)) {
+    if (const reply refused = read_options(L, v, options); refused < 0) return refused;
+    function = 2;
+  }
+  if (!lua_isfunction(L, function) && !is_callable(L, function)) {
+    v.message = "function expected, got ";
+    v.message += luaL_typename(L, function);
+    v.message += "; pass the function itself, not the result of calling it";
+    v.argument = function;
+    return action::raise_argument;
+  }
+  lua_task& task = spawn_function(L, v, lua_gettop(L) - function, options.engine);
+  if (options.named) keep_options(L, task, lua_gettop(L), 1);
+  return 1;
+}
+
+// Joining.
+
+struct join_kind final : operation_kind {
+  const char* name() const noexcept override { return "join"; }
+  int attempt(lua_State* L, vm&, int at) const override {
+    auto& task = object_at<lua_task>(L, at);
+    return task.settled() ? task.push_outcome(L, at) : not_ready;
+  }
+  operation& arm_target(lua_State* L, vm&, int at, waiter&) const override { return object_at<lua_task>(L, at); }
+  int collect(lua_State* L, vm&, int at) const override { return object_at<lua_task>(L, at).push_outcome(L, at); }
+};
+constexpr join_kind join_verb;
+
+reply check_joinable(lua_State* L, vm& v) {
+  lua_task* task = to_object<lua_task>(L, 1);
+  if (!task) return bad_argument(v, 1, "a task expected", L);
+  if (task == &v.running()) return raise_text(v, "task " + std::to_string(task->id) + " cannot join itself");
+  return 0;
+}
+
+reply join_timed_out(lua_State* L, vm& v) {
+  const std::size_t arm = finish_select(L, v);
+  if (arm == 0) return join_verb.collect(L, v, 1);
+  lua_pushnil(L);
+  lua_pushliteral(L, "timeout");
+  return 2;
+}
+
+reply join_body(lua_State* L, vm& v) {
+  if (const reply refused = check_joinable(L, v); refused < 0) return refused;
+  if (lua_isnoneornil(L, 2)) return perform<join_verb>(L, v, join_body);
+  double seconds = 0;
+  if (const reply refused = read_seconds(L, v, 2, seconds); refused < 0) return refused;
+  if (v.running().cancel_pending()) return action::raise_cancel;
+  auto& task = object_at<lua_task>(L, 1);
+  if (task.settled()) return task.push_outcome(L, 1);
+  return wait_with_limit(L, v, task, seconds, join_timed_out);
+}
+
+reply raise_outcome(lua_State* L, vm& v) {
+  auto& task = object_at<lua_task>(L, 1);
+  const int pushed = task.push_outcome(L, 1);
+  if (task.status == task_state::returned) {
+    lua_remove(L, lua_gettop(L) - pushed + 1);
+    return pushed - 1;
+  }
+  const int object = lua_gettop(L);
+  error_object::push_field(L, object, "traceback");
+  luaL_traceback(L, L, "awaited by:", 1);
+  if (lua_isstring(L, -2)) {
+    lua_pushliteral(L, "\n");
+    lua_insert(L, -2);
+    lua_concat(L, 3);
+  } else {
+    lua_remove(L, -2);
+  }
+  error_object::set_field(L, object, "traceback");
+  static_cast<void>(v);
+  lua_settop(L, object);
+  return action::raise_top;
+}
+
+reply await_body(lua_State* L, vm& v) {
+  if (const reply refused = check_joinable(L, v); refused < 0) return refused;
+  if (v.running().cancel_pending()) return action::raise_cancel;
+  auto& task = object_at<lua_task>(L, 1);
+  if (!task.settled()) return wait_for(L, v, task, raise_outcome);
+  if (!spend(v)) return yield_and_retry(L, v, raise_outcome);
+  return raise_outcome(L, v);
+}
+
+// Cancelling.
+
+reason_ptr asked_by_running_task(vm& v, std::string text) {
+  if (!v.in_task()) return reason_ptr::make(cancel_source::cancel, std::move(text), 0, "host");
+  lua_task& asker = v.running();
+  return reason_ptr::make(cancel_source::cancel, std::move(text), asker.id, asker.name ? asker.name : "");
+}
+
+template <void (*Request)(cancel_node&, reason_ptr) noexcept>
+reply cancel_body(lua_State* L, vm& v) {
+  lua_task* task = to_object<lua_task>(L, 1);
+  if (!task) return bad_argument(v, 1, "a task expected", L);
+  if (!lua_isnoneornil(L, 2) && !lua_isstring(L, 2)) return bad_argument(v, 2, "reason must be a string", L);
+  if (task->settled()) return 0;
+  std::size_t size = 0;
+  const char* text = lua_isnoneornil(L, 2) ? "" : lua_tolstring(L, 2, &size);
+  Request(*task, asked_by_running_task(v, std::string(text, size)));
+  return 0;
+}
+
+reply detach_body(lua_State* L, vm& v) {
+  lua_task* task = to_object<lua_task>(L, 1);
+  if (!task) return bad_argument(v, 1, "a task expected", L);
+  lua_settop(L, 1);
+  if (task->settled() || task->is(task_header::trait::detached)) return 1;
+  v.tasks().release_from_parent(*task);
+  return 1;
+}
+
+reply status_body(lua_State* L, vm& v) {
+  const lua_task* task = to_object<lua_task>(L, 1);
+  if (!task) return bad_argument(v, 1, "a task expected", L);
+  lua_pushstring(L, to_string(task->shown_state()));
+  return 1;
+}
+
+reply children_body(lua_State* L, vm& v) {
+  lua_task* task = to_object<lua_task>(L, 1);
+  if (!task) return bad_argument(v, 1, "a task expected", L);
+  lua_newtable(L);
+  if (task->settled()) return 1;
+  lua_Integer count = 0;
+  for_each_child(*task, [&](task_header& child) {
+    v.push_handle(L, static_cast<lua_task&>(child).slot);
+    lua_rawseti(L, -2, ++count);
+  });
+  return 1;
+}
+
+void push_name(lua_State* L, const lua_task& task, int handle) {
+  if (!task.has_extras) return lua_pushnil(L);
+  lua_task::push_extras(L, handle);
+  lua_getfield(L, -1, "name");
+  lua_remove(L, -2);
+}
+
+reply index_body(lua_State* L, vm& v) {
+  lua_pushvalue(L, 2);
+  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+  const lua_task* task = to_object<lua_task>(L, 1);
+  if (!task || lua_type(L, 2) != LUA_TSTRING) return 1;
+  const char* key = lua_tostring(L, 2);
+  if (!std::strcmp(key, "id")) {
+    lua_pushinteger(L, static_cast<lua_Integer>(task->id));
+  } else if (!std::strcmp(key, "name")) {
+    push_name(L, *task, 1);
+  } else if (!std::strcmp(key, "parent")) {
+    const task_header* parent = task->settled() ? nullptr : task->parent_task();
+    if (parent)
+      v.push_handle(L, static_cast<const lua_task*>(parent)->slot);
+    else
+      lua_pushnil(L);
+  } else if (!std::strcmp(key, "labels") && task->has_extras) {
+    lua_task::push_extras(L, 1);
+    lua_getfield(L, -1, "labels");
+  } else {
+    lua_pushnil(L);
+  }
+  return 1;
+}
+
+reply print_body(lua_State* L, vm&) {
+  const auto& task = object_at<lua_task>(L, 1);
+  push_name(L, task, 1);
+  const char* state = to_string(task.shown_state());
+  const auto id = static_cast<lua_Integer>(task.id);
+  if (lua_isnil(L, -1))
+    lua_pushfstring(L, "task %I [%s]", id, state);
+  else
+    lua_pushfstring(L, "task %I (%s) [%s]", id, lua_tostring(L, -1), state);
+  return 1;
+}
+
+// The running task.
+
+reply self_body(lua_State* L, vm& v) {
+  if (!v.in_task()) return raise_text(v, "no task is running: run this with: perilune FILE");
+  v.push_handle(L, v.running().slot);
+  return 1;
+}
+
+
+reply after_yield(lua_State*, vm& v) { return v.running().cancel_pending() ? action::raise_cancel : 0; }
+
+reply yield_body(lua_State* L, vm& v) {
+  if (v.running().cancel_pending()) return action::raise_cancel;
+  if (!protect::suspendable(L, v.running())) return action::raise_unsuspendable;
+  return yield_and_retry(L, v, after_yield);
+}
+
+reply cancel_requested_body(lua_State* L, vm& v) {
+  lua_pushboolean(L, v.running().cancel_pending());
+  return 1;
+}
+
+// peri.data: every access goes to the running task's own table.
+
+void push_data(lua_State* L, vm& v) {
+  lua_task& task = v.running();
+  v.push_handle(L, task.slot);
+  lua_task::push_extras(L, lua_gettop(L));
+  if (lua_getfield(L, -1, "data") != LUA_TTABLE) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, "data");
+    task.has_data = true;
+  }
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+}
+
+reply data_index(lua_State* L, vm& v) {
+  if (!v.in_task() || !v.running().has_data) return lua_pushnil(L), 1;
+  push_data(L, v);
+  lua_pushvalue(L, 2);
+  lua_rawget(L, -2);
+  return 1;
+}
+
+reply data_newindex(lua_State* L, vm& v) {
+  if (!v.in_task()) return raise_text(v, "task-local data needs a running task");
+  if (lua_isnil(L, 2)) return raise_text(v, "index is nil");
+  push_data(L, v);
+  lua_pushvalue(L, 2);
+  lua_pushvalue(L, 3);
+  lua_rawset(L, -3);
+  return 0;
+}
+
+reply data_pairs(lua_State* L, vm& v) {
+  lua_getglobal(L, "next");
+  if (v.in_task())
+    push_data(L, v);
+  else
+    lua_newtable(L);
+  lua_pushnil(L);
+  return 3;
+}
+
+void push_data_proxy(lua_State* L) {
+  push_object<data_proxy>(L, 0);
+  constexpr library_function metamethods[] = {{"__index", protect::native<data_index>},
+                                              {"__newindex", protect::native<data_newindex>},
+                                              {"__pairs", protect::native<data_pairs>}};
+  constexpr library_function* none = nullptr;
+  define_type(L, type_name::data, "perilune.data", none, 0, metamethods, std::size(metamethods));
+  set_type(L, type_name::data);
+}
+
+void define_task_type(lua_State* L) {
+  constexpr library_function methods[] = {
+      {"join", protect::native<join_body>},
+      {"await", protect::native<await_body>},
+      {"cancel", protect::native<cancel_body<perilune::cancel>>},
+      {"kill", protect::native<cancel_body<perilune::kill>>},
+      {"detach", protect::native<detach_body>},
+      {"status", protect::native<status_body>},
+      {"children", protect::native<children_body>},
+      {"join_op", protect::native<make_operation<join_verb, lua_task>>},
+  };
+  constexpr library_function metamethods[] = {{"__tostring", protect::native<print_body>}};
+  define_type(L, type_name::task, "perilune.task", methods, metamethods);
+  push_type(L, type_name::task);
+  lua_getfield(L, -1, "__index");
+  lua_pushcclosure(L, protect::native<index_body>, 1);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}
+
+}  // namespace
+
+lua_task& spawn_function(lua_State* L, vm& v, int arguments, const spawn_options& options) {
+  lua_task& task = push_object<lua_task>(L, lua_task::user_values, v);
+  const int handle = lua_gettop(L);
+  set_type(L, type_name::task);
+  task.note_spawn_site(L, handle);
+  inherit_data(L, task, handle);
+  const std::uint32_t slot = v.take_slot(L);
+  lua_State* thread = v.thread_of(slot);
+  if (!lua_checkstack(thread, arguments + 4)) {
+    v.free_slot(slot);
+    luaL_checkstack(L, LUAI_MAXSTACK, "too many arguments to spawn");
+  }
+  task.slot = slot;
+  task.thread = task.leaf = thread;
+  v.hold_handle(L, slot, handle);
+  lua_insert(L, handle - arguments - 1);
+  lua_pushcfunction(thread, protect::task_main);
+  lua_xmove(L, thread, arguments + 1);
+  task.incoming = arguments + 1;
+  v.tasks().spawn(task, options);
+  return task;
+}
+
+void open_tasks(lua_State* L) {
+  constexpr library_function functions[] = {
+      {"spawn", protect::native<spawn_body>},
+      {"self", protect::native<self_body>},
+      {"yield", protect::native<yield_body>},
+      {"cancel_requested", protect::native<cancel_requested_body>},
+  };
+  set_functions(L, functions);
+  define_task_type(L);
+  push_data_proxy(L);
+  lua_setfield(L, -2, "data");
+}
+
+}  // namespace perilune

@@ -1,0 +1,65 @@
+// Opening the libraries of a VM. See library.hpp.
+#include "library.hpp"
+
+#include "error_object.hpp"
+#include "region.hpp"
+
+namespace perilune {
+
+void define_type(lua_State* L, type_name name, const char* shown, const library_function* methods, std::size_t method_count,
+                 const library_function* metamethods, std::size_t metamethod_count) {
+  push_type(L, name);
+  if (method_count) {
+    lua_createtable(L, 0, static_cast<int>(method_count));
+    for (std::size_t i = 0; i < method_count; ++i) {
+      lua_pushcfunction(L, methods[i].function);
+      lua_setfield(L, -2, methods[i].name);
+    }
+    lua_setfield(L, -2, "__index");
+  }
+  for (std::size_t i = 0; i < metamethod_count; ++i) {
+    if (!metamethods[i].function) continue;
+    lua_pushcfunction(L, metamethods[i].function);
+    lua_setfield(L, -2, metamethods[i].name);
+  }
+  lua_pushstring(L, shown);
+  lua_setfield(L, -2, "__name");
+  lua_pushstring(L, shown);
+  lua_setfield(L, -2, "__metatable");
+  lua_pop(L, 1);
+}
+
+namespace {
+
+void make_types(lua_State* L) {
+  lua_createtable(L, static_cast<int>(type_name::last), 0);
+  for (int i = 1; i < static_cast<int>(type_name::last); ++i) {
+    lua_newtable(L);
+    lua_rawseti(L, -2, i);
+  }
+  vm::set_registry(L, registry_slot::types);
+}
+
+}  // namespace
+
+int open_library(lua_State* L) {
+  luaL_openlibs(L);
+  make_types(L);
+  error_object::open(L);
+  region::open(L);
+  lua_newtable(L);
+  open_base(L);
+  open_tasks(L);
+  open_coroutines(L);
+  open_time(L);
+  open_cancellation(L);
+  open_scopes(L);
+  open_channels(L);
+  open_operations(L);
+  open_inspection(L);
+  open_modules(L);
+  vm::set_registry(L, registry_slot::modules);
+  return 0;
+}
+
+}  // namespace perilune

@@ -1,0 +1,60 @@
+// Building the tables scripts see: functions by name, types with methods. Used while a VM opens.
+#pragma once
+
+#include <lua.hpp>
+
+#include "protect.hpp"
+#include "type_names.hpp"
+
+namespace perilune {
+
+struct library_function {
+  const char* name;
+  lua_CFunction function;
+};
+
+// Sets the functions in the table on top.
+template <std::size_t N>
+void set_functions(lua_State* L, const library_function (&functions)[N]) {
+  for (const auto& [name, function] : functions) {
+    lua_pushcfunction(L, function);
+    lua_setfield(L, -2, name);
+  }
+}
+
+// Fills a type's metatable: `methods` become __index, `metamethods` are set as they are; __name and a protecting
+// __metatable are added.
+void define_type(lua_State* L, type_name name, const char* shown, const library_function* methods, std::size_t method_count,
+                 const library_function* metamethods, std::size_t metamethod_count);
+
+template <std::size_t M, std::size_t K>
+void define_type(lua_State* L, type_name name, const char* shown, const library_function (&methods)[M],
+                 const library_function (&metamethods)[K]) {
+  define_type(L, name, shown, methods, M, metamethods, K);
+}
+
+inline void set_type(lua_State* L, type_name name) {
+  push_type(L, name);
+  lua_setmetatable(L, -2);
+}
+
+// The parts of the perilune table; each adds its functions to the table on top and defines its types.
+void open_base(lua_State* L);
+void open_tasks(lua_State* L);
+void open_coroutines(lua_State* L);
+void open_time(lua_State* L);
+void open_cancellation(lua_State* L);
+void open_scopes(lua_State* L);
+void open_channels(lua_State* L);
+void open_operations(lua_State* L);
+void open_inspection(lua_State* L);
+void open_modules(lua_State* L);
+
+// Opens everything: the globals in our form and the perilune table, left in registry_slot::modules.
+int open_library(lua_State* L);
+
+// Spawns the function below its `arguments` on top of the stack; leaves the handle in their place. Raises when memory is
+// out, before anything is queued.
+lua_task& spawn_function(lua_State* L, vm& v, int arguments, const spawn_options& options);
+
+}  // namespace perilune

@@ -1,0 +1,144 @@
+// Storing and moving the values of a Lua channel. See lua_channel.hpp.
+#include "lua_channel.hpp"
+
+#include <algorithm>
+
+namespace perilune {
+
+// Puts the value on top of the stack (popped) at the back of the ring.
+void lua_channel::put(lua_State* L, int at) {
+  const std::size_t slot = wrap(head_ + length_);
+  if (in_table()) {
+    lua_getiuservalue(L, at, ring_table);
+    lua_insert(L, -2);
+    lua_rawseti(L, -2, static_cast<lua_Integer>(slot) + 1);
+    lua_pop(L, 1);
+  } else {
+    lua_setiuservalue(L, at, first_slot + static_cast<int>(slot));
+  }
+  ++length_;
+}
+
+void lua_channel::store(const channel_call& from) {
+  lua_pushvalue(from.L, from.at + 1);
+  put(from.L, from.at);
+}
+
+void lua_channel::store_from(waiter& sender) {
+  lua_State* leaf = lua_task_of(sender).leaf;
+  const int at = position_of(sender);
+  lua_pushvalue(leaf, at + 1);
+  put(leaf, at);
+}
+
+void lua_channel::fetch(const channel_call& to) {
+  lua_State* L = to.L;
+  if (returned_) [[unlikely]] {
+    lua_getiuservalue(L, to.at, returned_table);
+    lua_rawgeti(L, -1, static_cast<lua_Integer>(returned_));
+    lua_pushboolean(L, 0);
+    lua_rawseti(L, -3, static_cast<lua_Integer>(returned_--));
+    lua_remove(L, -2);
+    return;
+  }
+  if (in_table()) {
+    lua_getiuservalue(L, to.at, ring_table);
+    lua_rawgeti(L, -1, static_cast<lua_Integer>(head_) + 1);
+    lua_pushboolean(L, 0);
+    lua_rawseti(L, -3, static_cast<lua_Integer>(head_) + 1);
+    lua_remove(L, -2);
+  } else {
+    const int slot = first_slot + static_cast<int>(head_);
+    const bool collectable = lua_getiuservalue(L, to.at, slot) >= LUA_TSTRING;
+    if (collectable) {
+      lua_pushnil(L);
+      lua_setiuservalue(L, to.at, slot);
+    }
+  }
+  head_ = wrap(head_ + 1);
+  --length_;
+}
+
+void lua_channel::pass(const channel_call& from, waiter& receiver) {
+  lua_task& task = lua_task_of(receiver);
+  lua_pushvalue(from.L, from.at + 1);
+  lua_xmove(from.L, task.leaf, 1);
+  task.incoming = 1;
+}
+
+void lua_channel::fetch_from(waiter& sender, const channel_call& to) {
+  lua_State* leaf = lua_task_of(sender).leaf;
+  lua_pushvalue(leaf, position_of(sender) + 1);
+  lua_xmove(leaf, to.L, 1);
+}
+
+void lua_channel::finish(waiter& receiver) noexcept {
+  lua_task_of(receiver).note_closed = true;
+  --promised_;
+}
+
+void lua_channel::reserve_slot(const channel_call& call, std::size_t more) {
+  if (!in_table() || length_ + more <= ring_size_) return;
+  lua_State* L = call.L;
+  const std::size_t larger = std::max<std::size_t>(std::max<std::size_t>(64, ring_size_ * 2), length_ + more);
+  lua_createtable(L, static_cast<int>(larger), 0);
+  if (ring_size_) {
+    lua_getiuservalue(L, call.at, ring_table);
+    for (std::size_t i = 0; i < length_; ++i) {
+      lua_rawgeti(L, -1, static_cast<lua_Integer>(wrap(head_ + i)) + 1);
+      lua_rawseti(L, -3, static_cast<lua_Integer>(i) + 1);
+    }
+    lua_pop(L, 1);
+  }
+  lua_setiuservalue(L, call.at, ring_table);
+  ring_size_ = larger;
+  head_ = 0;
+}
+
+void lua_channel::reserve_return(const channel_call& call) {
+  if (promised_ + returned_ < returned_capacity_) return;
+  lua_State* L = call.L;
+  const std::size_t larger = std::max<std::size_t>(2, 2 * (promised_ + returned_));
+  lua_createtable(L, static_cast<int>(larger), 0);
+  if (returned_) {
+    lua_getiuservalue(L, call.at, returned_table);
+    for (std::size_t i = 1; i <= returned_; ++i) {
+      lua_rawgeti(L, -1, static_cast<lua_Integer>(i));
+      lua_rawseti(L, -3, static_cast<lua_Integer>(i));
+    }
+    lua_pop(L, 1);
+  }
+  lua_setiuservalue(L, call.at, returned_table);
+  returned_capacity_ = larger;
+}
+
+void lua_channel::receive_side::arm(waiter& by) {
+  ++channel_.promised_;
+  channel_.arm_receiver(by);
+}
+
+void lua_channel::receive_side::disarm(waiter& by) noexcept {
+  --channel_.promised_;
+  channel_.disarm_receiver(by);
+}
+
+bool lua_channel::receive_side::give_back(waiter& by) noexcept {
+  lua_task& task = lua_task_of(by);
+  if (task.note_closed) return true;
+  lua_State* leaf = task.leaf;
+  task.incoming = 0;
+  channel_.promised_ -= 1;
+  if (waiter* next = channel_.take_receiver()) {
+    lua_xmove(leaf, lua_task_of(*next).leaf, 1);
+    lua_task_of(*next).incoming = 1;
+    task.home->grant(*next);
+    return true;
+  }
+  lua_getiuservalue(leaf, position_of(by), returned_table);
+  lua_insert(leaf, -2);
+  lua_rawseti(leaf, -2, static_cast<lua_Integer>(++channel_.returned_));
+  lua_pop(leaf, 1);
+  return true;
+}
+
+}  // namespace perilune

@@ -1,0 +1,177 @@
+// Resuming a Lua task and reading its outcome. See lua_task.hpp.
+#include "lua_task.hpp"
+
+#include <cstdio>
+
+#include "error_object.hpp"
+#include "object.hpp"
+#include "protect.hpp"
+#include "vm.hpp"
+
+namespace perilune {
+
+void lua_task::resume() {
+  vm& v = *host;
+  lua_task& outer = v.running();
+  v.set_running(*this);
+  mark(trait::started);
+  ++resumes;
+  const bool ended = protect::resume_task(*this);
+  v.set_running(outer);
+  if (ended) home->body_ended(*this, end);
+}
+
+void lua_task::on_settled() noexcept {
+  cancel_node::reason = reason_ptr();
+  name = nullptr;
+  host->free_slot(slot);
+}
+
+std::string lua_task::where() const {
+  char text[96];
+  write_where(text, sizeof text);
+  return text;
+}
+
+void lua_task::write_where(char* out, std::size_t size) const noexcept {
+  *out = 0;
+  lua_State* at = leaf ? leaf : thread;
+  lua_Debug frame;
+  if (!at || settled()) return;
+  for (int level = 0; lua_getstack(at, level, &frame); ++level) {
+    if (!lua_getinfo(at, "Sl", &frame) || frame.currentline <= 0) continue;
+    std::snprintf(out, size, "%s:%d", frame.short_src, frame.currentline);
+    return;
+  }
+}
+
+void lua_task::push_extras(lua_State* L, int handle) {
+  lua_task& task = object_at<lua_task>(L, handle);
+  lua_getiuservalue(L, handle, 2);
+  if (task.has_extras) return;
+  lua_createtable(L, 0, 2);
+  lua_insert(L, -2);
+  lua_setfield(L, -2, "spawner");
+  lua_pushvalue(L, -1);
+  lua_setiuservalue(L, handle, 2);
+  task.has_extras = true;
+}
+
+void lua_task::note_spawn_site(lua_State* L, int handle) {
+  lua_Debug frame;
+  if (!lua_getstack(L, 1, &frame) && !lua_getstack(L, 0, &frame)) return;
+  lua_getinfo(L, "fl", &frame);
+  line = frame.currentline;
+  lua_setiuservalue(L, handle, 2);
+}
+
+void lua_task::push_spawn_site(lua_State* L, int handle) {
+  const lua_task& task = object_at<lua_task>(L, handle);
+  lua_getiuservalue(L, handle, 2);
+  if (task.has_extras) {
+    lua_getfield(L, -1, "spawner");
+    lua_replace(L, -2);
+  }
+  if (task.line <= 0 || lua_type(L, -1) != LUA_TFUNCTION) {
+    lua_pop(L, 1);
+    lua_pushnil(L);
+    return;
+  }
+  lua_Debug frame;
+  lua_getinfo(L, ">S", &frame);
+  lua_pushfstring(L, "%s:%d", frame.short_src, task.line);
+}
+
+namespace {
+
+int push_packed(lua_State* L, int handle) {
+  lua_getiuservalue(L, handle, 1);
+  const int table = lua_gettop(L);
+  lua_getfield(L, table, "n");
+  const int count = static_cast<int>(lua_tointeger(L, -1));
+  lua_pop(L, 1);
+  if (!lua_checkstack(L, count + 1)) return 0;
+  for (int i = 1; i <= count; ++i) lua_rawgeti(L, table, i);
+  lua_remove(L, table);
+  return count;
+}
+
+// Pushes the further fields of a cancelled task's error: those of the cancellation, and what closers raised.
+void push_cancel_fields(lua_State* L, const lua_task& task, int handle) {
+  lua_getiuservalue(L, handle, 1);
+  const int cancellation = lua_gettop(L);
+  lua_newtable(L);
+  const int fields = lua_gettop(L);
+  if (to_object<error_object>(L, cancellation)) {
+    error_object::push_field(L, cancellation, "reason");
+    lua_setfield(L, fields, "reason");
+    error_object::push_field(L, cancellation, "by");
+    lua_setfield(L, fields, "by");
+  }
+  if (task.has_extras) {
+    lua_task::push_extras(L, handle);
+    lua_getfield(L, -1, "suppressed");
+    lua_setfield(L, fields, "suppressed");
+    lua_settop(L, fields);
+  }
+  lua_remove(L, cancellation);
+}
+
+// The error object of a task that was cancelled or ran out of memory, made when first asked for.
+void push_late_error(lua_State* L, lua_task& task, int handle) {
+  const bool cancelled = task.status == task_state::cancelled;
+  error_object::push_new(L, *task.host, cancelled ? error_kind::cancelled : error_kind::limit, false);
+  const int object = lua_gettop(L);
+  if (cancelled) {
+    push_cancel_fields(L, task, handle);
+    lua_setiuservalue(L, object, error_object::fields);
+  } else {
+    lua_pushliteral(L, "not enough memory");
+    lua_setiuservalue(L, object, error_object::value);
+  }
+  lua_pushvalue(L, handle);
+  lua_setiuservalue(L, object, error_object::handle);
+  lua_pushvalue(L, object);
+  lua_setiuservalue(L, handle, 1);
+  task.kind = result_kind::error;
+}
+
+}  // namespace
+
+int lua_task::push_outcome(lua_State* L, int handle) {
+  mark(trait::observed);
+  if (status != task_state::returned) {
+    lua_pushboolean(L, 0);
+    if (kind == result_kind::error) {
+      lua_getiuservalue(L, handle, 1);
+      object_at<error_object>(L, -1).observe();
+    } else {
+      push_late_error(L, *this, handle);
+    }
+    return 2;
+  }
+  lua_pushboolean(L, 1);
+  switch (kind) {
+    case result_kind::none:
+      return 1;
+    case result_kind::nil:
+      lua_pushnil(L);
+      return 2;
+    case result_kind::boolean:
+      lua_pushboolean(L, scalar.boolean);
+      return 2;
+    case result_kind::integer:
+      lua_pushinteger(L, scalar.integer);
+      return 2;
+    case result_kind::number:
+      lua_pushnumber(L, scalar.number);
+      return 2;
+    case result_kind::packed:
+      return 1 + push_packed(L, handle);
+    default:
+      lua_getiuservalue(L, handle, 1);
+      return 2;
+  }
+}
+
+}  // namespace perilune

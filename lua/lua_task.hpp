@@ -1,0 +1,69 @@
+// A task whose body is a Lua function. The block lives inside the handle that scripts hold (a userdata), which the VM
+// keeps alive until the outcome has settled; the body runs on a pooled Lua thread. One worker only.
+//
+// User values of the handle: 1 the result (a value, a table of values, or the error object), 2 the function that spawned
+// it (for spawned_at) or a table with it and the rarely used parts: name, labels, data, suppressed errors.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include <lua.hpp>
+
+#include <perilune/scheduler.hpp>
+
+namespace perilune {
+
+class vm;
+
+enum class result_kind : unsigned char { none, nil, boolean, integer, number, object, packed, error, out_of_memory };
+
+class lua_task final : public task_header {
+ public:
+  static constexpr std::uint64_t tag = 0x7461736b'9d0f3a11ULL;
+  static constexpr int user_values = 2;
+
+  explicit lua_task(vm& owner) noexcept : host(&owner) {}
+
+  void resume() override;
+  void on_settled() noexcept override;
+  std::string where() const override;
+  // Writes "file:line" of where the task stands, or "".
+  void write_where(char* out, std::size_t size) const noexcept;
+
+  // Pushes `true, results...` or `false, error`. The outcome counts as looked at.
+  int push_outcome(lua_State* L, int handle);
+  // Pushes what is at user value 2 as a table, making it one when needed.
+  static void push_extras(lua_State* L, int handle);
+  // Pushes "file:line" of the spawn, or nil.
+  static void push_spawn_site(lua_State* L, int handle);
+  // Remembers the caller's function and line. Handle on top of the stack.
+  void note_spawn_site(lua_State* L, int handle);
+
+  bool has_error() const noexcept { return kind == result_kind::error; }
+
+  vm* host;
+  lua_State* thread = nullptr;
+  lua_State* leaf = nullptr;           // the innermost Lua thread that suspended
+  cancel_node* scope_floor = nullptr;  // innermost node when the running coroutine was entered
+  std::int32_t incoming = 0;           // values pushed onto `leaf` for the resume
+  std::uint32_t depth = 0;             // cancellations raised and not yet caught, of the running coroutine
+  std::uint32_t guard = 0;             // depth at the entry of the innermost protected call
+  std::uint32_t slot = 0;
+  std::int32_t line = 0;               // of the spawn
+  std::uint32_t resumes = 0;           // how often it has run
+  std::uint32_t settle_order = 0;      // of members of a nursery: when it ended among them, from 1
+  std::uint16_t critical = 0;
+  std::uint16_t blocked_links = 0;     // coroutines entered from where Lua cannot suspend
+  result_kind kind = result_kind::none;
+  bool note_closed = false;            // the wait ended because its resource was closed
+  bool has_data = false;               // extras hold task-local data
+  bool has_extras = false;
+  union {
+    lua_Integer integer;
+    lua_Number number;
+    bool boolean;
+  } scalar{};
+};
+
+}  // namespace perilune

@@ -1,0 +1,75 @@
+// Operations as scripts hold them: `ch:recv_op()` is an inert userdata that says what would be waited for. Every blocking
+// verb is one operation_kind, used by the verb itself (perform) and by select alike.
+//
+// User values of an operation: 1 the resource, 2 the value (to send), function (wrap) or table (choose). While a select
+// waits, resource and value stand at stack positions `at` and `at + 1` of its frame; for a verb `at` is 1.
+#pragma once
+
+#include <climits>
+
+#include <lua.hpp>
+
+#include <perilune/operation.hpp>
+
+#include "library.hpp"
+#include "object.hpp"
+#include "protect.hpp"
+
+namespace perilune {
+
+inline constexpr int not_ready = INT_MIN;
+
+class operation_kind {
+ public:
+  virtual const char* name() const noexcept = 0;
+  // Commits now if that needs no waiting: results are pushed and counted. not_ready, or a negative action to refuse.
+  virtual int attempt(lua_State* L, vm& v, int at) const = 0;
+  // What to arm, after attempt said not_ready; may prepare the waiter. Raises only before anything is changed.
+  virtual operation& arm_target(lua_State* L, vm& v, int at, waiter& by) const = 0;
+  // Pushes the results of a grant. By default what the waker has pushed.
+  virtual int collect(lua_State* L, vm& v, int at) const {
+    static_cast<void>(L), static_cast<void>(at);
+    return v.running().incoming;
+  }
+  virtual bool composite() const noexcept { return false; }
+
+ protected:
+  ~operation_kind() = default;
+};
+
+struct lua_operation {
+  static constexpr std::uint64_t tag = 0x6f706572'71c2d90eULL;
+  const operation_kind* kind;
+  double number = 0;  // seconds of a sleep, permits of an acquire
+};
+
+// Pushes an operation with the resource at `resource` (0 for none); user value 2 is the value on top when `with_value`.
+lua_operation& push_operation(lua_State* L, const operation_kind& kind, int resource, bool with_value);
+
+template <const auto& Kind>
+reply collect_verb(lua_State* L, vm& v) {
+  return Kind.collect(L, v, 1);
+}
+
+// The blocking verb of a kind, its resource at stack index 1. `again` is the body to run after a spent budget.
+template <const auto& Kind>
+reply perform(lua_State* L, vm& v, native_body again) {
+  lua_task& task = v.running();
+  if (task.cancel_pending()) [[unlikely]]
+    return action::raise_cancel;
+  if (!spend(v)) [[unlikely]]
+    return yield_and_retry(L, v, again);
+  const int results = Kind.attempt(L, v, 1);
+  if (results != not_ready) return results;
+  return wait_for(L, v, Kind.arm_target(L, v, 1, task), collect_verb<Kind>);
+}
+
+// `x:verb_op()` for a kind without a value.
+template <const auto& Kind, class T>
+reply make_operation(lua_State* L, vm& v) {
+  if (!to_object<T>(L, 1)) return bad_argument(v, 1, "wrong self, call it with ':'", L);
+  push_operation(L, Kind, 1, false);
+  return 1;
+}
+
+}  // namespace perilune

@@ -1,0 +1,93 @@
+// The only door through which native code raises, yields, resumes or calls under protection. See protect.cpp.
+//
+// A native function is a body of type `reply (*)(lua_State*, vm&)` behind a trampoline. The body reads its arguments
+// without raising and either holds C++ objects with destructors or calls Lua functions that may raise, never both at
+// once. It says by its reply what is to happen when it has returned: so many results, or one of the actions below, which
+// the trampoline carries out when no C++ object is alive any more. Exceptions end in the trampoline.
+#pragma once
+
+#include <lua.hpp>
+
+#include "lua_task.hpp"
+#include "vm.hpp"
+
+namespace perilune {
+
+using reply = int;  // >= 0: that many results on top of the stack
+using native_body = reply (*)(lua_State*, vm&);
+
+namespace action {
+inline constexpr reply raise_top = -1;       // raise the value on top
+inline constexpr reply raise_message = -2;   // raise vm::message as a string with the caller's position
+inline constexpr reply raise_argument = -3;  // raise vm::message as misuse of argument vm::argument
+inline constexpr reply raise_cancel = -4;    // raise the cancellation in force
+inline constexpr reply raise_problem = -5;   // raise vm::problem as an error object
+inline constexpr reply suspend = -6;         // the task is parked or queued; vm::continuation runs when it resumes
+inline constexpr reply run_region = -7;      // call the function in a region, see region.hpp
+inline constexpr reply call_plain = -8;      // call stack[1] with the rest, results are the results
+inline constexpr reply exit_host = -9;       // suspend for good: the run is being shut down
+inline constexpr reply raise_unsuspendable = -10;
+}  // namespace action
+
+// Ready-made misuse: `bad argument #1 to 'channel' (capacity must be ..., got -1)`.
+reply bad_argument(vm& v, int argument, const char* expected, lua_State* L);
+reply raise_text(vm& v, std::string text);
+reply raise_error(vm& v, error problem);
+
+namespace protect {
+
+// Calls a body; an exception becomes an error object.
+reply guard(native_body body, lua_State* L) noexcept;
+int conclude_slow(lua_State* L, reply r);
+inline int conclude(lua_State* L, reply r) {
+  if (r >= 0) [[likely]]
+    return r;
+  return conclude_slow(L, r);
+}
+
+template <native_body Body>
+int native(lua_State* L) {
+  return conclude(L, guard(Body, L));
+}
+
+// Body of every task's Lua thread; stack: function, arguments.
+int task_main(lua_State* L);
+// Runs a task's thread until it suspends or ends. True when it has ended.
+bool resume_task(lua_task& task);
+
+// Stock functions in our form: they let cancellation and suspension through.
+int pcall(lua_State* L);
+int xpcall(lua_State* L);
+int call_yieldable(lua_State* L, int arguments, int results, lua_KContext context, lua_KFunction then);
+
+// peri.critical(fn, ...): nothing inside may suspend.
+int critical(lua_State* L);
+
+// coroutine.*
+int coroutine_create(lua_State* L);
+int coroutine_resume(lua_State* L);
+int coroutine_wrap(lua_State* L);
+int coroutine_yield(lua_State* L);
+int coroutine_close(lua_State* L);
+int coroutine_status(lua_State* L);
+
+// Calls `fn` with `data` under protection, outside of any task. An error's text goes to `problem`; false then.
+void call(lua_State* L, int arguments, int results);
+bool call_outside(lua_State* L, int (*fn)(lua_State*), void* data, std::string* problem) noexcept;
+
+// Whether every thread from the running one up to the task's can be suspended.
+bool suspendable(lua_State* L, const lua_task& task) noexcept;
+
+}  // namespace protect
+
+// Waiting, for bodies. Each returns the reply to return.
+
+// Parks the running task on `op`; `then` runs when it was granted.
+reply wait_for(lua_State* L, vm& v, operation& op, native_body then);
+// Takes a unit of budget. False: the caller returns yield_and_retry(its own body).
+inline bool spend(vm& v) noexcept { return v.tasks().spend(); }
+reply yield_and_retry(lua_State* L, vm& v, native_body again);
+// The results are what the waker has pushed.
+reply pushed_results(lua_State* L, vm& v);
+
+}  // namespace perilune

@@ -1,0 +1,67 @@
+// Regions of a Lua task. See region.hpp; the protected call itself is in protect.cpp.
+#include "region.hpp"
+
+#include "library.hpp"
+#include "lua_task.hpp"
+#include "object.hpp"
+#include "protect_handlers.hpp"
+
+namespace perilune {
+
+region& region::prepare(lua_State* L, vm& v, int arguments, conclude_function conclude) {
+  auto& made = push_object<region>(L, user_values);
+  set_type(L, type_name::region);
+  made.host = &v;
+  made.conclude = conclude;
+  const int below = lua_gettop(L) - arguments;
+  lua_insert(L, below);
+  lua_pushcfunction(L, protect::on_boundary_error);
+  lua_insert(L, below + 1);
+  for (int i = 1; i < below; ++i) lua_remove(L, 1);
+  return made;
+}
+
+void region::child_settled(task_header& child) noexcept {
+  if (!child.is(task_header::trait::member)) return;
+  static_cast<lua_task&>(child).settle_order = ++settled_members;
+  if (child.status == task_state::failed) ++failed_members;
+  if (cancel_on_failure && child.status == task_state::failed)
+    cancel(*this, reason_ptr::make(cancel_source::scope, "a member failed", child.id, "scope"));
+  if (cancel_on_success && child.status == task_state::returned && !winner) {
+    winner = settled_members;
+    cancel(*this, reason_ptr::make(cancel_source::scope, "another member won", child.id, "scope"));
+  }
+}
+
+void region::release_strangers() noexcept {
+  for (cancel_node* node = children.front(); node;) {
+    cancel_node* following = children.after(*node);
+    if (!node->has(is_task) || !node->owner().is(task_header::trait::member)) {
+      node->detach();
+      node->attach_to(*cancel_node::parent);
+    }
+    node = following;
+  }
+}
+
+namespace {
+
+// An abandoned coroutine took its region with it: what hangs below passes on.
+int collect_region(lua_State* L) {
+  if (region* r = to_object<region>(L, 1)) {
+    if (r->entered()) cancel(*r, reason_ptr::make(cancel_source::scope, "its coroutine was abandoned", 0, "scope"));
+    r->~region();
+  }
+  return 0;
+}
+
+}  // namespace
+
+void region::open(lua_State* L) {
+  push_type(L, type_name::region);
+  lua_pushcfunction(L, collect_region);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
+}
+
+}  // namespace perilune

@@ -1,0 +1,150 @@
+// Opening and closing a VM, its pool of threads, and reporting failures nobody saw. See vm.hpp.
+#include "vm.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "error_object.hpp"
+#include "library.hpp"
+#include "lua_select.hpp"
+#include "lua_task.hpp"
+#include "object.hpp"
+#include "protect.hpp"
+
+namespace perilune {
+
+namespace {
+
+void* allocate_from_system(void*, void* block, std::size_t, std::size_t size) {
+  if (size) return std::realloc(block, size);
+  std::free(block);
+  return nullptr;
+}
+
+int open_registry(lua_State* L) {
+  const auto last = static_cast<lua_Integer>(registry_slot::last);
+  for (lua_Integer i = 1; i <= last; ++i) {
+    lua_settop(L, 0);
+    if (lua_rawgeti(L, LUA_REGISTRYINDEX, i) != LUA_TNIL) continue;
+    lua_pushinteger(L, 0);
+    lua_rawseti(L, LUA_REGISTRYINDEX, i);
+  }
+  lua_settop(L, 0);
+  lua_newtable(L);
+  vm::set_registry(L, registry_slot::slots);
+  lua_newtable(L);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "v");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+  vm::set_registry(L, registry_slot::failures);
+  return open_library(L);
+}
+
+}  // namespace
+
+vm::vm(runtime& rt, vm_options options) : runtime_(rt), tasks_(rt.worker_scheduler(0)), options_(std::move(options)) {
+  main_ = lua_newstate(options_.allocate ? options_.allocate : allocate_from_system, options_.allocate_data);
+  if (!main_) {
+    problem = {error_kind::limit, "not enough memory to open a VM", 0, {}};
+    return;
+  }
+  *static_cast<vm**>(lua_getextraspace(main_)) = this;
+  outside_ = new lua_task(*this);
+  outside_->home = &tasks_;
+  running_ = outside_;
+  lua_gc(main_, LUA_GCINC, 200, 200, 0);
+  opened_ = protect::call_outside(main_, open_registry, nullptr, &problem.message);
+}
+
+vm::~vm() {
+  if (main_) lua_close(main_);
+  lua_select::release_all(free_selects);
+  lua_select::release_all(building);
+  delete outside_;
+}
+
+std::uint32_t vm::take_slot(lua_State* L) {
+  if (!free_slots_.empty()) {
+    const std::uint32_t slot = free_slots_.back();
+    free_slots_.pop_back();
+    return slot;
+  }
+  const auto slot = static_cast<std::uint32_t>(threads_.size());
+  push_registry(L, registry_slot::slots);
+  lua_State* thread = lua_newthread(L);
+  lua_rawseti(L, -2, 2 * static_cast<lua_Integer>(slot) + 1);
+  lua_pushboolean(L, 0);
+  lua_rawseti(L, -2, 2 * static_cast<lua_Integer>(slot) + 2);
+  lua_pop(L, 1);
+  threads_.push_back(thread);
+  free_slots_.reserve(threads_.capacity());
+  return slot;
+}
+
+void vm::hold_handle(lua_State* L, std::uint32_t slot, int index) {
+  index = lua_absindex(L, index);
+  push_registry(L, registry_slot::slots);
+  lua_pushvalue(L, index);
+  lua_rawseti(L, -2, 2 * static_cast<lua_Integer>(slot) + 2);
+  lua_pop(L, 1);
+}
+
+void vm::push_handle(lua_State* L, std::uint32_t slot) const {
+  push_registry(L, registry_slot::slots);
+  lua_rawgeti(L, -1, 2 * static_cast<lua_Integer>(slot) + 2);
+  lua_remove(L, -2);
+}
+
+void vm::free_slot(std::uint32_t slot) noexcept {
+  push_registry(main_, registry_slot::slots);
+  lua_pushboolean(main_, 0);
+  lua_rawseti(main_, -2, 2 * static_cast<lua_Integer>(slot) + 2);
+  lua_pop(main_, 1);
+  free_slots_.push_back(slot);
+}
+
+void vm::report(const std::string& text) const {
+  if (options_.report) return options_.report(text);
+  std::fprintf(stderr, "perilune: %s\n", text.c_str());
+}
+
+void vm::report_failure(lua_State* L, int index) {
+  index = lua_absindex(L, index);
+  object_at<error_object>(L, index).observe();
+  push_registry(L, registry_slot::on_unobserved);
+  if (lua_isfunction(L, -1)) {
+    lua_getiuservalue(L, index, error_object::handle);
+    lua_pushvalue(L, index);
+    spawn_function(L, *this, 2, {.detached = true});
+    lua_pop(L, 1);
+    return;
+  }
+  lua_pop(L, 1);
+  ++unobserved_;
+  error_object::push_report(L, index);
+  message = "unobserved failure: ";
+  message += lua_tostring(L, -1);
+  lua_pop(L, 1);
+  report(message);
+}
+
+void vm::flush_unobserved() {
+  const auto flush = [](lua_State* L) {
+    vm& v = vm_of(L);
+    lua_gc(L, LUA_GCCOLLECT, 0);
+    lua_settop(L, 0);
+    push_registry(L, registry_slot::failures);
+    while (v.unobserved_head) {
+      if (lua_rawgetp(L, 1, v.unobserved_head) == LUA_TUSERDATA)
+        v.report_failure(L, -1);
+      else
+        v.unobserved_head->observe();
+      lua_settop(L, 1);
+    }
+    return 0;
+  };
+  protect::call_outside(main_, flush, nullptr, nullptr);
+}
+
+}  // namespace perilune

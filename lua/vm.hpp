@@ -1,0 +1,117 @@
+// One Lua VM and what the runtime keeps beside it: the running task, the pool of Lua threads, the registry of types.
+// Owned by the host; lives on one worker and is touched by that worker's thread only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <lua.hpp>
+
+#include <perilune/error.hpp>
+#include <perilune/runtime.hpp>
+
+namespace perilune {
+
+class lua_task;
+class lua_select;
+class error_object;
+
+// Keys of the registry's integer part, filled when the VM opens, in this order.
+enum class registry_slot : int {
+  first = 4,
+  slots = first,  // thread of slot i at 2i+1, handle of its task at 2i+2
+  types,          // metatables by type name
+  modules,        // the perilune table
+  on_unobserved,  // the script's reporter, or nil
+  last_cancel,    // the newest cancellation object
+  failures,       // failures not looked at, by address; weak
+  main_task,      // handle of the script that runs
+  composite,      // the function that selects over wrapped and chosen operations
+  last,
+};
+
+struct vm_options {
+  lua_Alloc allocate = nullptr;  // default: the C allocator
+  void* allocate_data = nullptr;
+  // Receives the text of failures that nobody looked at and of warnings. Default: standard error.
+  std::function<void(const std::string&)> report;
+  std::string script_path = "?";
+};
+
+class vm {
+ public:
+  vm(runtime& rt, vm_options options);
+  vm(const vm&) = delete;
+  vm& operator=(const vm&) = delete;
+  // Requires that every task of this VM has settled.
+  ~vm();
+
+  lua_State* main() const noexcept { return main_; }
+  bool opened() const noexcept { return opened_; }
+  runtime& host_runtime() const noexcept { return runtime_; }
+  scheduler& tasks() const noexcept { return tasks_; }
+  // The task whose Lua code runs, or a stand-in while Lua runs outside of any task.
+  lua_task& running() const noexcept { return *running_; }
+  bool in_task() const noexcept { return running_ != outside_; }
+  void set_running(lua_task& task) noexcept { running_ = &task; }
+
+  // A Lua thread for a task, pooled; its slot is reserved. Raises when memory is out.
+  std::uint32_t take_slot(lua_State* L);
+  lua_State* thread_of(std::uint32_t slot) const noexcept { return threads_[slot]; }
+  // The task of the slot has settled: drops its handle and pools its thread.
+  void free_slot(std::uint32_t slot) noexcept;
+  // Keeps the handle at `index` alive while its task runs.
+  void hold_handle(lua_State* L, std::uint32_t slot, int index);
+  void push_handle(lua_State* L, std::uint32_t slot) const;
+
+  static void push_registry(lua_State* L, registry_slot which) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, static_cast<lua_Integer>(which));
+  }
+  static void set_registry(lua_State* L, registry_slot which) {
+    lua_rawseti(L, LUA_REGISTRYINDEX, static_cast<lua_Integer>(which));
+  }
+
+  // Reports the failure at `index` that nobody looked at, to the script's reporter or the host's. Once.
+  void report_failure(lua_State* L, int index);
+  void report(const std::string& text) const;
+  // Reports failures of settled tasks that nobody looked at so far. At the end of a run.
+  void flush_unobserved();
+  std::uint64_t unobserved() const noexcept { return unobserved_; }
+  const vm_options& options() const noexcept { return options_; }
+
+  // Scratch for a raise: text that must outlive the C++ body which made it.
+  std::string message;
+  error problem;
+  int argument = 0;
+  bool suspending = false;  // the yield under way is a suspension, not a script's coroutine.yield
+  int (*continuation)(lua_State*, vm&) = nullptr;
+  bool exiting = false;  // os.exit was called
+  int exit_code = 0;
+
+  lua_select* free_selects = nullptr;
+  lua_select* building = nullptr;  // a block whose arms are being set up; released when that raises
+  error_object* unobserved_head = nullptr;  // failures not looked at yet
+
+ private:
+  void open();
+
+  runtime& runtime_;
+  scheduler& tasks_;
+  vm_options options_;
+  lua_State* main_ = nullptr;
+  lua_task* outside_ = nullptr;
+  lua_task* running_ = nullptr;
+  std::vector<lua_State*> threads_;
+  std::vector<std::uint32_t> free_slots_;
+  std::uint64_t unobserved_ = 0;
+  bool opened_ = false;
+};
+
+// The VM of a Lua thread.
+inline vm& vm_of(lua_State* L) noexcept { return **static_cast<vm**>(lua_getextraspace(L)); }
+
+}  // namespace perilune

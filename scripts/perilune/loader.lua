@@ -1,0 +1,75 @@
+-- How modules are found and loaded. Runs once when a VM opens, with the perilune table and the natives it needs.
+--
+-- `require` is written in Lua so that a module's top level may wait: the stock one calls the loader across a C boundary.
+-- When two tasks require the same module at once, the second waits for the first. Shipped modules come from the binary.
+local peri, natives = ...
+
+local package, type, error, tostring, ipairs, setmetatable, select = package, type, error, tostring, ipairs, setmetatable, select
+local table_concat, rawget, coroutine_running = table.concat, rawget, coroutine.running
+local loaded, preload = package.loaded, package.preload
+local loading = {} -- name -> { task, done = channel }
+
+for name, open in pairs(natives.modules) do preload[name] = open end
+
+local function shipped_searcher(name)
+  local chunk, message = natives.load_shipped(name)
+  if chunk then return chunk, ":shipped:" end
+  return message or ("no shipped module '" .. name .. "'")
+end
+table.insert(package.searchers, 2, shipped_searcher)
+
+local function find_loader(name)
+  local tried = {}
+  for _, searcher in ipairs(package.searchers) do
+    local loader, data = searcher(name)
+    if type(loader) == "function" then return loader, data end
+    if type(loader) == "string" then tried[#tried + 1] = "\n\t" .. loader:gsub("^%s+", "") end
+  end
+  error("module '" .. name .. "' not found:" .. table_concat(tried), 3)
+end
+
+local function wait_for_other(name, entry)
+  if entry.task == natives.current_task() then
+    error("loop while loading module '" .. name .. "'", 3)
+  end
+  entry.done:recv()
+end
+
+function require(name)
+  if type(name) ~= "string" then
+    error("bad argument #1 to 'require' (string expected, got " .. type(name) .. ")", 2)
+  end
+  local value = loaded[name]
+  while value == nil and loading[name] do
+    wait_for_other(name, loading[name])
+    value = loaded[name]
+  end
+  if value ~= nil then return value end
+  local loader, data = find_loader(name)
+  local entry = { task = natives.current_task(), done = peri.channel(0) }
+  loading[name] = entry
+  local finished <close> = setmetatable({}, { __close = function()
+    loading[name] = nil
+    entry.done:close()
+  end })
+  value = loader(name, data)
+  if value ~= nil then loaded[name] = value end
+  if loaded[name] == nil then loaded[name] = true end
+  return loaded[name], data
+end
+
+function dofile(path)
+  local chunk, message = loadfile(path, "t")
+  if not chunk then error(message, 0) end
+  return chunk()
+end
+
+setmetatable(peri, { __index = function(self, key)
+  if type(key) ~= "string" then return nil end
+  local name = "perilune." .. key
+  if loaded[name] == nil and not preload[name] and not natives.is_shipped(name) then return nil end
+  local module = require(name)
+  self[key] = module
+  return module
+end })
+loaded["perilune"] = peri
