@@ -38,8 +38,28 @@ error_object& error_object::push_new(lua_State* L, vm& v, error_kind kind, bool 
   return made;
 }
 
+namespace {
+
+// Gives an object that shares its table of fields a copy of its own.
+void own_fields(lua_State* L, int index) {
+  lua_newtable(L);
+  const int copy = lua_gettop(L);
+  if (lua_getiuservalue(L, index, error_object::fields) == LUA_TTABLE)
+    for (lua_pushnil(L); lua_next(L, copy + 1);) {
+      lua_pushvalue(L, -2);
+      lua_insert(L, -2);
+      lua_rawset(L, copy);
+    }
+  lua_settop(L, copy);
+  lua_setiuservalue(L, index, error_object::fields);
+  object_at<error_object>(L, index).shares_fields = false;
+}
+
+}  // namespace
+
 void error_object::set_field(lua_State* L, int index, const char* name) {
   index = lua_absindex(L, index);
+  if (object_at<error_object>(L, index).shares_fields) own_fields(L, index);
   if (lua_getiuservalue(L, index, fields) != LUA_TTABLE) {
     lua_pop(L, 1);
     lua_createtable(L, 0, 2);

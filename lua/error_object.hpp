@@ -50,6 +50,7 @@ class error_object {
   error_kind kind;
   bool is_cancellation = false;   // the very object a cancellation is raised as
   bool during_cancel = false;
+  bool shares_fields = false;     // the table of fields belongs to a cancellation object: copied before it is changed
 };
 
 }  // namespace perilune

@@ -30,6 +30,9 @@ struct recv_kind final : operation_kind {
         return not_ready;
     }
   }
+  bool maybe_ready(const void* resource) const noexcept override {
+    return static_cast<const lua_channel*>(resource)->receivable();
+  }
   operation& arm_target(lua_State* L, vm&, int at, waiter&) const override {
     auto& channel = object_at<lua_channel>(L, at);
     channel.reserve_return({L, at});

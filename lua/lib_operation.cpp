@@ -94,6 +94,7 @@ reply read_seconds(lua_State* L, vm& v, int argument, double& seconds) {
 lua_operation& push_operation(lua_State* L, const operation_kind& kind, int resource, bool with_value) {
   auto& op = push_object<lua_operation>(L, 2, lua_operation{&kind});
   if (resource) {
+    if (lua_type(L, resource) == LUA_TUSERDATA) op.resource = &object_at<char>(L, resource);
     lua_pushvalue(L, resource);
     lua_setiuservalue(L, -2, 1);
   }
@@ -131,6 +132,7 @@ struct gathered {
 };
 
 constexpr std::size_t small_select = 16;
+constexpr reply too_many = INT_MIN + 1;  // the table has more entries than there is room for
 
 // Pushes resource and value of an operation; returns where they stand.
 int push_parts(lua_State* L, const gathered& arm) {
@@ -147,6 +149,7 @@ struct select_setup {
 };
 
 reply add_arm(lua_State* L, vm& v, select_setup& setup, int key_at, lua_Integer key) {
+  if (setup.count == setup.capacity) return too_many;
   lua_operation* op = to_object<lua_operation>(L, -1);
   if (!op) {
     v.message = "operations expected, got ";
@@ -219,6 +222,7 @@ reply try_arms(lua_State* L, vm& v, const select_setup& setup, bool biased) {
   const std::size_t first = biased ? 0 : v.tasks().random() % setup.count;
   for (std::size_t n = 0; n < setup.count; ++n) {
     const gathered& arm = setup.arms[first + n < setup.count ? first + n : first + n - setup.count];
+    if (!arm.op->kind->maybe_ready(arm.op->resource)) continue;
     const int top = lua_gettop(L);
     const int results = arm.op->kind->attempt(L, v, push_parts(L, arm));
     if (results >= 0) return with_key(L, arm.key_at, arm.key, results);
@@ -278,12 +282,12 @@ reply select_body(lua_State* L, vm& v) {
     return bad_argument(v, 2, "a table of options expected", L);
   }
   if (Waits && !spend(v)) return yield_and_retry(L, v, select_body<Waits>);
+  if (!lua_checkstack(L, 4 * static_cast<int>(small_select) + 16)) return raise_text(v, "stack overflow in select");
+  gathered few[small_select];
+  if (const reply done = run_select(L, v, few, small_select, biased, Waits); done != too_many) return done;
+  lua_settop(L, 2);
   const std::size_t count = count_entries(L);
   if (!lua_checkstack(L, static_cast<int>(count) * 4 + 16)) return raise_text(v, "too many operations to select");
-  if (count <= small_select) {
-    gathered arms[small_select];
-    return run_select(L, v, arms, small_select, biased, Waits);
-  }
   auto* arms = static_cast<gathered*>(lua_newuserdatauv(L, count * sizeof(gathered), 0));
   return run_select(L, v, arms, count, biased, Waits);
 }

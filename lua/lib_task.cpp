@@ -189,10 +189,15 @@ reply await_body(lua_State* L, vm& v) {
 
 // Cancelling.
 
+// A task that cancels many without giving a reason shares one between them.
 reason_ptr asked_by_running_task(vm& v, std::string text) {
   if (!v.in_task()) return reason_ptr::make(cancel_source::cancel, std::move(text), 0, "host");
   lua_task& asker = v.running();
-  return reason_ptr::make(cancel_source::cancel, std::move(text), asker.id, asker.name ? asker.name : "");
+  const bool plain = text.empty();
+  if (plain && v.plain_reason && v.plain_reason->by_task == asker.id) return v.plain_reason;
+  auto reason = reason_ptr::make(cancel_source::cancel, std::move(text), asker.id, asker.name ? asker.name : "");
+  if (plain) v.plain_reason = reason;
+  return reason;
 }
 
 template <void (*Request)(cancel_node&, reason_ptr) noexcept>
@@ -243,9 +248,7 @@ void push_name(lua_State* L, const lua_task& task, int handle) {
   lua_remove(L, -2);
 }
 
-reply index_body(lua_State* L, vm& v) {
-  lua_pushvalue(L, 2);
-  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+reply property_body(lua_State* L, vm& v) {
   const lua_task* task = to_object<lua_task>(L, 1);
   if (!task || lua_type(L, 2) != LUA_TSTRING) return 1;
   const char* key = lua_tostring(L, 2);
@@ -266,6 +269,14 @@ reply index_body(lua_State* L, vm& v) {
     lua_pushnil(L);
   }
   return 1;
+}
+
+// __index of tasks: a method (upvalue 1 holds them) or a property.
+int index_task(lua_State* L) {
+  lua_pushvalue(L, 2);
+  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) [[likely]]
+    return 1;
+  return protect::native<property_body>(L);
 }
 
 reply print_body(lua_State* L, vm&) {
@@ -372,7 +383,7 @@ void define_task_type(lua_State* L) {
   define_type(L, type_name::task, "perilune.task", methods, metamethods);
   push_type(L, type_name::task);
   lua_getfield(L, -1, "__index");
-  lua_pushcclosure(L, protect::native<index_body>, 1);
+  lua_pushcclosure(L, index_task, 1);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
 }

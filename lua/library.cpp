@@ -32,12 +32,10 @@ void define_type(lua_State* L, type_name name, const char* shown, const library_
 namespace {
 
 void make_types(lua_State* L) {
-  lua_createtable(L, static_cast<int>(type_name::last), 0);
   for (int i = 1; i < static_cast<int>(type_name::last); ++i) {
     lua_newtable(L);
-    lua_rawseti(L, -2, i);
+    lua_rawseti(L, LUA_REGISTRYINDEX, registry_key(static_cast<type_name>(i)));
   }
-  vm::set_registry(L, registry_slot::types);
 }
 
 }  // namespace

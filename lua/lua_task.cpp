@@ -96,25 +96,19 @@ int push_packed(lua_State* L, int handle) {
   return count;
 }
 
-// Pushes the further fields of a cancelled task's error: those of the cancellation, and what closers raised.
-void push_cancel_fields(lua_State* L, const lua_task& task, int handle) {
+// Gives the error object at `object` what the cancellation says and what closers raised while it unwound.
+void add_cancel_fields(lua_State* L, const lua_task& task, int handle, int object) {
   lua_getiuservalue(L, handle, 1);
-  const int cancellation = lua_gettop(L);
-  lua_newtable(L);
-  const int fields = lua_gettop(L);
-  if (to_object<error_object>(L, cancellation)) {
-    error_object::push_field(L, cancellation, "reason");
-    lua_setfield(L, fields, "reason");
-    error_object::push_field(L, cancellation, "by");
-    lua_setfield(L, fields, "by");
+  if (to_object<error_object>(L, -1)) {
+    lua_getiuservalue(L, -1, error_object::fields);
+    lua_setiuservalue(L, object, error_object::fields);
+    object_at<error_object>(L, object).shares_fields = true;
   }
-  if (task.has_extras) {
-    lua_task::push_extras(L, handle);
-    lua_getfield(L, -1, "suppressed");
-    lua_setfield(L, fields, "suppressed");
-    lua_settop(L, fields);
-  }
-  lua_remove(L, cancellation);
+  lua_settop(L, object);
+  if (!task.has_extras) return;
+  lua_task::push_extras(L, handle);
+  if (lua_getfield(L, -1, "suppressed") == LUA_TTABLE) error_object::set_field(L, object, "suppressed");
+  lua_settop(L, object);
 }
 
 // The error object of a task that was cancelled or ran out of memory, made when first asked for.
@@ -123,8 +117,7 @@ void push_late_error(lua_State* L, lua_task& task, int handle) {
   error_object::push_new(L, *task.host, cancelled ? error_kind::cancelled : error_kind::limit, false);
   const int object = lua_gettop(L);
   if (cancelled) {
-    push_cancel_fields(L, task, handle);
-    lua_setiuservalue(L, object, error_object::fields);
+    add_cancel_fields(L, task, handle, object);
   } else {
     lua_pushliteral(L, "not enough memory");
     lua_setiuservalue(L, object, error_object::value);

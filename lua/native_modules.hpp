@@ -7,8 +7,10 @@
 
 namespace perilune {
 
+int open_json(lua_State* L);
+
 inline constexpr library_function native_modules[] = {
-    {"perilune.version_", nullptr},
+    {"perilune.json", open_json},
 };
 
 }  // namespace perilune

@@ -24,6 +24,11 @@ class operation_kind {
   virtual const char* name() const noexcept = 0;
   // Commits now if that needs no waiting: results are pushed and counted. not_ready, or a negative action to refuse.
   virtual int attempt(lua_State* L, vm& v, int at) const = 0;
+  // Whether attempt could commit, asked without touching the stack; kinds that cannot tell say yes.
+  virtual bool maybe_ready(const void* resource) const noexcept {
+    static_cast<void>(resource);
+    return true;
+  }
   // What to arm, after attempt said not_ready; may prepare the waiter. Raises only before anything is changed.
   virtual operation& arm_target(lua_State* L, vm& v, int at, waiter& by) const = 0;
   // Pushes the results of a grant. By default what the waker has pushed.
@@ -40,7 +45,7 @@ class operation_kind {
 struct lua_operation {
   static constexpr std::uint64_t tag = 0x6f706572'71c2d90eULL;
   const operation_kind* kind;
-  double number = 0;  // seconds of a sleep, permits of an acquire
+  const void* resource = nullptr;  // the object at user value 1, where it is one of ours
 };
 
 // Pushes an operation with the resource at `resource` (0 for none); user value 2 is the value on top when `with_value`.

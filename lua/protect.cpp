@@ -281,7 +281,7 @@ int resumed(lua_State* L, int, lua_KContext context) {
     v.problem = {error_kind::deadlock, std::string("deadlock: nothing can end the wait in ") + wait.verb + " on a " + wait.resource, 0, {}};
     return protect::conclude(L, action::raise_problem);
   }
-  return protect::conclude(L, protect::guard(reinterpret_cast<native_body>(context), L));
+  return protect::conclude(L, protect::guard(reinterpret_cast<native_body>(context), L, v));
 }
 
 int suspend(lua_State* L, vm& v) {
@@ -386,10 +386,9 @@ int on_xpcall_error(lua_State* L) {
 
 namespace protect {
 
-reply guard(native_body body, lua_State* L) noexcept {
-  vm& v = vm_of(L);
+reply keep_exception(vm& v) noexcept {
   try {
-    return body(L, v);
+    throw;
   } catch (const std::bad_alloc&) {
     v.problem = {error_kind::limit, "not enough memory", 0, {}};
   } catch (...) {

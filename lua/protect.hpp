@@ -36,8 +36,16 @@ reply raise_error(vm& v, error problem);
 
 namespace protect {
 
+// Keeps the exception under way as vm::problem; for a catch block.
+reply keep_exception(vm& v) noexcept;
 // Calls a body; an exception becomes an error object.
-reply guard(native_body body, lua_State* L) noexcept;
+inline reply guard(native_body body, lua_State* L, vm& v) noexcept {
+  try {
+    return body(L, v);
+  } catch (...) {
+    return keep_exception(v);
+  }
+}
 int conclude_slow(lua_State* L, reply r);
 inline int conclude(lua_State* L, reply r) {
   if (r >= 0) [[likely]]
@@ -47,7 +55,14 @@ inline int conclude(lua_State* L, reply r) {
 
 template <native_body Body>
 int native(lua_State* L) {
-  return conclude(L, guard(Body, L));
+  vm& v = vm_of(L);
+  reply r = 0;
+  try {
+    r = Body(L, v);
+  } catch (...) {
+    r = keep_exception(v);
+  }
+  return conclude(L, r);
 }
 
 // Body of every task's Lua thread; stack: function, arguments.

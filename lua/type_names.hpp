@@ -1,4 +1,4 @@
-// The metatables of the objects scripts hold, kept in the registry's list of types by number. See library.cpp.
+// The metatables of the objects scripts hold, kept in the registry's integer part behind the other slots. See library.cpp.
 #pragma once
 
 #include <lua.hpp>
@@ -9,13 +9,13 @@ namespace perilune {
 
 enum class type_name : int {
   error = 1, failure, task, region, scope, channel, operation, token, token_guard, deferred, interval, process, process_pipe,
-  data, signal_listener, file, walker, watcher, last
+  data, signal_listener, file, walker, watcher, json_null,
+  json_list, json_tape, last
 };
 
-inline void push_type(lua_State* L, type_name name) {
-  vm::push_registry(L, registry_slot::types);
-  lua_rawgeti(L, -1, static_cast<lua_Integer>(name));
-  lua_remove(L, -2);
+constexpr lua_Integer registry_key(type_name name) noexcept {
+  return static_cast<lua_Integer>(registry_slot::last) + static_cast<lua_Integer>(name);
 }
+inline void push_type(lua_State* L, type_name name) { lua_rawgeti(L, LUA_REGISTRYINDEX, registry_key(name)); }
 
 }  // namespace perilune

@@ -15,14 +15,8 @@ namespace perilune {
 
 namespace {
 
-void* allocate_from_system(void*, void* block, std::size_t, std::size_t size) {
-  if (size) return std::realloc(block, size);
-  std::free(block);
-  return nullptr;
-}
-
 int open_registry(lua_State* L) {
-  const auto last = static_cast<lua_Integer>(registry_slot::last);
+  const auto last = registry_key(type_name::last);
   for (lua_Integer i = 1; i <= last; ++i) {
     lua_settop(L, 0);
     if (lua_rawgeti(L, LUA_REGISTRYINDEX, i) != LUA_TNIL) continue;
@@ -44,7 +38,8 @@ int open_registry(lua_State* L) {
 }  // namespace
 
 vm::vm(runtime& rt, vm_options options) : runtime_(rt), tasks_(rt.worker_scheduler(0)), options_(std::move(options)) {
-  main_ = lua_newstate(options_.allocate ? options_.allocate : allocate_from_system, options_.allocate_data);
+  main_ = options_.allocate ? lua_newstate(options_.allocate, options_.allocate_data)
+                            : lua_newstate(allocator::reallocate, &memory_);
   if (!main_) {
     problem = {error_kind::limit, "not enough memory to open a VM", 0, {}};
     return;
@@ -54,7 +49,9 @@ vm::vm(runtime& rt, vm_options options) : runtime_(rt), tasks_(rt.worker_schedul
   outside_->home = &tasks_;
   running_ = outside_;
   lua_gc(main_, LUA_GCINC, 200, 200, 0);
-  opened_ = protect::call_outside(main_, open_registry, nullptr, &problem.message);
+  opened_ = protect::call_outside(main_, open_registry, nullptr, &message);
+  // The table of slots stands at the bottom of the main stack as well, where it can be reached without a look-up.
+  push_registry(main_, registry_slot::slots);
 }
 
 vm::~vm() {
@@ -83,10 +80,17 @@ std::uint32_t vm::take_slot(lua_State* L) {
 }
 
 void vm::hold_handle(lua_State* L, std::uint32_t slot, int index) {
+  const lua_Integer key = 2 * static_cast<lua_Integer>(slot) + 2;
   index = lua_absindex(L, index);
+  if (L != main_) [[likely]] {
+    lua_pushvalue(L, index);
+    lua_xmove(L, main_, 1);
+    lua_rawseti(main_, 1, key);
+    return;
+  }
   push_registry(L, registry_slot::slots);
   lua_pushvalue(L, index);
-  lua_rawseti(L, -2, 2 * static_cast<lua_Integer>(slot) + 2);
+  lua_rawseti(L, -2, key);
   lua_pop(L, 1);
 }
 
@@ -97,10 +101,8 @@ void vm::push_handle(lua_State* L, std::uint32_t slot) const {
 }
 
 void vm::free_slot(std::uint32_t slot) noexcept {
-  push_registry(main_, registry_slot::slots);
   lua_pushboolean(main_, 0);
-  lua_rawseti(main_, -2, 2 * static_cast<lua_Integer>(slot) + 2);
-  lua_pop(main_, 1);
+  lua_rawseti(main_, 1, 2 * static_cast<lua_Integer>(slot) + 2);
   free_slots_.push_back(slot);
 }
 

@@ -14,6 +14,8 @@
 #include <perilune/error.hpp>
 #include <perilune/runtime.hpp>
 
+#include "allocator.hpp"
+
 namespace perilune {
 
 class lua_task;
@@ -24,7 +26,6 @@ class error_object;
 enum class registry_slot : int {
   first = 4,
   slots = first,  // thread of slot i at 2i+1, handle of its task at 2i+2
-  types,          // metatables by type name
   modules,        // the perilune table
   on_unobserved,  // the script's reporter, or nil
   last_cancel,    // the newest cancellation object
@@ -35,7 +36,7 @@ enum class registry_slot : int {
 };
 
 struct vm_options {
-  lua_Alloc allocate = nullptr;  // default: the C allocator
+  lua_Alloc allocate = nullptr;  // default: an allocator of the VM's own
   void* allocate_data = nullptr;
   // Receives the text of failures that nobody looked at and of warnings. Default: standard error.
   std::function<void(const std::string&)> report;
@@ -80,6 +81,7 @@ class vm {
   void report(const std::string& text) const;
   // Reports failures of settled tasks that nobody looked at so far. At the end of a run.
   void flush_unobserved();
+  std::size_t bytes_in_use() const noexcept { return memory_.bytes_in_use(); }
   std::uint64_t unobserved() const noexcept { return unobserved_; }
   const vm_options& options() const noexcept { return options_; }
 
@@ -94,6 +96,7 @@ class vm {
 
   lua_select* free_selects = nullptr;
   lua_select* building = nullptr;  // a block whose arms are being set up; released when that raises
+  reason_ptr plain_reason;         // the newest cancellation without a text
   error_object* unobserved_head = nullptr;  // failures not looked at yet
 
  private:
@@ -101,6 +104,7 @@ class vm {
 
   runtime& runtime_;
   scheduler& tasks_;
+  allocator memory_;
   vm_options options_;
   lua_State* main_ = nullptr;
   lua_task* outside_ = nullptr;

@@ -83,6 +83,9 @@ class channel_core {
     return closed_ ? channel_status::closed : channel_status::empty;
   }
 
+  // Whether try_recv would say anything but `empty`.
+  bool receivable() const noexcept { return self().stored() != 0 || !senders_.empty() || closed_; }
+
   void arm_sender(waiter& by) noexcept { senders_.push_back(by); }
   void arm_receiver(waiter& by) noexcept { receivers_.push_back(by); }
   void disarm_sender(waiter& by) noexcept { senders_.erase(by); }

@@ -1,0 +1,77 @@
+// Free lists over chunks. See allocator.hpp.
+#include "allocator.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <utility>
+
+namespace perilune {
+
+allocator::~allocator() {
+  while (chunks_) std::free(std::exchange(chunks_, chunks_->next));
+}
+
+void* allocator::take_from_chunk(std::size_t index) noexcept {
+  const std::size_t bytes = index * grain;
+  if (static_cast<std::size_t>(unused_end_ - unused_begin_) < bytes) {
+    // What is left of the chunk serves a smaller size.
+    if (const auto left = static_cast<std::size_t>(unused_end_ - unused_begin_); left >= grain)
+      give(unused_begin_, left), in_use_ += left;
+    auto* fresh = static_cast<chunk*>(std::malloc(chunk_bytes));
+    if (!fresh) {
+      unused_begin_ = unused_end_ = nullptr;
+      return nullptr;
+    }
+    fresh->next = std::exchange(chunks_, fresh);
+    unused_begin_ = reinterpret_cast<char*>(fresh + 1);
+    unused_end_ = reinterpret_cast<char*>(fresh) + chunk_bytes;
+  }
+  return std::exchange(unused_begin_, unused_begin_ + bytes);
+}
+
+void* allocator::take(std::size_t size) noexcept {
+  void* block = nullptr;
+  if (size > largest_small) {
+    block = std::malloc(size);
+  } else if (const std::size_t index = class_of(size); free_[index]) {
+    block = std::exchange(free_[index], free_[index]->next);
+  } else {
+    block = take_from_chunk(index);
+  }
+  if (block) in_use_ += size;
+  return block;
+}
+
+void allocator::give(void* block, std::size_t size) noexcept {
+  in_use_ -= size;
+  if (size > largest_small) return std::free(block);
+  const std::size_t index = class_of(size);
+  free_[index] = new (block) free_block{free_[index]};
+}
+
+void* allocator::reallocate(void* self, void* block, std::size_t old_size, std::size_t new_size) {
+  auto& a = *static_cast<allocator*>(self);
+  if (!block) return new_size ? a.take(new_size) : nullptr;
+  if (new_size == 0) {
+    a.give(block, old_size);
+    return nullptr;
+  }
+  if (old_size > largest_small && new_size > largest_small) {
+    void* moved = std::realloc(block, new_size);
+    if (moved) a.in_use_ += new_size - old_size;
+    return moved;
+  }
+  if (old_size <= largest_small && new_size <= largest_small && class_of(old_size) == class_of(new_size)) {
+    a.in_use_ += new_size - old_size;
+    return block;
+  }
+  void* moved = a.take(new_size);
+  if (!moved) return new_size <= old_size ? block : nullptr;  // Lua relies on shrinking not to fail
+  std::memcpy(moved, block, std::min(old_size, new_size));
+  a.give(block, old_size);
+  return moved;
+}
+
+}  // namespace perilune
