@@ -52,6 +52,10 @@ std::size_t too_deep_at(std::string_view source) noexcept {
   return source.size();
 }
 
+bool showable(std::string_view read) noexcept {
+  return read.size() < 48 && std::all_of(read.begin(), read.end(), [](char c) { return c >= ' ' && c <= '~' && c != '<'; });
+}
+
 // What the parser says, without its own codes and without the place, and not longer than a line.
 std::string shorten(std::string_view what) {
   if (const auto code = what.find("] "); code != std::string_view::npos) what.remove_prefix(code + 2);
@@ -61,7 +65,7 @@ std::string shorten(std::string_view what) {
     if (after != std::string_view::npos) what.remove_prefix(after + 2);
   }
   const auto last_read = what.find("; last read");
-  if (last_read != std::string_view::npos && what.size() - last_read > 60) what = what.substr(0, last_read);
+  if (last_read != std::string_view::npos && !showable(what.substr(last_read))) what = what.substr(0, last_read);
   return std::string(what.substr(0, 160));
 }
 

@@ -92,8 +92,9 @@ void append_json_integer(std::string& out, lua_Integer value) {
 void append_json_number(std::string& out, double value) {
   char digits[40];
   const char* end = std::to_chars(digits, digits + sizeof digits, value).ptr;
-  out.append(digits, end);
-  if (std::none_of(static_cast<const char*>(digits), end, [](char c) { return c == '.' || c == 'e'; })) out += ".0";
+  const std::string_view text(digits, static_cast<std::size_t>(end - digits));
+  out += text;
+  if (text.find_first_of(".e") == std::string_view::npos) out += ".0";
 }
 
 json_writer::json_writer(lua_State* thread, std::string& out, const json_layout& layout)

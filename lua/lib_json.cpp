@@ -4,6 +4,7 @@
 #include "json_tape.hpp"
 #include "json_text.hpp"
 #include "library.hpp"
+#include "native_modules.hpp"
 #include "object.hpp"
 #include "option_table.hpp"
 
