@@ -5,6 +5,7 @@
 
 #include "lua_task.hpp"
 #include "object.hpp"
+#include "traceback.hpp"
 #include "type_names.hpp"
 
 namespace perilune {
@@ -89,7 +90,7 @@ void error_object::push_engine_error(lua_State* L, vm& v, const error& problem) 
     lua_pushinteger(L, problem.code);
     set_field(L, -2, "errno");
   }
-  luaL_traceback(L, L, nullptr, 1);
+  push_script_traceback(L, nullptr, 1);
   set_field(L, -2, "traceback");
 }
 

@@ -11,6 +11,7 @@
 #include "lua_select.hpp"
 #include "object.hpp"
 #include "region.hpp"
+#include "traceback.hpp"
 #include "tree.hpp"
 
 namespace perilune {
@@ -123,7 +124,7 @@ reply raise_group(lua_State* L, vm& v, int suppressed) {
     lua_pushvalue(L, suppressed);
     error_object::set_field(L, list + 1, "suppressed");
   }
-  luaL_traceback(L, L, nullptr, 1);
+  push_script_traceback(L, nullptr, 1);
   error_object::set_field(L, list + 1, "traceback");
   return action::raise_top;
 }

@@ -6,6 +6,7 @@
 #include "lua_select.hpp"
 #include "object.hpp"
 #include "operation_object.hpp"
+#include "traceback.hpp"
 #include "tree.hpp"
 
 namespace perilune {
@@ -164,7 +165,7 @@ reply raise_outcome(lua_State* L, vm& v) {
   }
   const int object = lua_gettop(L);
   error_object::push_field(L, object, "traceback");
-  luaL_traceback(L, L, "awaited by:", 1);
+  push_script_traceback(L, "awaited by:", 1);
   if (lua_isstring(L, -2)) {
     lua_pushliteral(L, "\n");
     lua_insert(L, -2);

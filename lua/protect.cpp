@@ -18,6 +18,7 @@
 #include "object.hpp"
 #include "protect_handlers.hpp"
 #include "region.hpp"
+#include "traceback.hpp"
 
 namespace perilune {
 
@@ -89,7 +90,7 @@ int on_guarded_error(lua_State* L) {
 // Remembers the traceback of an error that leaves a coroutine or a region, where its stack ends.
 int on_boundary_error(lua_State* L) {
   on_guarded_error(L);
-  lua_replace(L, 1);
+  lua_copy(L, -1, 1);
   lua_settop(L, 1);
   vm& v = vm_of(L);
   if (is_cancellation(L, -1) || to_object<error_object>(L, -1) || !v.in_task()) return 1;
@@ -99,7 +100,7 @@ int on_boundary_error(lua_State* L) {
   lua_task::push_extras(L, lua_gettop(L));
   lua_getfield(L, -1, "trace_value");
   if (!lua_rawequal(L, -1, value)) {
-    luaL_traceback(L, L, nullptr, 1);
+    push_script_traceback(L, nullptr, 1);
     lua_setfield(L, -3, "trace");
     lua_pushvalue(L, value);
     lua_setfield(L, -3, "trace_value");
@@ -129,7 +130,7 @@ void push_traceback(lua_State* L, lua_task& task, int value) {
       return;
     }
   }
-  luaL_traceback(L, L, nullptr, 1);
+  push_script_traceback(L, nullptr, 1);
   lua_replace(L, value + 1);
   lua_settop(L, value + 1);
 }
