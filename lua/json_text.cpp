@@ -20,7 +20,9 @@ constexpr std::string_view replacement = "\xEF\xBF\xBD";
 
 bool continues(unsigned char byte) noexcept { return (byte & 0xC0) == 0x80; }
 
-bool plain(unsigned char byte) noexcept { return byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\'; }
+bool plain(unsigned char byte, bool quoted) noexcept {
+  return byte >= 0x20 && byte < 0x80 && !(quoted && (byte == '"' || byte == '\\'));
+}
 
 void append_escaped(std::string& out, unsigned char byte) {
   constexpr const char* names = "btn?fr";
@@ -59,11 +61,10 @@ std::size_t utf8_length(std::string_view text) noexcept {
   return length;
 }
 
-bool append_json_string(std::string& out, std::string_view text, bool strict) {
-  out += '"';
+bool append_escaped_text(std::string& out, std::string_view text, bool quoted, bool strict) {
   while (!text.empty()) {
     std::size_t run = 0;
-    while (run < text.size() && plain(static_cast<unsigned char>(text[run]))) ++run;
+    while (run < text.size() && plain(static_cast<unsigned char>(text[run]), quoted)) ++run;
     out.append(text.substr(0, run));
     text.remove_prefix(run);
     if (text.empty()) break;
@@ -80,6 +81,12 @@ bool append_json_string(std::string& out, std::string_view text, bool strict) {
     }
     text.remove_prefix(taken);
   }
+  return true;
+}
+
+bool append_json_string(std::string& out, std::string_view text, bool strict) {
+  out += '"';
+  if (!append_escaped_text(out, text, true, strict)) return false;
   out += '"';
   return true;
 }

@@ -27,6 +27,8 @@ std::size_t utf8_length(std::string_view text) noexcept;
 
 // Appends a quoted string. Bytes that are no UTF-8 are replaced by U+FFFD, or, when `strict`, refused with false.
 bool append_json_string(std::string& out, std::string_view text, bool strict);
+// Its content: control characters as escapes, so that it is one line; quotes and backslashes too when `quoted`.
+bool append_escaped_text(std::string& out, std::string_view text, bool quoted, bool strict);
 void append_json_integer(std::string& out, lua_Integer value);
 // Appends the shortest text that reads back as the same float, and as a float. Requires a finite number.
 void append_json_number(std::string& out, double value);

@@ -8,9 +8,11 @@
 namespace perilune {
 
 int open_json(lua_State* L);
+int open_log(lua_State* L);
 
 inline constexpr library_function native_modules[] = {
     {"perilune.json", open_json},
+    {"perilune.native.log", open_log},
 };
 
 }  // namespace perilune
