@@ -94,17 +94,55 @@ void warn_when_long(vm& v, lua_channel& channel) {
   v.report("warning: an unbounded channel holds " + std::to_string(channel.stored()) + " values");
 }
 
+reply send_granted(lua_State* L, vm& v) {
+  if (v.running().note_closed) return push_closed(L);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 reply send_body(lua_State* L, vm& v) {
-  if (const reply refused = check_send(L, v); refused < 0) return refused;
-  const reply done = perform<send_verb>(L, v, send_body);
-  if (auto& channel = object_at<lua_channel>(L, 1); channel.warn_at) [[unlikely]]
-    warn_when_long(v, channel);
-  return done;
+  lua_channel* channel = to_object<lua_channel>(L, 1);
+  if (!channel || lua_isnoneornil(L, 2)) return check_send(L, v);
+  if (v.running().cancel_pending()) [[unlikely]]
+    return action::raise_cancel;
+  if (!spend(v)) [[unlikely]]
+    return yield_and_retry(L, v, send_body);
+  channel_call call{L, 1};
+  channel->reserve_slot(call, 1);
+  const channel_status status = channel->try_send(v.tasks(), call);
+  if (status == channel_status::full) {
+    channel->reserve_slot(call, channel->given_back() + 1);
+    return wait_for(L, v, channel->sending(), send_granted);
+  }
+  if (status == channel_status::closed) return push_closed(L);
+  if (channel->warn_at) [[unlikely]]
+    warn_when_long(v, *channel);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+// recv and send as verbs are the hottest paths of all: they are perform<> written out, with the channel in hand.
+
+reply recv_granted(lua_State* L, vm& v) {
+  lua_task& task = v.running();
+  if (task.note_closed) return push_closed(L);
+  lua_channel::received_from(*task.op).accepted();
+  return 1;
 }
 
 reply recv_body(lua_State* L, vm& v) {
-  if (!to_object<lua_channel>(L, 1)) return wrong_self(L, v);
-  return perform<recv_verb>(L, v, recv_body);
+  lua_channel* channel = to_object<lua_channel>(L, 1);
+  if (!channel) return wrong_self(L, v);
+  if (v.running().cancel_pending()) [[unlikely]]
+    return action::raise_cancel;
+  if (!spend(v)) [[unlikely]]
+    return yield_and_retry(L, v, recv_body);
+  channel_call call{L, 1};
+  const channel_status status = channel->try_recv(v.tasks(), call);
+  if (status == channel_status::done) return 1;
+  if (status == channel_status::closed) return push_closed(L);
+  channel->reserve_return(call);
+  return wait_for(L, v, channel->receiving(), recv_granted);
 }
 
 reply try_send_body(lua_State* L, vm& v) {

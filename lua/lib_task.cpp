@@ -7,6 +7,7 @@
 #include "object.hpp"
 #include "operation_object.hpp"
 #include "traceback.hpp"
+#include "protect_handlers.hpp"
 #include "tree.hpp"
 
 namespace perilune {
@@ -397,6 +398,7 @@ lua_task& spawn_function(lua_State* L, vm& v, int arguments, const spawn_options
   set_type(L, type_name::task);
   task.note_spawn_site(L, handle);
   inherit_data(L, task, handle);
+  luaL_checkstack(L, arguments + 2, "too many arguments to spawn");
   const std::uint32_t slot = v.take_slot(L);
   lua_State* thread = v.thread_of(slot);
   if (!lua_checkstack(thread, arguments + 4)) {
@@ -406,10 +408,11 @@ lua_task& spawn_function(lua_State* L, vm& v, int arguments, const spawn_options
   task.slot = slot;
   task.thread = task.leaf = thread;
   v.hold_handle(L, slot, handle);
-  lua_insert(L, handle - arguments - 1);
   lua_pushcfunction(thread, protect::task_main);
+  lua_pushcfunction(thread, protect::on_task_error);
+  for (int i = handle - arguments - 1; i < handle; ++i) lua_pushvalue(L, i);
   lua_xmove(L, thread, arguments + 1);
-  task.incoming = arguments + 1;
+  task.incoming = arguments + 2;
   v.tasks().spawn(task, options);
   return task;
 }

@@ -53,7 +53,7 @@ void open_modules(lua_State* L);
 // Opens everything: the globals in our form and the perilune table, left in registry_slot::modules.
 int open_library(lua_State* L);
 
-// Spawns the function below its `arguments` on top of the stack; leaves the handle in their place. Raises when memory is
+// Spawns the function below its `arguments` on top of the stack; pushes the handle on top of them. Raises when memory is
 // out, before anything is queued.
 lua_task& spawn_function(lua_State* L, vm& v, int arguments, const spawn_options& options);
 

@@ -53,6 +53,9 @@ class lua_channel final : public channel_core<lua_channel> {
   // A receiver has accepted its grant.
   void accepted() noexcept { --promised_; }
 
+  // The channel whose receiving side a task has waited on.
+  static lua_channel& received_from(operation& side) noexcept { return static_cast<receive_side&>(side).channel_; }
+
   operation& receiving() noexcept { return receiving_; }
   operation& sending() noexcept { return sending_; }
   std::size_t given_back() const noexcept { return returned_; }
@@ -69,6 +72,7 @@ class lua_channel final : public channel_core<lua_channel> {
     wait_description describe() const noexcept override { return {"recv", "channel", &channel_}; }
 
    private:
+    friend class lua_channel;
     lua_channel& channel_;
   };
   class send_side final : public operation {

@@ -10,17 +10,6 @@
 
 namespace perilune {
 
-void lua_task::resume() {
-  vm& v = *host;
-  lua_task& outer = v.running();
-  v.set_running(*this);
-  mark(trait::started);
-  ++resumes;
-  const bool ended = protect::resume_task(*this);
-  v.set_running(outer);
-  if (ended) home->body_ended(*this, end);
-}
-
 void lua_task::on_settled() noexcept {
   cancel_node::reason = reason_ptr();
   name = nullptr;

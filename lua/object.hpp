@@ -20,9 +20,10 @@ struct boxed {
 // The object of type T at a stack index, or nullptr when something else is there. T::tag is the type's constant.
 template <class T>
 T* to_object(lua_State* L, int index) noexcept {
-  if (lua_type(L, index) != LUA_TUSERDATA || lua_rawlen(L, index) < sizeof(boxed<T>)) return nullptr;
+  // A light userdata has no length; a string or table has no address.
+  if (lua_rawlen(L, index) < sizeof(boxed<T>)) return nullptr;
   auto* box = static_cast<boxed<T>*>(lua_touserdata(L, index));
-  return box->tag == T::tag ? &box->object : nullptr;
+  return box && box->tag == T::tag ? &box->object : nullptr;
 }
 
 // The object at an index that is known to hold one.

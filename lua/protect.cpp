@@ -171,6 +171,10 @@ void store_failure(lua_State* L, lua_task& task, int value, bool during_cancel) 
   lua_settop(L, trace - 1);
 }
 
+}  // namespace
+
+namespace protect {
+
 // The message handler of a task's body. The first error is the task's; those of closers that follow are suppressed.
 int on_task_error(lua_State* L) {
   lua_task& task = vm_of(L).running();
@@ -196,6 +200,10 @@ int on_task_error(lua_State* L) {
   if (task.depth > 0) push_cancellation_in_force(L, task);
   return 1;
 }
+
+}  // namespace protect
+
+namespace {
 
 // Keeps the results at 2.. of the stack (1 is the handler) in the handle.
 void store_results(lua_State* L, lua_task& task) {
@@ -441,34 +449,8 @@ int task_main(lua_State* L) {
     task.end = task_state::cancelled;
     return 0;
   }
-  lua_pushcfunction(L, on_task_error);
-  lua_insert(L, 1);
   const int status = lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 1, 0, task_done);
   return task_done(L, status, 0);
-}
-
-bool resume_task(lua_task& task) {
-  lua_State* L = task.thread;
-  vm& v = *task.host;
-  int results = 0;
-  v.suspending = false;
-  const int status = lua_resume(L, nullptr, task.leaf == L ? task.incoming : 0, &results);
-  if (status == LUA_YIELD) {
-    if (!v.suspending) {  // a foreign C function yielded: let the others run and go on
-      lua_pop(L, results);
-      task.leaf = L;
-      task.incoming = 0;
-      v.tasks().yield(task);
-    }
-    return false;
-  }
-  if (status != LUA_OK) {
-    task.end = task_state::failed;
-    task.kind = result_kind::out_of_memory;
-    lua_resetthread(L);
-  }
-  lua_settop(L, 0);
-  return true;
 }
 
 int pcall(lua_State* L) {
@@ -599,5 +581,45 @@ reply yield_and_retry(lua_State* L, vm& v, native_body again) {
 }
 
 reply pushed_results(lua_State*, vm& v) { return v.running().incoming; }
+
+namespace {
+
+// What is left to do after a thread has ended or was refused by Lua itself.
+[[gnu::noinline]] void thread_ended(lua_task& task, int status) {
+  if (status != LUA_OK) {
+    task.end = task_state::failed;
+    task.kind = result_kind::out_of_memory;
+    lua_resetthread(task.thread);
+  }
+  lua_settop(task.thread, 0);
+  task.home->body_ended(task, task.end);
+}
+
+// A foreign C function yielded: the others run, and the task goes on.
+[[gnu::noinline]] void yielded_by_foreign_code(lua_task& task, int results) {
+  lua_pop(task.thread, results);
+  task.leaf = task.thread;
+  task.incoming = 0;
+  task.home->yield(task);
+}
+
+}  // namespace
+
+// Kept flat: a yield leaves by a long jump, after which every return on the way out is mispredicted.
+void lua_task::resume() {
+  vm& v = *host;
+  lua_task& outer = v.running();
+  v.set_running(*this);
+  v.suspending = false;
+  mark(trait::started);
+  ++resumes;
+  int results = 0;
+  const int status = lua_resume(thread, nullptr, leaf == thread ? incoming : 0, &results);
+  v.set_running(outer);
+  if (status != LUA_YIELD)
+    thread_ended(*this, status);
+  else if (!v.suspending) [[unlikely]]
+    yielded_by_foreign_code(*this, results);
+}
 
 }  // namespace perilune

@@ -65,10 +65,8 @@ int native(lua_State* L) {
   return conclude(L, r);
 }
 
-// Body of every task's Lua thread; stack: function, arguments.
+// Body of every task's Lua thread; stack: message handler, function, arguments.
 int task_main(lua_State* L);
-// Runs a task's thread until it suspends or ends. True when it has ended.
-bool resume_task(lua_task& task);
 
 // Stock functions in our form: they let cancellation and suspension through.
 int pcall(lua_State* L);
