@@ -81,13 +81,17 @@ void error_object::push_field(lua_State* L, int index, const char* name) {
 }
 
 void error_object::push_engine_error(lua_State* L, vm& v, const error& problem) {
-  push_new(L, v, problem.kind, false);
+  // `problem` is scratch that a finalizer may overwrite: it is read before anything else can run.
+  const error_kind kind = problem.kind;
+  const int code = problem.code;
   lua_pushlstring(L, problem.message.data(), problem.message.size());
+  push_new(L, v, kind, false);
+  lua_insert(L, -2);
   set_field(L, -2, "message");
-  if (problem.code) {
-    lua_pushstring(L, error::code_name(problem.code));
+  if (code) {
+    lua_pushstring(L, error::code_name(code));
     set_field(L, -2, "code");
-    lua_pushinteger(L, problem.code);
+    lua_pushinteger(L, code);
     set_field(L, -2, "errno");
   }
   push_script_traceback(L, nullptr, 1);

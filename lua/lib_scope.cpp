@@ -115,7 +115,11 @@ reply raise_group(lua_State* L, vm& v, int suppressed) {
   const auto count = static_cast<lua_Integer>(lua_rawlen(L, list));
   error_object::push_new(L, v, error_kind::group, false);
   lua_rawgeti(L, list, 1);
-  lua_pushfstring(L, "%I of the scope's tasks failed; first: %s", count, luaL_tolstring(L, -1, nullptr));
+  const char* first = luaL_tolstring(L, -1, nullptr);
+  if (count == 1)
+    lua_pushfstring(L, "one task of the scope failed: %s", first);
+  else
+    lua_pushfstring(L, "%I tasks of the scope failed; the first: %s", count, first);
   error_object::set_field(L, list + 1, "message");
   lua_settop(L, list + 1);
   lua_pushvalue(L, list);

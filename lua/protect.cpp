@@ -412,12 +412,14 @@ int conclude_slow(lua_State* L, reply r) {
     case action::raise_top:
       return lua_error(L);
     case action::raise_message:
-      luaL_where(L, 1);
       lua_pushlstring(L, v.message.data(), v.message.size());
+      luaL_where(L, 1);
+      lua_insert(L, -2);
       lua_concat(L, 2);
       return lua_error(L);
     case action::raise_argument:
-      return luaL_argerror(L, v.argument, v.message.c_str());
+      lua_pushlstring(L, v.message.data(), v.message.size());
+      return luaL_argerror(L, v.argument, lua_tostring(L, -1));
     case action::raise_cancel:
       raise_cancellation(L, v.running());
     case action::raise_problem:

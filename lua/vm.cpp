@@ -125,10 +125,9 @@ void vm::report_failure(lua_State* L, int index) {
   lua_pop(L, 1);
   ++unobserved_;
   error_object::push_report(L, index);
-  message = "unobserved failure: ";
-  message += lua_tostring(L, -1);
+  // The shared scratch may be in use by the raise during which the collector runs.
+  report(std::string("unobserved failure: ") + lua_tostring(L, -1));
   lua_pop(L, 1);
-  report(message);
 }
 
 void vm::flush_unobserved() {
