@@ -12,6 +12,8 @@ class inbox_message {
  public:
   virtual ~inbox_message() = default;
   virtual void deliver() = 0;
+  // The inbox is done with the message.
+  virtual void dispose() noexcept { delete this; }
 
  private:
   friend class inbox;
@@ -27,12 +29,17 @@ class inbox {
 
   // False when the inbox is closed; the message is then destroyed on the calling thread.
   bool post(std::unique_ptr<inbox_message> message) noexcept {
+    if (!push(*message)) return false;
+    message.release();
+    return true;
+  }
+  // As post; false leaves the message with the caller. Async-signal-safe.
+  bool push(inbox_message& message) noexcept {
     inbox_message* head = head_.load(std::memory_order_relaxed);
     do {
       if (head == closed_mark()) return false;
-      message->next_ = head;
-    } while (!head_.compare_exchange_weak(head, message.get(), std::memory_order_release, std::memory_order_relaxed));
-    message.release();
+      message.next_ = head;
+    } while (!head_.compare_exchange_weak(head, &message, std::memory_order_release, std::memory_order_relaxed));
     return true;
   }
 
@@ -45,7 +52,7 @@ class inbox {
     list = in_order(head_.exchange(nullptr, std::memory_order_acquire));
     std::size_t count = 0;
     for (; list; ++count) {
-      std::unique_ptr<inbox_message> message(std::exchange(list, list->next_));
+      const std::unique_ptr<inbox_message, disposer> message(std::exchange(list, list->next_));
       message->deliver();
     }
     return count;
@@ -55,10 +62,13 @@ class inbox {
   void close() noexcept {
     inbox_message* list = head_.exchange(closed_mark(), std::memory_order_acquire);
     if (list == closed_mark()) return;
-    while (list) delete std::exchange(list, list->next_);
+    while (list) std::exchange(list, list->next_)->dispose();
   }
 
  private:
+  struct disposer {
+    void operator()(inbox_message* message) const noexcept { message->dispose(); }
+  };
   inbox_message* closed_mark() const noexcept {
     return reinterpret_cast<inbox_message*>(const_cast<inbox*>(this));
   }

@@ -1,7 +1,12 @@
 // Waiting for the operating system through asio. See reactor.hpp.
 #include "reactor.hpp"
 
+#include <cerrno>
 #include <chrono>
+#include <system_error>
+
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <asio/executor_work_guard.hpp>
 #include <asio/post.hpp>
@@ -34,6 +39,32 @@ void reactor::wake() {
   asio::post(executor_, [alive = std::weak_ptr<bool>(alive_), this] {
     if (auto a = alive.lock(); a && *a) drive_();
   });
+}
+
+void reactor::open_bell() {
+  if (bell_) return;
+  bell_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (bell_fd_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
+  bell_.emplace(executor_, bell_fd_);
+  hear_bell();
+}
+
+void reactor::hear_bell() {
+  bell_->async_wait(asio::posix::stream_descriptor::wait_read,
+                    [alive = std::weak_ptr<bool>(alive_), this](const asio::error_code& failed) {
+                      if (auto a = alive.lock(); failed || !a || !*a) return;
+                      std::uint64_t rings = 0;
+                      static_cast<void>(!::read(bell_fd_, &rings, sizeof rings));
+                      hear_bell();
+                      if (!own_) drive_();
+                    });
+}
+
+void reactor::ring() noexcept {
+  const int saved = errno;
+  constexpr std::uint64_t once = 1;
+  static_cast<void>(!::write(bell_fd_, &once, sizeof once));
+  errno = saved;
 }
 
 void reactor::drive_at(std::uint64_t deadline_ns) {

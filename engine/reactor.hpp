@@ -9,6 +9,7 @@
 
 #include <asio/any_io_executor.hpp>
 #include <asio/io_context.hpp>
+#include <asio/posix/stream_descriptor.hpp>
 #include <asio/steady_timer.hpp>
 
 namespace perilune::detail {
@@ -34,14 +35,21 @@ class reactor {
   void wait(std::optional<std::uint64_t> deadline_ns);
   // Ends a wait, or in joined mode schedules a drive. Any thread.
   void wake();
+  // As wake, for signal handlers. Requires open_bell() before. A joined context then has work for ever.
+  void ring() noexcept;
+  void open_bell();
   // Joined: drive again at the deadline.
   void drive_at(std::uint64_t deadline_ns);
 
  private:
+  void hear_bell();
+
   std::unique_ptr<asio::io_context> own_;
   asio::any_io_executor executor_;
   asio::steady_timer timer_;
   std::function<void()> drive_;
+  std::optional<asio::posix::stream_descriptor> bell_;  // an eventfd
+  int bell_fd_ = -1;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -35,6 +35,12 @@ bool worker::post(std::unique_ptr<inbox_message> message) noexcept {
   return true;
 }
 
+bool worker::post_from_signal(inbox_message& message) noexcept {
+  if (!inbox_.push(message)) return false;
+  if (reactor_->joined() || asleep_.exchange(false)) reactor_->ring();
+  return true;
+}
+
 void worker::fire_due_timers() {
   const std::uint64_t now = now_ns();
   scheduler_.set_now_ms(static_cast<std::uint32_t>((now - origin_ns_) / 1'000'000));

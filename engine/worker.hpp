@@ -54,6 +54,8 @@ class worker {
 
   // Any thread.
   bool post(std::unique_ptr<inbox_message> message) noexcept;
+  // As post, for signal handlers; the message stays the caller's. Requires that the reactor's bell is open.
+  bool post_from_signal(inbox_message& message) noexcept;
 
   void poll_io();
   // Runs what is ready, up to `batches` batches. True when something ran or was delivered.
