@@ -19,23 +19,11 @@ reason_ptr reason_ptr::make(cancel_source source, std::string text, std::uint64_
   return reason_ptr(reason);
 }
 
-void cancel_node::attach_to(cancel_node& above) noexcept {
-  parent = &above;
-  above.children.push_back(*this);
-  if (has(is_task)) ++above.child_tasks;
-  std::uint32_t inherited = 0;
-  if (above.has(cancelled) && !has(shielded)) inherited |= cancelled;
-  if (above.has(killed)) inherited |= cancelled | killed;
-  if (inherited) mark_cancelled(inherited);
-}
-
-void cancel_node::mark_cancelled(std::uint32_t marks) noexcept {
-  const bool first = !has(cancelled);
-  flags |= marks;
-  if (first && has(is_task)) detail::worker::task_cancelled(owner());
-}
-
 void cancel_node::detach() noexcept {
+  if (has(cancelled) && !has(requested)) {
+    reason = reason_in_force();
+    set(requested);
+  }
   if (has(is_task)) --parent->child_tasks;
   parent->children.erase(*this);
   parent = nullptr;
@@ -43,7 +31,7 @@ void cancel_node::detach() noexcept {
 
 task_header& cancel_node::owner() const noexcept {
   if (has(is_task)) return const_cast<task_header&>(static_cast<const task_header&>(*this));
-  return *static_cast<const scope_node*>(this)->owner_;
+  return *static_cast<const scope_node*>(this)->owner_task();
 }
 
 reason_ptr cancel_node::reason_in_force() const noexcept {
@@ -62,11 +50,15 @@ cancel_node* successor(cancel_node& root, cancel_node& node, bool prune) noexcep
   return nullptr;
 }
 
-void reach(cancel_node& node, std::uint32_t marks) noexcept {
-  node.mark_cancelled(marks);
-  if (node.has(cancel_node::is_root)) return;
-  task_header& task = node.owner();
-  if (task.top == &node) task.home->deliver_cancel(task);
+// Carries marks to `root` and all below it, except where a shield stops them or they have been before.
+void reach(cancel_node& root, std::uint32_t marks) noexcept {
+  const bool killing = (marks & cancel_node::killed) != 0;
+  for (cancel_node* node = &root; node;) {
+    const bool stops = node != &root && node->has(cancel_node::shielded) && !killing;
+    const bool known = (node->flags & marks) == marks;
+    if (!stops && !known) node->receive(marks);
+    node = successor(root, *node, stops || known);
+  }
 }
 
 void request(cancel_node& root, reason_ptr reason, std::uint32_t marks) noexcept {
@@ -75,16 +67,39 @@ void request(cancel_node& root, reason_ptr reason, std::uint32_t marks) noexcept
     root.reason = std::move(reason);
     root.set(cancel_node::requested);
   }
-  const bool killing = (marks & cancel_node::killed) != 0;
-  for (cancel_node* node = &root; node;) {
-    const bool stops = node != &root && node->has(cancel_node::shielded) && !killing;
-    const bool known = (node->flags & marks) == marks;
-    if (!stops && !known) reach(*node, marks);
-    node = successor(root, *node, stops || known);
-  }
+  reach(root, marks);
+}
+
+// The cancellation state of the innermost node, kept in the header where every switch looks.
+void note_innermost(task_header& task) noexcept {
+  if (!task.top->has(cancel_node::cancelled)) return task.unmark(task_header::trait::cancel_seen);
+  task.mark(task_header::trait::cancel_seen);
+  task.home->end_slice(task);
 }
 
 }  // namespace
+
+void cancel_node::attach_to(cancel_node& above) noexcept {
+  parent = &above;
+  above.children.push_back(*this);
+  if (has(is_task)) ++above.child_tasks;
+  if (!above.has(cancelled)) return;
+  if (above.has(killed))
+    reach(*this, cancelled | killed);
+  else if (!has(shielded))
+    reach(*this, cancelled);
+}
+
+void cancel_node::receive(std::uint32_t marks) noexcept {
+  const bool first = !has(cancelled);
+  flags |= marks;
+  if (has(is_root)) return;
+  task_header& task = owner();
+  if (first && has(is_task)) detail::worker::task_cancelled(task);
+  if (task.top != this) return;
+  task.mark(task_header::trait::cancel_seen);
+  task.home->deliver_cancel(task);
+}
 
 void cancel(cancel_node& node, reason_ptr reason) noexcept { request(node, std::move(reason), cancel_node::cancelled); }
 
@@ -97,20 +112,28 @@ void scope_node::enter(task_header& task, bool shield) noexcept {
   if (shield) set(shielded);
   attach_to(*task.top);
   task.top = this;
+  note_innermost(task);
+}
+
+void scope_node::pass_on(cancel_node& child) noexcept {
+  cancel_node& above = *parent;
+  child.detach();
+  child.attach_to(above);
+  if (!child.has(is_task)) return;
+  child.owner().unmark(task_header::trait::member);
+  if (child.owner().is(task_header::trait::daemon)) above.set(has_daemons);
 }
 
 void scope_node::leave() noexcept {
   if (!owner_) return;
   clear_deadline();
+  while (cancel_node* child = children.front()) pass_on(*child);
   cancel_node& above = *parent;
-  while (cancel_node* child = children.front()) {
-    child->detach();
-    child->attach_to(above);
-    if (child->has(is_task) && child->owner().is(task_header::trait::daemon)) above.set(has_daemons);
-  }
-  if (owner_->top == this) owner_->top = &above;
   detach();
-  owner_ = nullptr;
+  task_header& task = *std::exchange(owner_, nullptr);
+  if (task.top != this) return;
+  task.top = &above;
+  note_innermost(task);
 }
 
 scope_node::~scope_node() { leave(); }

@@ -1,18 +1,14 @@
 // How tasks take turns and how they end. See scheduler.hpp.
 #include <perilune/scheduler.hpp>
 
-#include <atomic>
+#include <utility>
 
+#include <perilune/coroutine_task.hpp>
 #include <perilune/select_wait.hpp>
 
 #include "worker.hpp"
 
 namespace perilune {
-
-namespace {
-// Ids are unique over all workers; each scheduler takes one at a time, which costs nothing beside the spawn itself.
-std::atomic<std::uint64_t> last_id{0};
-}  // namespace
 
 const char* to_string(task_state state) noexcept {
   constexpr const char* names[] = {"ready", "running", "waiting", "closing", "returned", "failed", "cancelled"};
@@ -37,9 +33,17 @@ task_header* task_header::parent_task() const noexcept {
   return &above->owner();
 }
 
-scheduler::scheduler(detail::worker& owner) noexcept : owner_(owner) {
+scheduler::scheduler(detail::worker& owner) noexcept : last_id_(owner.index() + 1), owner_(owner) {
   roots.set(cancel_node::is_root);
   detached.set(cancel_node::is_root);
+}
+
+// Adjacent seeds must not give neighbouring sequences, and xorshift needs a state that is not 0.
+void scheduler::seed(std::uint64_t value) noexcept {
+  value += 0x9E3779B97F4A7C15ULL;
+  value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9ULL;
+  value = (value ^ (value >> 27)) * 0x94D049BB133111EBULL;
+  random_ = (value ^ (value >> 31)) | 1U;
 }
 
 std::uint64_t scheduler::random() noexcept {
@@ -51,7 +55,7 @@ std::uint64_t scheduler::random() noexcept {
 
 void scheduler::spawn(task_header& task, const spawn_options& options) noexcept {
   task.home = this;
-  task.id = last_id.fetch_add(1, std::memory_order_relaxed) + 1;
+  task.id = std::exchange(last_id_, last_id_ + owner_.owner().workers());
   task.spawned_ms = now_ms_;
   cancel_node* above = options.below ? options.below : current_ ? current_->top : &roots;
   if (options.detached) {
@@ -72,12 +76,9 @@ void scheduler::spawn(task_header& task, const spawn_options& options) noexcept 
     fair_.push_back(task);
 }
 
-void scheduler::yield(task_header& task) noexcept {
+void scheduler::level_lanes() noexcept {
   lane_.splice_front(fresh_);
   fair_.splice_back(lane_);
-  task.become(wait_state::idle);
-  task.woken_by = wake_kind::granted;
-  make_ready(task);
 }
 
 void scheduler::park_select(task_header& task, select_wait& wait) noexcept {
@@ -114,7 +115,7 @@ void scheduler::interrupt(task_header& task, wake_kind why) noexcept {
     bool taken_back = false;
     if (task.selecting)
       taken_back = task.selecting->give_back();
-    else if (task.waiting() == wait_state::granted)
+    else if (task.waiting() == wait_state::granted && task.op)
       taken_back = task.op->give_back(task);
     if (!taken_back) return;
     task.become(wait_state::idle);
@@ -133,7 +134,8 @@ void scheduler::wake_joiners(task_header& task) noexcept {
   while (waiter* joiner = task.joiners.pop_front()) {
     joiner->become(wait_state::granted);
     task_header& waiting = *joiner->task;
-    if (waiting.selecting) withdraw_others(*joiner);
+    if (waiting.selecting) [[unlikely]]
+      withdraw_others(*joiner);
     waiting.woken_by = wake_kind::granted;
     waiting.status = task_state::ready;
     woken.push_back(waiting);
@@ -155,8 +157,9 @@ task_header* scheduler::drained(cancel_node& node) noexcept {
 void scheduler::release_from_parent(task_header& task) noexcept {
   cancel_node& above = *task.cancel_node::parent;
   task.cancel_node::detach();
-  task.attach_to(detached);
+  task.unmark(task_header::trait::member);
   task.mark(task_header::trait::detached);
+  task.attach_to(detached);
   if (above.child_tasks == 0 && above.has(cancel_node::draining))
     if (task_header* ended = drained(above)) settle(*ended);
 }
@@ -164,18 +167,20 @@ void scheduler::release_from_parent(task_header& task) noexcept {
 void scheduler::body_ended(task_header& task, task_state end) noexcept {
   task.end = end;
   task.status = task_state::closing;
-  if (task.child_tasks == 0) {
-    settle(task);
-    return;
-  }
+  if (task.child_tasks == 0) [[likely]]
+    return settle(task);
   if (end != task_state::returned) {
     cancel(task, reason_ptr::make(cancel_source::parent, {}, task.id, task.name ? task.name : ""));
   } else if (task.has(cancel_node::has_daemons)) {
     auto reason = reason_ptr::make(cancel_source::parent, "daemon", task.id, task.name ? task.name : "");
-    for (cancel_node* child = task.children.front(); child; child = task.children.after(*child))
-      if (child->has(cancel_node::is_task) && child->owner().is(task_header::trait::daemon)) cancel(*child, reason);
+    cancel_daemons(task, reason);
   }
   task.cancel_node::set(cancel_node::draining);
+}
+
+void scheduler::cancel_daemons(cancel_node& above, const reason_ptr& reason) noexcept {
+  for (cancel_node* child = above.children.front(); child; child = above.children.after(*child))
+    if (child->has(cancel_node::is_task) && child->owner().is(task_header::trait::daemon)) cancel(*child, reason);
 }
 
 void scheduler::settle(task_header& first) noexcept {
@@ -192,30 +197,59 @@ void scheduler::settle(task_header& first) noexcept {
   }
 }
 
-void scheduler::run(task_header& task) {
+inline void scheduler::run(task_header& task) {
   current_ = &task;
   task.status = task_state::running;
   budget_ = operation_budget;
-  ++resumes_;
   task.resume();
-  current_ = nullptr;
   lane_.splice_front(fresh_);
 }
 
-bool scheduler::run_batch() {
-  waiter* first = nullptr;
-  if (++batches_ % oldest_batches == 0 && (first = lane_.back()) != nullptr)
-    lane_.erase(*first);
-  else if (!(first = fair_.pop_front()))
-    first = lane_.pop_front();
-  if (!first) return false;
-  run(*first->task);
-  for (unsigned n = 1; n < fair_interval; ++n) {
-    waiter* next = lane_.pop_front();
-    if (!next && !(next = fair_.pop_front())) break;
-    run(*next->task);
+// The fair lane comes first in a batch, so that it is served however busy the hand-over lane is; now and then it is the
+// oldest of the hand-over lane.
+task_header* scheduler::first_of_batch() noexcept {
+  if (++batches_ % oldest_batches == 0) {
+    if (waiter* oldest = lane_.back()) {
+      lane_.erase(*oldest);
+      return oldest->task;
+    }
   }
-  return true;
+  if (task_header* next = fair_.pop_front()) return next;
+  waiter* next = lane_.pop_front();
+  return next ? next->task : nullptr;
 }
+
+unsigned scheduler::run_batch(unsigned most) {
+  first_yielded_ = nullptr;
+  unsigned count = 0;
+  for (task_header* next = first_of_batch(); next;) {
+    run(*next);
+    if (++count >= most) break;
+    if (waiter* handed_over = lane_.pop_front()) {
+      next = static_cast<task_header*>(handed_over);
+      continue;
+    }
+    next = fair_.front();
+    if (!next || (next == first_yielded_ && owner_.has_news())) break;
+    fair_.pop_front();
+  }
+  current_ = nullptr;
+  resumes_ += count;
+  return count;
+}
+
+void scheduler::keep_unobserved(detail::coroutine_task& task) noexcept { unobserved_.push_back(task); }
+
+void scheduler::forget_unobserved(detail::coroutine_task& task) noexcept { unobserved_.erase(task); }
+
+void scheduler::report_unobserved() noexcept {
+  while (waiter* next = unobserved_.pop_front()) {
+    auto& task = static_cast<detail::coroutine_task&>(*next->task);
+    if (!task.is(task_header::trait::observed)) owner_.owner().report_unobserved(task, describe_exception(task.failure()));
+    task.home = nullptr;
+  }
+}
+
+void scheduler::nudge() noexcept { owner_.kick(); }
 
 }  // namespace perilune

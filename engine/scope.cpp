@@ -3,9 +3,28 @@
 
 namespace perilune {
 
+void scope::open(std::coroutine_handle<> body, std::coroutine_handle<> from) {
+  continuation = from;
+  body_ = body;
+  enter(*scheduler::here()->current());
+}
+
+void scope::close() noexcept {
+  for (cancel_node* node = children.front(); node;) {
+    cancel_node* const following = children.after(*node);
+    if (!node->has(is_task) || !node->owner().is(task_header::trait::member)) pass_on(*node);
+    node = following;
+  }
+}
+
 void scope::add_failure(std::exception_ptr failure) noexcept {
   failures_.push_back(std::move(failure));
-  cancel("a member failed");
+  perilune::cancel(*this, reason_ptr::make(cancel_source::scope, "a member failed", owner_task()->id));
+}
+
+void scope::conclude() {
+  leave();
+  if (!failures_.empty()) throw group_error(std::move(failures_));
 }
 
 void scope::child_settled(task_header& child) noexcept {

@@ -1,33 +1,71 @@
-// Resuming, unwinding and ending C++ tasks. See task.hpp.
+// Resuming, unwinding and ending C++ tasks. See coroutine_task.hpp.
 #include <perilune/task.hpp>
+
+#include <string>
 
 #include "worker.hpp"
 
 namespace perilune::detail {
 
-void coroutine_task::resume() {
-  mark(trait::started);
-  if (is(trait::unwinding) || woken_by == wake_kind::cancelled) return unwind();
-  switch (waiting()) {
-    case wait_state::granted:
-      break;
-    case wait_state::retry:
-      if (cancel_pending()) return unwind();
-      if (!op->try_commit(*this)) return home->park(*this, *op);
-      break;
-    default:
-      if (!selecting && woken_by == wake_kind::granted && cancel_pending()) return unwind();
-  }
-  become(wait_state::idle);
-  go_on();
+namespace {
+
+[[noreturn]] void misuse(std::string message) {
+  throw task_error({error_kind::misuse, std::move(message), 0, {}});
 }
 
-void coroutine_task::go_on() {
+}  // namespace
+
+void coroutine_task::resume() {
+  const bool usual = woken_by == wake_kind::granted && !is_any(trait::unwinding, trait::cancel_seen);
+  if (!usual) [[unlikely]] {
+    if (!may_go_on()) return;
+  }
   leaf.resume();
-  if (!body_.done()) return;
-  const task_state how = store_end() ? task_state::returned : task_state::failed;
+  if (status == task_state::running) go_on();
+}
+
+// The leaf came back without waiting: it called another coroutine or returned to one, or the body has ended.
+void coroutine_task::go_on() {
+  while (!body_.done()) {
+    leaf.resume();
+    if (status != task_state::running) return;
+  }
+  const task_state how = left_value() ? task_state::returned : task_state::failed;
   destroy_frames();
   home->body_ended(*this, how);
+}
+
+// False when the task unwinds or waits again instead. What was granted and could not be taken back is accepted even if
+// the task has been cancelled since; the next operation delivers that.
+bool coroutine_task::may_go_on() {
+  if (is(trait::unwinding) || woken_by == wake_kind::cancelled) {
+    unwind();
+    return false;
+  }
+  if (cancel_pending()) {
+    const bool between = woken_by == wake_kind::granted && waiting() == wait_state::idle && !selecting;
+    if (between || woken_by == wake_kind::start || woken_by == wake_kind::retry) {
+      unwind();
+      return false;
+    }
+    home->end_slice(*this);
+  }
+  mark(trait::started);
+  return woken_by != wake_kind::retry || try_again();
+}
+
+// The operation that a spent budget had kept from being tried. False when it has to wait.
+bool coroutine_task::try_again() {
+  woken_by = wake_kind::granted;
+  try {
+    if (op->try_commit(*this)) return true;
+    home->park(*this, *op);
+    return false;
+  } catch (...) {
+    home->thrown = std::current_exception();
+    woken_by = wake_kind::failed;
+    return true;
+  }
 }
 
 bool coroutine_task::wait_for_children_below(cancel_node& target) {
@@ -41,10 +79,10 @@ void coroutine_task::unwind() {
   woken_by = wake_kind::granted;
   become(wait_state::idle);
   mark(trait::unwinding);
+  selecting = nullptr;
   cancel_node& target = cancel_target();
   if (wait_for_children_below(target)) return;
   unmark(trait::unwinding);
-  selecting = nullptr;
   if (target.has(is_task)) {
     store_cancelled(target.reason_in_force());
     destroy_frames();
@@ -58,17 +96,46 @@ void coroutine_task::unwind() {
   if (!home->park_until_drained(*this, stop)) go_on();
 }
 
-void coroutine_task::on_settled() noexcept { release(); }
+void coroutine_task::on_settled() noexcept {
+  if (end == task_state::failed && uses_ > 1 && !is(trait::observed)) home->keep_unobserved(*this);
+  release();
+}
 
-void raise_deadlock(const operation& op) {
-  scheduler::here()->current()->woken_by = wake_kind::granted;
+void raise_wait(const operation& op) {
+  scheduler& tasks = *scheduler::here();
+  const wake_kind why = std::exchange(tasks.current()->woken_by, wake_kind::granted);
+  if (why == wake_kind::failed) std::rethrow_exception(std::exchange(tasks.thrown, nullptr));
   const wait_description wait = op.describe();
   throw task_error({error_kind::deadlock,
                     std::string("deadlock: nothing can end the wait in ") + wait.verb + " on a " + wait.resource, 0, {}});
 }
 
-void report_if_unobserved(const task_header& task, std::exception_ptr failure) noexcept {
-  worker::of(*task.home).owner().report_unobserved(task, describe_exception(std::move(failure)));
+void report_if_unobserved(coroutine_task& task, const std::exception_ptr& failure) noexcept {
+  if (static_cast<waiter&>(task).linked()) task.home->forget_unobserved(task);
+  if (task.is(task_header::trait::observed) || !task.home) return;
+  worker::of(*task.home).owner().report_unobserved(task, describe_exception(failure));
+}
+
+void check_joinable(const task_header& target, const task_header& by) {
+  if (&target == &by) misuse("task " + std::to_string(by.id) + " cannot join itself");
+  if (target.home != by.home) misuse("task " + std::to_string(target.id) + " belongs to another worker");
+}
+
+void cancel_from_here(task_header& task, std::string text) {
+  scheduler* tasks = scheduler::here();
+  task_header* asker = tasks ? tasks->current() : nullptr;
+  cancel(task, reason_ptr::make(cancel_source::cancel, std::move(text), asker ? asker->id : 0,
+                                asker && asker->name ? asker->name : ""));
+  if (!asker) task.home->nudge();
+}
+
+void check_spawnable(bool has_body) {
+  if (!has_body) misuse("spawn: the task has been awaited, spawned or moved away");
+}
+
+scheduler& scheduler_here() {
+  if (scheduler* tasks = scheduler::here()) return *tasks;
+  misuse("spawn called outside a runtime: use runtime::spawn, runtime::post or runtime::run");
 }
 
 }  // namespace perilune::detail

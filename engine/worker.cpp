@@ -67,12 +67,25 @@ void worker::poll_io() {
   reactor_->poll();
 }
 
+// A batch may be short; the system is asked once in fair_interval resumes, and when nothing is left to run.
+void worker::poll_io_now_and_then() {
+  const std::uint64_t resumes = scheduler_.resumes();
+  if (resumes - polled_at_ < scheduler::fair_interval && !scheduler_.idle()) return;
+  polled_at_ = resumes;
+  reactor_->poll();
+}
+
+bool worker::timer_due() const noexcept {
+  const auto wake = timers_.next_wake();
+  return wake && *wake <= now_ns();
+}
+
 bool worker::turn(unsigned batches) {
   scheduler::entered guard(scheduler_);
   bool progressed = false;
   for (; batches; --batches) {
     if (!inbox_.empty() && inbox_.drain()) progressed = true;
-    if (external_ || background_) reactor_->poll();
+    if (external_ || background_) poll_io_now_and_then();
     fire_due_timers();
     if (!scheduler_.run_batch()) break;
     progressed = true;

@@ -57,6 +57,9 @@ class worker {
   // As post, for signal handlers; the message stays the caller's. Requires that the reactor's bell is open.
   bool post_from_signal(inbox_message& message) noexcept;
 
+  // A message or a timer waits for a look.
+  bool has_news() const noexcept { return !inbox_.empty() || (!timers_.empty() && timer_due()); }
+
   void poll_io();
   // Runs what is ready, up to `batches` batches. True when something ran or was delivered.
   bool turn(unsigned batches);
@@ -73,6 +76,8 @@ class worker {
   std::optional<std::uint64_t> next_deadline() const noexcept { return timers_.next_deadline(); }
 
  private:
+  bool timer_due() const noexcept;
+  void poll_io_now_and_then();
   void fire_due_timers();
   bool advance_virtual_clock();
   void wait_for_work();
@@ -89,6 +94,7 @@ class worker {
   std::unique_ptr<reactor> reactor_;
   std::size_t external_ = 0;
   std::size_t background_ = 0;
+  std::uint64_t polled_at_ = 0;  // how many resumes had been when the reactor was polled last
   std::atomic<bool> asleep_{false};
   bool kicked_ = false;
   struct sweep_timer : timer_callback {

@@ -86,10 +86,12 @@ struct cancel_node : list_node {
   bool has(flag f) const noexcept { return (flags & f) != 0; }
   void set(flag f) noexcept { flags |= f; }
 
+  // Hangs the node and all below it under `above`. What is in force there reaches them at once, tasks that wait included.
   void attach_to(cancel_node& above) noexcept;
-  // Sets `cancelled` or `killed` and tells the worker when this is the first for a task.
-  void mark_cancelled(std::uint32_t marks) noexcept;
+  // Takes the node out of its place. Nobody who waits for the last child is told: see scheduler::release_from_parent.
   void detach() noexcept;
+  // Sets `cancelled` or `killed` here, and delivers the first cancellation to the task whose innermost node this is.
+  void receive(std::uint32_t marks) noexcept;
 
   // The task whose node this is.
   task_header& owner() const noexcept;
@@ -113,6 +115,8 @@ class scope_node : public cancel_node {
   void enter(task_header& task, bool shield = false) noexcept;
   // Removes the node; children still alive pass to the enclosing node. Safe to call twice.
   void leave() noexcept;
+  // Hangs a child of this node under the enclosing one: it outlives the scope.
+  void pass_on(cancel_node& child) noexcept;
   bool entered() const noexcept { return owner_ != nullptr; }
   task_header* owner_task() const noexcept { return owner_; }
 
@@ -138,7 +142,6 @@ class scope_node : public cancel_node {
   ~scope_node();
 
  private:
-  friend struct cancel_node;
   task_header* owner_ = nullptr;
   deadline_timer deadline_;
   bool timed_out_ = false;

@@ -17,7 +17,9 @@ class linked_queue {
   linked_queue& operator=(const linked_queue&) = delete;
 
   bool empty() const noexcept { return tail_ == nullptr; }
-  T* front() const noexcept { return tail_ ? static_cast<T*>(tail_->next) : nullptr; }
+  T* front() const noexcept { return tail_ ? &first() : nullptr; }
+  // Requires !empty().
+  T& first() const noexcept { return *static_cast<T*>(tail_->next); }
   T* back() const noexcept { return static_cast<T*>(tail_); }
 
   // The element behind `item`, or nullptr at the end.
@@ -26,7 +28,7 @@ class linked_queue {
     return node == tail_ ? nullptr : static_cast<T*>(node->next);
   }
 
-  void push_back(T& item) noexcept {
+  [[gnu::always_inline]] void push_back(T& item) noexcept {
     insert_at_seam(item);
     tail_ = &item;
   }
@@ -36,10 +38,17 @@ class linked_queue {
     if (!tail_) tail_ = &item;
   }
 
-  T* pop_front() noexcept {
-    T* item = front();
-    if (item) erase(*item);
-    return item;
+  [[gnu::always_inline]] T* pop_front() noexcept {
+    if (!tail_) return nullptr;
+    list_node* const first = tail_->next;
+    if (first == tail_) {
+      tail_ = nullptr;
+    } else {
+      tail_->next = first->next;
+      first->next->prev = tail_;
+    }
+    first->next = nullptr;
+    return static_cast<T*>(first);
   }
 
   void erase(T& item) noexcept {
@@ -52,6 +61,12 @@ class linked_queue {
       if (tail_ == &node) tail_ = node.prev;
     }
     node.next = node.prev = nullptr;
+  }
+
+  // Takes everything out: the first node of a chain that runs along `next` and ends behind `last`.
+  list_node* release_chain(list_node*& last) noexcept {
+    last = std::exchange(tail_, nullptr);
+    return last ? std::exchange(last->next, nullptr) : nullptr;
   }
 
   // Moves all of `other`, in order, before the front of this queue.

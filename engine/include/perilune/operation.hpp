@@ -17,7 +17,6 @@ enum class wait_state : unsigned char {
   idle,     // not waiting
   armed,    // queued at the operation
   granted,  // committed; the task is on its way to resume
-  retry,    // the budget was spent before the operation was tried: it is tried when the task resumes
 };
 
 enum class timer_kind : unsigned char { waiter, deadline, callback };

@@ -36,6 +36,11 @@ class [[nodiscard]] outcome {
   explicit outcome(std::exception_ptr failure) noexcept : state_(std::in_place_index<2>, std::move(failure)) {}
   explicit outcome(reason_ptr reason) noexcept : state_(std::in_place_index<3>, std::move(reason)) {}
 
+  template <class... Args>
+  void emplace(Args&&... args) {
+    state_.template emplace<1>(std::forward<Args>(args)...);
+  }
+
   bool ended() const noexcept { return state_.index() != 0; }
   bool returned() const noexcept { return state_.index() == 1; }
   bool failed() const noexcept { return state_.index() == 2; }
@@ -45,6 +50,12 @@ class [[nodiscard]] outcome {
   value_type& value() & noexcept { return *std::get_if<1>(&state_); }
   const value_type& value() const& noexcept { return *std::get_if<1>(&state_); }
   value_type&& value() && noexcept { return std::move(*std::get_if<1>(&state_)); }
+  // The value, or the failure thrown again; a cancellation becomes a task_error of kind cancelled. Requires ended().
+  value_type unwrap() && {
+    if (failed()) std::rethrow_exception(exception());
+    if (cancelled()) std::rethrow_exception(std::make_exception_ptr(task_error(error())));
+    return std::move(*this).value();
+  }
   // Requires failed().
   const std::exception_ptr& exception() const noexcept { return *std::get_if<2>(&state_); }
   // Requires cancelled(). May be empty when the asker gave none.

@@ -7,14 +7,17 @@
 // `oldest_interval`, so that nobody starves. A task never runs inside spawn, and no user code runs inside a primitive.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <exception>
 
+#include <perilune/run_queue.hpp>
 #include <perilune/task_header.hpp>
 
 namespace perilune {
 
 namespace detail {
-class timer_queue;
+class coroutine_task;
 class worker;
 }  // namespace detail
 
@@ -29,7 +32,7 @@ class scheduler {
  public:
   static constexpr unsigned fair_interval = 61;
   static constexpr unsigned oldest_batches = 16;  // batches of fair_interval: the oldest hand-over task runs each 976
-  static constexpr unsigned operation_budget = 128;
+  static constexpr std::int32_t operation_budget = 128;  // operations a task may complete before it yields
 
   explicit scheduler(detail::worker& owner) noexcept;
   scheduler(const scheduler&) = delete;
@@ -43,8 +46,13 @@ class scheduler {
   // Queues a new task. It does not run before the caller suspends.
   void spawn(task_header& task, const spawn_options& options) noexcept;
 
-  // Takes one unit of the running task's budget; false when it is spent and the task must yield.
-  bool spend() noexcept { return --budget_ != 0; }
+  // Takes one unit of the running task's budget. False when the task must yield before it tries an operation: the budget
+  // is spent, or a cancellation waits to be delivered.
+  bool spend() noexcept { return --budget_ >= 0; }
+  // The running task yields at its next operation. No effect on a task that does not run.
+  void end_slice(const task_header& task) noexcept {
+    if (&task == current_) budget_ = 0;
+  }
 
   // Makes a task runnable behind all that are ready.
   void make_ready(task_header& task) noexcept {
@@ -52,7 +60,7 @@ class scheduler {
     fair_.push_back(task);
   }
   // Hands a committed operation to its waiter, already removed from its wait queue.
-  void grant(waiter& by) noexcept {
+  [[gnu::always_inline]] void grant(waiter& by) noexcept {
     by.become(wait_state::granted);
     task_header& task = *by.task;
     if (task.selecting) [[unlikely]]
@@ -60,41 +68,58 @@ class scheduler {
     task.woken_by = wake_kind::granted;
     make_ready(task);
   }
-  // Parks the running task on one operation.
+  // Parks the running task on one operation. If arming throws, the task has not been parked.
   void park(task_header& task, operation& op) {
     task.op = &op;
-    task.status = task_state::waiting;
-    task.stamp = now_ms_;
     task.become(wait_state::armed);
     op.arm(task);
+    task.status = task_state::waiting;
+    task.stamp = now_ms_;
   }
   // Marks the running task as waiting in a select whose arms are armed.
   void park_select(task_header& task, select_wait& wait) noexcept;
   // Queues the running task behind everything that is ready now, its own new children first.
-  void yield(task_header& task) noexcept;
+  void yield(task_header& task) noexcept {
+    if (!fresh_.empty() || !lane_.empty()) level_lanes();
+    if (!first_yielded_) first_yielded_ = &task;
+    task.become(wait_state::idle);
+    task.woken_by = wake_kind::granted;
+    make_ready(task);
+  }
   // Budget spent before `op` was tried: yields, and the task tries `op` when it resumes.
   void yield_then_try(task_header& task, operation& op) noexcept {
     task.op = &op;
     yield(task);
-    task.become(wait_state::retry);
+    task.woken_by = wake_kind::retry;
   }
   // Parks the running task until `node` has no child tasks. False when there are none now.
   bool park_until_drained(task_header& task, cancel_node& node) noexcept;
 
-  // Moves a live task out of its parent's subtree: it outlives the parent.
+  // Moves a task that has not settled out of its parent's subtree, to where detached tasks live.
   void release_from_parent(task_header& task) noexcept;
 
   // The body of the running task has ended in this way; settles now or when the last child has.
   void body_ended(task_header& task, task_state end) noexcept;
 
   // A cancellation has become visible at the task's innermost node.
-  void deliver_cancel(task_header& task) noexcept { interrupt(task, wake_kind::cancelled); }
+  void deliver_cancel(task_header& task) noexcept {
+    end_slice(task);
+    interrupt(task, wake_kind::cancelled);
+  }
   // Ends the task's wait without a grant. No effect unless it waits and may be interrupted.
   void interrupt(task_header& task, wake_kind why) noexcept;
 
-  // Runs up to fair_interval tasks. False when nothing was ready.
-  bool run_batch();
+  // Failed tasks that only handles hold: reported when the last handle goes away or the runtime ends.
+  void keep_unobserved(detail::coroutine_task& task) noexcept;
+  void forget_unobserved(detail::coroutine_task& task) noexcept;
+  void report_unobserved() noexcept;
+
+  // Runs up to `most` tasks; fewer when nothing more is ready, or when the round has come back to a task that yielded and
+  // the worker has timers or messages to look at. Returns how many ran.
+  unsigned run_batch(unsigned most = fair_interval);
   bool idle() const noexcept { return fair_.empty() && lane_.empty() && fresh_.empty(); }
+  // Something was made ready by a thread that does not run this scheduler at the moment: its host is told.
+  void nudge() noexcept;
 
   std::uint64_t live_tasks() const noexcept { return live_; }
   std::uint64_t cancelling_tasks() const noexcept { return cancelling_; }
@@ -102,7 +127,12 @@ class scheduler {
   std::uint32_t now_ms() const noexcept { return now_ms_; }
   void set_now_ms(std::uint32_t ms) noexcept { now_ms_ = ms; }
   std::uint64_t random() noexcept;
-  void seed(std::uint64_t value) noexcept { random_ = value | 1U; }
+  // Uniform among 0 ... count - 1. Requires 0 < count < 2^32.
+  std::size_t random_below(std::size_t count) noexcept { return static_cast<std::size_t>((random() & 0xFFFFFFFF) * count >> 32); }
+  void seed(std::uint64_t value) noexcept;
+
+  // What an operation threw when it was tried again for a task that is just being resumed; see wake_kind::failed.
+  std::exception_ptr thrown;
 
   // Roots of the tree: what the host started, and what left its parent.
   cancel_node roots;
@@ -123,23 +153,29 @@ class scheduler {
  private:
   friend class detail::worker;
   void run(task_header& task);
+  void level_lanes() noexcept;
   void settle(task_header& task) noexcept;
   void withdraw_others(waiter& winner) noexcept;
   void hand_over(task_header& task) noexcept;
   void wake_joiners(task_header& task) noexcept;
   task_header* drained(cancel_node& node) noexcept;
+  static void cancel_daemons(cancel_node& above, const reason_ptr& reason) noexcept;
+  task_header* first_of_batch() noexcept;
 
   static inline constinit thread_local scheduler* here_ = nullptr;
 
   task_header* current_ = nullptr;
-  std::uint32_t budget_ = operation_budget;
+  std::int32_t budget_ = operation_budget;
   std::uint32_t now_ms_ = 0;
-  linked_queue<waiter> fair_;
+  run_queue fair_;
   linked_queue<waiter> lane_;
   linked_queue<waiter> fresh_;  // children of the running task, not yet in a lane
+  linked_queue<waiter> unobserved_;
+  const task_header* first_yielded_ = nullptr;  // of this batch
   std::uint64_t resumes_ = 0;
   std::uint64_t live_ = 0;
   std::uint64_t cancelling_ = 0;
+  std::uint64_t last_id_;
   std::uint64_t random_ = 0x9E3779B97F4A7C15ULL;
   std::uint32_t batches_ = 0;
   detail::worker& owner_;

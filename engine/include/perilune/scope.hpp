@@ -4,6 +4,7 @@
 
 #include <coroutine>
 #include <optional>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -24,23 +25,22 @@ class region final : public boundary {
   region(region&&) = delete;
 
   bool await_ready() const noexcept { return false; }
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<> from) {
+  void await_suspend(std::coroutine_handle<> from) {
     continuation = from;
-    body_.get().promise().continuation = from;
     enter(*scheduler::here()->current(), shield_);
     if (deadline_) set_deadline(static_cast<std::uint64_t>(deadline_->count()));
-    return body_.get();
+    call(body_.get(), from, end_);
   }
   outcome<T> await_resume() {
-    reason_ptr why = was_cut ? reason_in_force() : reason_ptr();
+    if (was_cut) end_ = outcome<T>(reason_in_force());
     leave();
-    if (was_cut) return outcome<T>(std::move(why));
-    return body_.get().promise().conclude();
+    return std::move(end_);
   }
   void cut() noexcept override { body_ = task<T>(); }
 
  private:
   task<T> body_;
+  outcome<T> end_;
   std::optional<instant> deadline_;
   bool shield_;
 };
@@ -94,6 +94,9 @@ class group_error : public std::exception {
 class scope final : public detail::boundary {
  public:
   explicit scope(scope_policy policy) noexcept : policy_(policy) { set(observes); }
+  ~scope() {
+    if (body_) body_.destroy();
+  }
 
   // Queues a member. Requires that the scope is still open.
   template <class T>
@@ -108,11 +111,15 @@ class scope final : public detail::boundary {
   }
   void child_settled(task_header& child) noexcept override;
   void cut() noexcept override { std::exchange(body_, {}).destroy(); }
+
+  // The body begins: its frame belongs to the scope until it ends or is cut.
+  void open(std::coroutine_handle<> body, std::coroutine_handle<> from);
+  // The body has ended: what was spawned past the scope passes to the enclosing node, members are waited for.
+  void close() noexcept;
   // The body or a member failed: kept, and the others are cancelled where the policy says so.
   void add_failure(std::exception_ptr failure) noexcept;
-  std::vector<std::exception_ptr> take_failures() noexcept { return std::move(failures_); }
-  void run(std::coroutine_handle<> body) noexcept { body_ = body; }
-  scope_policy policy() const noexcept { return policy_; }
+  // Ends the scope and throws the group, if there are failures.
+  void conclude();
 
  private:
   scope_policy policy_;
@@ -127,26 +134,27 @@ template <class T>
 class scope_body {
  public:
   scope_body(scope& s, task<T> body) noexcept : scope_(s), body_(std::move(body)) {}
+  scope_body(const scope_body&) = delete;
+  scope_body& operator=(const scope_body&) = delete;
+
   bool await_ready() const noexcept { return false; }
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<> from) noexcept {
-    frame_ = body_.release();
-    frame_.promise().continuation = from;
-    scope_.continuation = from;
-    scope_.enter(*scheduler::here()->current());
-    scope_.run(frame_);
-    return frame_;
+  void await_suspend(std::coroutine_handle<> from) {
+    auto frame = body_.release();
+    scope_.open(frame, from);
+    call(frame, from, end_);
   }
   outcome<T> await_resume() {
-    if (scope_.was_cut) return outcome<T>(scope_.reason_in_force());
-    outcome<T> end = frame_.promise().conclude();
-    scope_.cut();
-    return end;
+    if (scope_.was_cut)
+      end_ = outcome<T>(scope_.reason_in_force());
+    else
+      scope_.cut();
+    return std::move(end_);
   }
 
  private:
   scope& scope_;
   task<T> body_;
-  typename task<T>::frame frame_;
+  outcome<T> end_;
 };
 
 // Waits until a node has no child tasks; not interruptible, since cancellation reaches the children themselves.
@@ -165,20 +173,29 @@ class drain_awaiter {
   cancel_node& node_;
 };
 
+// Where a cancellation that arrived meanwhile is delivered; otherwise goes on at once.
+class cancel_point {
+ public:
+  bool await_ready() const noexcept { return !scheduler::here()->current()->cancel_pending(); }
+  void await_suspend(std::coroutine_handle<> from) const noexcept { yield_awaiter().await_suspend(from); }
+  void await_resume() const noexcept {}
+};
+
 }  // namespace detail
 
 // Runs `body(scope&)`, a task<T>, and waits for every member. Under fail_fast the first failure cancels the body and the
 // other members; then a group_error with all failures is thrown. Under supervise a member's failure stays its own. A
-// failure of the body cancels the members and is part of the group. Yields nothing when the scope was cancelled.
-template <class F, class T = decltype(std::declval<F&>()(std::declval<scope&>()).await_resume())>
+// failure of the body cancels the members and is part of the group. Yields nothing when the scope was cancelled before
+// its body returned; a cancellation from further out that came while it waited for members passes on.
+template <class F, class T = typename std::invoke_result_t<F&, scope&>::result_type>
 task<std::optional<typename outcome<T>::value_type>> with_scope(scope_policy policy, F body) {
   scope s(policy);
   outcome<T> end = co_await detail::scope_body<T>(s, body(s));
   if (end.failed()) s.add_failure(end.exception());
+  s.close();
   co_await detail::drain_awaiter(s);
-  s.leave();
-  if (auto failures = s.take_failures(); !failures.empty())
-    std::rethrow_exception(std::make_exception_ptr(group_error(std::move(failures))));
+  s.conclude();
+  co_await detail::cancel_point();
   if (end.cancelled()) co_return std::nullopt;
   co_return std::move(end).value();
 }

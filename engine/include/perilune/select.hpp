@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <tuple>
 #include <utility>
 #include <variant>
@@ -22,35 +23,34 @@ class select_awaiter {
   static constexpr std::size_t count = sizeof...(Ops);
 
   select_awaiter(bool biased, Ops... ops) : ops_(std::move(ops)...), biased_(biased) {}
+  select_awaiter(const select_awaiter&) = delete;
+  select_awaiter& operator=(const select_awaiter&) = delete;
 
   bool await_ready() {
     scheduler& tasks = *scheduler::here();
-    if (tasks.current()->cancel_pending() || !tasks.spend()) return false;
+    if (!tasks.spend()) return false;
     tried_ = true;
     return try_all(tasks);
   }
-  bool await_suspend(std::coroutine_handle<> from) {
+  void await_suspend(std::coroutine_handle<> from) {
     scheduler& tasks = *scheduler::here();
     coroutine_task& self = coroutine_task::running();
     self.leaf = from;
-    if (!tried_) {
+    if (tried_)
+      park(tasks, self);
+    else
       tasks.yield_then_try(self, whole_);
-      return true;
-    }
-    park(tasks, self);
-    return true;
+    waited_ = true;
   }
   // The results of the arm that committed; index() says which.
   results await_resume() {
     task_header& self = *scheduler::here()->current();
-    if (self.selecting == &wait_) {
-      self.selecting = nullptr;
-      if (self.woken_by == wake_kind::deadlock) raise_deadlock(whole_);
-      chosen_ = wait_.winner();
-    }
+    const bool parked = self.selecting == &wait_;
+    if (parked) self.selecting = nullptr;
+    if (waited_ && self.woken_by != wake_kind::granted) raise_wait(whole_);
+    if (parked) chosen_ = wait_.winner();
     return take(std::make_index_sequence<count>{});
   }
-  ~select_awaiter() = default;
 
  private:
   // The select as one operation: what a task retries after its budget was spent.
@@ -58,10 +58,7 @@ class select_awaiter {
    public:
     explicit whole(select_awaiter& s) noexcept : select_(s) {}
     bool try_commit(waiter&) override { return select_.try_all(*scheduler::here()); }
-    void arm(waiter&) override {
-      scheduler& tasks = *scheduler::here();
-      select_.park(tasks, coroutine_task::running());
-    }
+    void arm(waiter&) override { select_.park(*scheduler::here(), coroutine_task::running()); }
     void disarm(waiter&) noexcept override {}
     bool give_back(waiter&) noexcept override { return false; }
     wait_description describe() const noexcept override { return {"select", "operations", &select_}; }
@@ -71,26 +68,25 @@ class select_awaiter {
   };
 
   void park(scheduler& tasks, task_header& self) {
-    set_arms(self, std::make_index_sequence<count>{});
     wait_.assign(arms_.data(), count);
+    wait_.arm();
     self.become(wait_state::idle);
     tasks.park_select(self, wait_);
-    wait_.arm();
   }
 
   template <std::size_t... I>
   void set_arms(task_header& self, std::index_sequence<I...>) {
     ((arms_[I].task = &self, arms_[I].op = &std::get<I>(ops_)), ...);
   }
-  template <std::size_t... I>
-  bool try_arm(std::size_t which, std::index_sequence<I...>) {
-    return ((I == which && (arms_[I].op = &std::get<I>(ops_), std::get<I>(ops_).try_commit(arms_[I]))) || ...);
-  }
+  // Tries the arms, each once: in order, or in one that is as likely as any other.
   bool try_all(scheduler& tasks) {
-    const std::size_t first = biased_ ? 0 : tasks.random() % count;
+    set_arms(*tasks.current(), std::make_index_sequence<count>{});
+    std::array<std::uint16_t, count> order;
+    for (std::size_t i = 0; i < count; ++i) order[i] = static_cast<std::uint16_t>(i);
     for (std::size_t i = 0; i < count; ++i) {
-      chosen_ = (first + i) % count;
-      if (try_arm(chosen_, std::make_index_sequence<count>{})) return true;
+      if (!biased_) std::swap(order[i], order[i + tasks.random_below(count - i)]);
+      chosen_ = order[i];
+      if (arms_[chosen_].op->try_commit(arms_[chosen_])) return true;
     }
     return false;
   }
@@ -109,6 +105,7 @@ class select_awaiter {
   std::size_t chosen_ = 0;
   bool biased_;
   bool tried_ = false;
+  bool waited_ = false;
 };
 
 }  // namespace detail

@@ -20,11 +20,17 @@ class select_wait {
     winner_ = none;
   }
 
-  // Queues every arm, in order. None of them was ready.
+  // Queues every arm, in order. None of them was ready. If one throws, none is queued.
   void arm() {
-    for (std::size_t i = 0; i < count_; ++i) {
-      arms_[i].become(wait_state::armed);
-      arms_[i].op->arm(arms_[i]);
+    std::size_t next = 0;
+    try {
+      for (; next < count_; ++next) {
+        arms_[next].op->arm(arms_[next]);
+        arms_[next].become(wait_state::armed);
+      }
+    } catch (...) {
+      withdraw();
+      throw;
     }
   }
   // `winner` was granted: all others leave their queues.

@@ -21,12 +21,19 @@ enum class task_state : unsigned char { ready, running, waiting, closing, return
 // "ready", "running", ... as scripts see it. Static storage.
 const char* to_string(task_state state) noexcept;
 
-// What a task finds when it resumes from a wait.
-enum class wake_kind : unsigned char { granted, cancelled, deadlock };
+// What a task finds when it resumes.
+enum class wake_kind : unsigned char {
+  granted,    // what it waited for; or it only yielded
+  start,      // nothing: it runs for the first time
+  cancelled,  // the wait ended without a grant
+  deadlock,   // the same, since nothing can ever grant it
+  retry,      // the budget was spent before the operation was tried: it is tried now
+  failed,     // the operation threw when it was tried so; scheduler::thrown has the exception
+};
 
 class task_header : public operation, public waiter, public cancel_node {
  public:
-  enum class trait : unsigned char {
+  enum class trait : std::uint16_t {
     started = 1,
     daemon = 2,           // cancelled when the parent's body ends
     detached = 4,         // not below the task that spawned it
@@ -35,6 +42,7 @@ class task_header : public operation, public waiter, public cancel_node {
     observed = 32,        // somebody looked at the outcome
     foreign_wake = 64,    // waits for something outside the runtime
     unwinding = 128,
+    cancel_seen = 256,    // cancellation has reached the innermost node
   };
 
   task_header() noexcept;
@@ -48,12 +56,15 @@ class task_header : public operation, public waiter, public cancel_node {
   // The place in the script or program where the task stands, "file:line", or "" when unknown. Not async-signal safe.
   virtual std::string where() const { return {}; }
 
-  bool is(trait t) const noexcept { return (traits & static_cast<unsigned char>(t)) != 0; }
-  void mark(trait t) noexcept { traits = static_cast<unsigned char>(traits | static_cast<unsigned char>(t)); }
-  void unmark(trait t) noexcept { traits = static_cast<unsigned char>(traits & ~static_cast<unsigned char>(t)); }
+  bool is(trait t) const noexcept { return (traits & static_cast<std::uint16_t>(t)) != 0; }
+  bool is_any(trait a, trait b) const noexcept {
+    return (traits & (static_cast<std::uint16_t>(a) | static_cast<std::uint16_t>(b))) != 0;
+  }
+  void mark(trait t) noexcept { traits = static_cast<std::uint16_t>(traits | static_cast<std::uint16_t>(t)); }
+  void unmark(trait t) noexcept { traits = static_cast<std::uint16_t>(traits & ~static_cast<std::uint16_t>(t)); }
 
   // Cancellation has reached the innermost node: the next suspension point delivers it.
-  bool cancel_pending() const noexcept { return top->has(cancel_node::cancelled); }
+  bool cancel_pending() const noexcept { return is(trait::cancel_seen); }
   // As `status`, but a cancelled task that has not ended is shown as closing.
   task_state shown_state() const noexcept {
     const bool unwinds = has(cancelled) && is(trait::started) && status != task_state::closing && !settled();
@@ -72,18 +83,19 @@ class task_header : public operation, public waiter, public cancel_node {
   bool give_back(waiter&) noexcept override { return false; }
   wait_description describe() const noexcept override { return {"join", "task", this}; }
 
-  select_wait* selecting = nullptr;  // the select this task waits in, if any
-  scheduler* home = nullptr;         // the scheduler of its worker
-  cancel_node* top;                  // innermost node
+  // What a switch does not touch comes first, so that the rest shares a cache line.
   wait_queue joiners;                // in the order in which they began to wait
-  std::uint64_t id = 0;              // unique within the process, never reused
+  std::uint64_t id = 0;              // unique within the runtime, never reused
   const char* name = nullptr;        // owned by the derived task
   std::uint32_t spawned_ms = 0;      // the clock at spawn, milliseconds since the runtime began
   std::uint32_t cancelled_ms = 0;    // the clock when cancellation reached the root node
+  scheduler* home = nullptr;         // the scheduler of its worker
+  cancel_node* top;                  // innermost node
+  select_wait* selecting = nullptr;  // the select this task waits in, if any
   task_state status = task_state::ready;
-  task_state end = task_state::returned;  // how the body ended, valid from `closing` on
   wake_kind woken_by = wake_kind::granted;
-  unsigned char traits = 0;
+  std::uint16_t traits = 0;
+  task_state end = task_state::returned;  // how the body ended, valid from `closing` on
 
  protected:
   ~task_header() = default;
