@@ -1,6 +1,8 @@
 // Loading and running scripts. See host.hpp.
 #include <perilune/host.hpp>
 
+#include <algorithm>
+
 #include "error_object.hpp"
 #include "library.hpp"
 #include "object.hpp"
@@ -28,35 +30,46 @@ struct host::parts {
 namespace {
 
 struct loading {
+  const script* what;
   std::string_view source;
-  const std::string* name;
-  const std::string* program;
-  const std::vector<std::string>* arguments;
   lua_task* task = nullptr;
 };
 
-void set_arg_table(lua_State* L, const loading& load) {
-  lua_createtable(L, static_cast<int>(load.arguments->size()), 1);
-  lua_pushlstring(L, load.program->data(), load.program->size());
-  lua_rawseti(L, -2, 0);
-  lua_Integer i = 0;
-  for (const std::string& argument : *load.arguments) {
-    lua_pushlstring(L, argument.data(), argument.size());
-    lua_rawseti(L, -2, ++i);
-  }
+void set_arg(lua_State* L, lua_Integer index, const std::string& word) {
+  lua_pushlstring(L, word.data(), word.size());
+  lua_rawseti(L, -2, index);
+}
+
+void set_arg_table(lua_State* L, const script& what) {
+  lua_createtable(L, static_cast<int>(what.arguments.size()), static_cast<int>(what.command.size()) + 1);
+  set_arg(L, 0, what.program);
+  for (std::size_t i = 0; i < what.arguments.size(); ++i) set_arg(L, static_cast<lua_Integer>(i) + 1, what.arguments[i]);
+  for (std::size_t i = 0; i < what.command.size(); ++i) set_arg(L, -static_cast<lua_Integer>(i) - 1, what.command[i]);
   lua_setglobal(L, "arg");
+}
+
+// Makes require look in `folder` before anywhere else. A folder that package.path cannot name is left out.
+void search_first(lua_State* L, const std::string& folder) {
+  if (folder.empty() || folder.find_first_of("?;") != std::string::npos) return;
+  lua_getglobal(L, LUA_LOADLIBNAME);
+  lua_getfield(L, -1, "path");
+  lua_pushfstring(L, "%s/?.lua;%s/?/init.lua;%s", folder.c_str(), folder.c_str(), lua_tostring(L, -1));
+  lua_setfield(L, -3, "path");
+  lua_pop(L, 2);
 }
 
 // Loads the chunk and queues it as the main task; its handle stays on the main stack.
 int load_and_spawn(lua_State* L) {
   auto& load = *static_cast<loading*>(lua_touserdata(L, 1));
   vm& v = vm_of(L);
-  set_arg_table(L, load);
-  if (luaL_loadbufferx(L, load.source.data(), load.source.size(), load.name->c_str(), "t") != LUA_OK)
+  const script& what = *load.what;
+  set_arg_table(L, what);
+  search_first(L, what.folder);
+  if (luaL_loadbufferx(L, load.source.data(), load.source.size(), what.name.c_str(), "t") != LUA_OK)
     return protect::conclude(L, action::raise_top);
-  luaL_checkstack(L, static_cast<int>(load.arguments->size()) + 8, "too many arguments");
-  for (const std::string& argument : *load.arguments) lua_pushlstring(L, argument.data(), argument.size());
-  load.task = &spawn_function(L, v, static_cast<int>(load.arguments->size()), {});
+  luaL_checkstack(L, static_cast<int>(what.arguments.size()) + 8, "too many arguments");
+  for (const std::string& argument : what.arguments) lua_pushlstring(L, argument.data(), argument.size());
+  load.task = &spawn_function(L, v, static_cast<int>(what.arguments.size()), {});
   load.task->name = "main";
   lua_task::push_extras(L, lua_gettop(L));
   lua_pushliteral(L, "main");
@@ -66,12 +79,12 @@ int load_and_spawn(lua_State* L) {
   return 0;
 }
 
+// Reads how the main task ended into vm::message and vm::problem, which own what Lua may drop.
 int read_end(lua_State* L) {
-  auto& end = *static_cast<script_end*>(lua_touserdata(L, 1));
   vm& v = vm_of(L);
   vm::push_registry(L, registry_slot::main_task);
   auto& task = object_at<lua_task>(L, -1);
-  const int pushed = task.push_outcome(L, lua_gettop(L));
+  task.push_outcome(L, lua_gettop(L));
   if (task.status != task_state::returned) {
     const int object = lua_gettop(L);
     error_object::push_text(L, object);
@@ -79,17 +92,23 @@ int read_end(lua_State* L) {
     v.message = lua_tostring(L, -2);
     v.problem.message = lua_tostring(L, -1);
   }
-  static_cast<void>(pushed);
-  static_cast<void>(end);
   lua_pushboolean(L, 0);
   vm::set_registry(L, registry_slot::main_task);
   return 0;
 }
 
-std::string_view without_shebang(std::string_view source) {
-  if (source.size() < 1 || source[0] != '#') return source;
-  const std::size_t line_end = source.find('\n');
-  return line_end == std::string_view::npos ? std::string_view() : source.substr(line_end);
+// The text from a byte order mark and a first line that begins with # on; the end of that line stays, for the line numbers.
+std::string_view without_preamble(std::string_view source) {
+  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+  if (source.starts_with(byte_order_mark)) source.remove_prefix(byte_order_mark.size());
+  if (source.starts_with('#')) source.remove_prefix(std::min(source.find('\n'), source.size()));
+  return source;
+}
+
+// What a report says of the script itself needs no name: there is only one.
+std::string without_name(const std::string& report, std::uint64_t main) {
+  const std::string name = "task " + std::to_string(main) + " (main) failed: ";
+  return report.starts_with(name) ? report.substr(name.size()) : report;
 }
 
 }  // namespace
@@ -101,26 +120,23 @@ const std::string& host::invalid() const noexcept { return parts_->invalid; }
 runtime& host::engine() noexcept { return parts_->engine; }
 perilune::vm& host::machine() noexcept { return parts_->machine; }
 
-script_end host::run(std::string_view source, const std::string& name, const std::string& program,
-                     const std::vector<std::string>& arguments) {
+script_end host::run(const script& what) {
   script_end end;
   vm& v = parts_->machine;
-  const auto not_loaded = [&](std::string why) {
+  loading load{&what, without_preamble(what.source)};
+  end.message = parts_->invalid;
+  if (!end.message.empty() || !protect::call_outside(v.main(), load_and_spawn, &load, &end.message)) {
     end.how = script_end::kind::not_loaded;
-    end.message = std::move(why);
     return end;
-  };
-  if (!parts_->invalid.empty()) return not_loaded(parts_->invalid);
-  loading load{without_shebang(source), &name, &program, &arguments};
-  std::string problem;
-  if (!protect::call_outside(v.main(), load_and_spawn, &load, &problem)) return not_loaded(problem);
+  }
   parts_->engine.run_until_settled(*load.task);
   const task_state how = load.task->status;
-  if (!protect::call_outside(v.main(), read_end, &end, &problem)) v.message = v.problem.message = problem;
+  const std::uint64_t id = load.task->id;
+  if (!protect::call_outside(v.main(), read_end, nullptr, &v.problem.message)) v.message = v.problem.message;
   if (how != task_state::returned) {
     end.how = how == task_state::failed ? script_end::kind::failed : script_end::kind::cancelled;
     end.message = v.message;
-    end.report = v.problem.message;
+    end.report = without_name(v.problem.message, id);
   }
   v.flush_unobserved();
   parts_->engine.run_until_idle();

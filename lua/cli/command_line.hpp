@@ -1,31 +1,35 @@
-// What the user asked for, read from the command line. Plain data; made once by main.
+// What the user asked for, read from the command line and the environment. Plain data; made once by main.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
+#include <perilune/clock.hpp>
+
 namespace perilune::cli {
 
-// Exit codes of runner.md.
+// Exit codes. Those of a signal are 128 and its number.
 enum exit_code : int {
   exit_ok = 0,
   exit_failed = 1,
   exit_usage = 2,
   exit_invalid_file = 3,
   exit_internal = 70,
-  exit_hup = 129,
-  exit_int = 130,
-  exit_term = 143,
+  exit_signal = 128,
 };
 
 struct command_line {
   enum class verb { run, version, help, usage_error } what = verb::run;
   std::string file;                    // "-" for standard input
   std::vector<std::string> arguments;  // of the script
+  std::vector<std::string> command;    // the words in front of the file, nearest first
+  duration grace = std::chrono::seconds(10);
+  std::uint64_t seed = 0;              // 0 draws one
   std::string problem;                 // of a usage error: one line
 };
 
-command_line parse(int argc, char** argv);
+command_line read_command_line(int argc, char** argv);
 // The text of --help.
 const char* help_text();
 

@@ -1,11 +1,15 @@
-// The program: reads the command line, runs a script, turns its end into an exit code. See runner.md.
+// The program: reads the command line, runs a script, turns its end into an exit code.
 #include <cstdio>
-
+#include <exception>
 
 #include "command_line.hpp"
 #include "run_command.hpp"
 
 int main(int argc, char** argv) {
-  const perilune::cli::command_line line = perilune::cli::parse(argc, argv);
-  return perilune::cli::execute(line);
+  try {
+    return perilune::cli::execute(perilune::cli::read_command_line(argc, argv));
+  } catch (const std::exception& problem) {
+    std::fprintf(stderr, "perilune: internal error: %s\n", problem.what());
+    return perilune::cli::exit_internal;
+  }
 }

@@ -1,51 +1,91 @@
 // `perilune run`. See run_command.hpp.
 #include "run_command.hpp"
 
+#include <cerrno>
 #include <cstdio>
-#include <iostream>
-#include <iterator>
+#include <cstring>
+
+#include <fcntl.h>
 
 #include <perilune/host.hpp>
 
+#include "run_signals.hpp"
 #include "script_file.hpp"
 
 namespace perilune::cli {
 
 namespace {
 
-void say(const std::string& text) { std::fprintf(stderr, "perilune: %s\n", text.c_str()); }
+// One message on standard error, after what the script has printed so far.
+void say(const std::string& text) {
+  std::fflush(stdout);
+  std::fprintf(stderr, "perilune: %s\n", text.c_str());
+}
 
-int code_of(const script_end& end) {
+// A standard stream that the caller has closed must not become the descriptor of something else.
+void fill_standard_streams() {
+  for (int fd = 0; fd <= 2; ++fd)
+    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) static_cast<void>(open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY));
+}
+
+// What the script printed must have arrived; that nobody reads it any more is for the signal rules to say.
+int flush_output(int code) {
+  const bool failed = std::ferror(stdout) != 0;
+  if (std::fflush(stdout) == 0 && !failed) return code;
+  if (errno == EPIPE || code != exit_ok) return code;
+  say(std::string("cannot write standard output: ") + std::strerror(errno));
+  return exit_failed;
+}
+
+void say_stall(const std::string& report) {
+  std::string text = "deadlock: nothing can run, and nothing can wake these tasks:\n" + report;
+  if (text.back() == '\n') text.pop_back();
+  say(text);
+}
+
+int report_end(const script_end& end, int signal) {
+  if (end.how == script_end::kind::not_loaded) {
+    say(end.message);
+    return exit_invalid_file;
+  }
+  const bool failed = end.how == script_end::kind::failed;
+  const bool cancelled = end.how == script_end::kind::cancelled && !signal;
+  if ((failed || cancelled) && !end.exited) say(end.report);
   if (end.exited) return end.exit_code;
-  if (end.how == script_end::kind::not_loaded) return exit_invalid_file;
-  return end.how == script_end::kind::returned && end.unobserved == 0 ? exit_ok : exit_failed;
+  if (signal) return exit_signal + signal;
+  return failed || cancelled || end.unobserved ? exit_failed : exit_ok;
 }
 
 int run_script(const command_line& line) {
-  const script_file script = read_script(line.file);
-  if (!script.problem.empty()) {
-    say(script.problem);
-    return script.unreadable ? exit_usage : exit_invalid_file;
+  const script_file file = read_script(line.file);
+  if (!file.problem.empty()) {
+    say(file.problem);
+    return file.unreadable ? exit_usage : exit_invalid_file;
   }
-  host scripts({.report = say});
-  const script_end end = scripts.run(script.source, script.chunk_name, line.file, line.arguments);
-  if (end.how == script_end::kind::not_loaded)
-    say(end.message);
-  else if (end.how != script_end::kind::returned && !end.exited)
-    say(end.report);
-  return code_of(end);
+  runtime_options options{.seed = line.seed, .grace = line.grace};
+  options.on_stall = say_stall;
+  host scripts({.runtime = std::move(options), .report = say});
+  run_signals signals(scripts.engine(), say);
+  const script_end end = scripts.run({.source = file.source,
+                                      .name = file.chunk_name,
+                                      .program = line.file,
+                                      .arguments = line.arguments,
+                                      .command = line.command,
+                                      .folder = file.folder});
+  return flush_output(report_end(end, signals.ended_by()));
 }
 
 }  // namespace
 
 int execute(const command_line& line) {
+  fill_standard_streams();
   switch (line.what) {
     case command_line::verb::version:
       std::printf("perilune %s\n", PERILUNE_VERSION);
-      return exit_ok;
+      return flush_output(exit_ok);
     case command_line::verb::help:
       std::fputs(help_text(), stdout);
-      return exit_ok;
+      return flush_output(exit_ok);
     case command_line::verb::usage_error:
       say(line.problem);
       return exit_usage;

@@ -18,15 +18,23 @@ struct host_options {
   runtime_options runtime;
   // Receives the text of failures nobody looked at and of warnings. Default: a line on standard error.
   std::function<void(const std::string&)> report;
-  // Told once a run has failed or was stopped by a signal, before its closers have ended. May be empty.
-  std::function<void(const std::string&)> notice;
+};
+
+// What to run, and what it is told.
+struct script {
+  std::string_view source;             // Lua text; a first line that begins with # is skipped
+  std::string name;                    // what errors call it: "@x.lua" for a file, "=stdin" for a stream
+  std::string program;                 // arg[0]
+  std::vector<std::string> arguments;  // arg[1], arg[2], ... and the chunk's `...`
+  std::vector<std::string> command;    // arg[-1], arg[-2], ...: the words in front of the program, nearest first
+  std::string folder;                  // where require looks first, "" for nowhere in particular
 };
 
 // How a script ended.
 struct script_end {
   enum class kind { returned, failed, cancelled, not_loaded } how = kind::returned;
   std::string message;          // of a failure: what tostring(e) says; of not_loaded: one line
-  std::string report;           // of a failure: message, causes, spawn site, traceback
+  std::string report;           // of a failure: its text (of the script's own without its name), causes, traceback
   std::uint64_t unobserved = 0; // failures of other tasks that nobody looked at
   bool exited = false;          // os.exit was called
   int exit_code = 0;            // its argument
@@ -42,10 +50,8 @@ class host {
   // Why the host could not be made, or "".
   const std::string& invalid() const noexcept;
 
-  // Runs a script as a root task, until it and every detached task have ended. `name` is what errors call it ("@x.lua"
-  // for a file). `arguments` become `arg` (1...) and the chunk's `...`; `program` becomes arg[0].
-  script_end run(std::string_view source, const std::string& name, const std::string& program,
-                 const std::vector<std::string>& arguments);
+  // Runs a script as a root task, until it and every detached task have ended.
+  script_end run(const script& what);
 
   runtime& engine() noexcept;
   perilune::vm& machine() noexcept;
