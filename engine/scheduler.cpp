@@ -183,7 +183,9 @@ void scheduler::cancel_daemons(cancel_node& above, const reason_ptr& reason) noe
     if (child->has(cancel_node::is_task) && child->owner().is(task_header::trait::daemon)) cancel(*child, reason);
 }
 
+// The block of a settled task may go at once, and what its outcome holds may look for the running task: there is none.
 void scheduler::settle(task_header& first) noexcept {
+  if (current_ == &first) current_ = nullptr;
   for (task_header* task = &first; task;) {
     task->status = task->end;
     --live_;
