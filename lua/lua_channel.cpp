@@ -34,10 +34,11 @@ void lua_channel::store_from(waiter& sender) {
 void lua_channel::fetch(const channel_call& to) {
   lua_State* L = to.L;
   if (returned_) [[unlikely]] {
+    const auto front = 2 * static_cast<lua_Integer>(returned_--);
     lua_getiuservalue(L, to.at, returned_table);
-    lua_rawgeti(L, -1, static_cast<lua_Integer>(returned_));
+    lua_rawgeti(L, -1, front);
     lua_pushboolean(L, 0);
-    lua_rawseti(L, -3, static_cast<lua_Integer>(returned_--));
+    lua_rawseti(L, -3, front);
     lua_remove(L, -2);
     return;
   }
@@ -99,10 +100,10 @@ void lua_channel::reserve_return(const channel_call& call) {
   if (promised_ + returned_ < returned_capacity_) return;
   lua_State* L = call.L;
   const std::size_t larger = std::max<std::size_t>(2, 2 * (promised_ + returned_));
-  lua_createtable(L, static_cast<int>(larger), 0);
+  lua_createtable(L, static_cast<int>(2 * larger), 0);
   if (returned_) {
     lua_getiuservalue(L, call.at, returned_table);
-    for (std::size_t i = 1; i <= returned_; ++i) {
+    for (std::size_t i = 1; i <= 2 * returned_; ++i) {
       lua_rawgeti(L, -1, static_cast<lua_Integer>(i));
       lua_rawseti(L, -3, static_cast<lua_Integer>(i));
     }
@@ -131,14 +132,35 @@ bool lua_channel::receive_side::give_back(waiter& by) noexcept {
   if (waiter* next = channel_.take_receiver()) {
     lua_xmove(leaf, lua_task_of(*next).leaf, 1);
     lua_task_of(*next).incoming = 1;
+    next->deadline = by.deadline;
     task.home->grant(*next);
     return true;
   }
-  lua_getiuservalue(leaf, position_of(by), returned_table);
-  lua_insert(leaf, -2);
-  lua_rawseti(leaf, -2, static_cast<lua_Integer>(++channel_.returned_));
-  lua_pop(leaf, 1);
+  channel_.keep_returned(leaf, position_of(by), static_cast<lua_Integer>(by.deadline));
   return true;
+}
+
+// Puts the value on top of the stack (popped) among those given back, by the order in which they were sent: the table holds
+// pairs of order and value, the oldest last. Every place exists already.
+void lua_channel::keep_returned(lua_State* L, int at, lua_Integer order) noexcept {
+  lua_getiuservalue(L, at, returned_table);
+  const int table = lua_gettop(L);
+  auto place = 2 * static_cast<lua_Integer>(returned_++) + 1;
+  for (; place > 2; place -= 2) {
+    lua_rawgeti(L, table, place - 2);
+    const bool older_is_behind = lua_tointeger(L, -1) > order;
+    lua_pop(L, 1);
+    if (older_is_behind) break;
+    for (lua_Integer i = place - 2; i < place; ++i) {
+      lua_rawgeti(L, table, i);
+      lua_rawseti(L, table, i + 2);
+    }
+  }
+  lua_pushinteger(L, order);
+  lua_rawseti(L, table, place);
+  lua_pushvalue(L, table - 1);
+  lua_rawseti(L, table, place + 1);
+  lua_settop(L, table - 2);
 }
 
 }  // namespace perilune

@@ -92,6 +92,7 @@ class lua_channel final : public channel_core<lua_channel> {
   // The stack position of the channel in the waiting call.
   static int position_of(waiter& w) noexcept { return &w == static_cast<waiter*>(w.task) ? 1 : static_cast<int>(w.stamp); }
   void put(lua_State* L, int at);
+  void keep_returned(lua_State* L, int at, lua_Integer order) noexcept;
   std::size_t wrap(std::size_t i) const noexcept { return i >= ring_size_ ? i - ring_size_ : i; }
   bool in_table() const noexcept { return capacity() > inline_capacity; }
 
