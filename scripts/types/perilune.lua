@@ -1,0 +1,459 @@
+---@meta perilune
+
+-- The reference of the Lua API, for people and for lua-language-server. Every published name stands here, and only those.
+--
+-- Durations are seconds and may have fractions. Misuse (a wrong argument, nil as a message) raises at the caller's line.
+-- Every call marked "waits" is a suspension point: other tasks run meanwhile, and a cancelled task is ended there.
+
+---@class perilune
+local peri = {}
+
+-- Errors -------------------------------------------------------------------------------------------------------------
+
+---What went wrong:
+--- - `"error"`: a script or native function raised
+--- - `"cancelled"`: the task was cancelled
+--- - `"timeout"`: a time limit passed
+--- - `"group"`: tasks of a scope failed, see `errors`
+--- - `"limit"`: memory ran out
+--- - `"deadlock"`: nothing could end the wait any more
+--- - `"io"`: the operating system refused, see `code`
+--- - `"process"`: a child process ended badly
+--- - `"misuse"`: a call that can never be right here
+---@alias perilune.error_kind
+---| "error"
+---| "cancelled"
+---| "timeout"
+---| "group"
+---| "limit"
+---| "deadlock"
+---| "transfer"
+---| "io"
+---| "process"
+---| "misuse"
+
+---What `join` returns and `await` raises. `tostring(e)` reads `task 12 (parser) failed: parser.lua:7: bad header`.
+---@class perilune.error
+---@field kind perilune.error_kind
+---@field message string What happened, without the task's name.
+---@field value any The very value that was raised, same identity.
+---@field traceback? string Of the failing task, taken before it was unwound; after `await` the awaiter's follows.
+---@field task? { id: integer, name: string? } The task that failed.
+---@field spawned_at? string `"file.lua:12"`.
+---@field suppressed? any[] What closers raised while the task was unwound, in order.
+---@field errors? perilune.error[] Kind `"group"`: one per failure, in the order of failure, also when there is just one.
+---@field reason? string Kind `"cancelled"`: why.
+---@field by? perilune.cancelled_by Kind `"cancelled"`: who asked.
+---@field during_cancel boolean An error that replaced a cancellation: a closer raised it.
+---@field code? string Kind `"io"`: the system's name of the error, such as `"ENOENT"`.
+---@field errno? integer Kind `"io"`: the system's number of the error.
+
+---@class perilune.cancelled_by
+---@field kind "cancel"|"timeout"|"scope"|"signal"|"shutdown"|"parent"|"grace"
+---@field id? integer The asking task's id.
+---@field name? string The asking task's name, or `"timeout"`, `"SIGINT"`, ...
+
+---Whether a value is an error object, of one kind when given.
+---@param value any
+---@param kind? perilune.error_kind
+---@return boolean
+function peri.is_error(value, kind) end
+
+---Takes over the reporting of failures that nobody looked at. `report` runs as a task; its own failures are printed. nil
+---restores the default: a message on standard error, and exit status 1.
+---@param report? fun(task: perilune.task, e: perilune.error)
+function peri.on_unobserved(report) end
+
+-- Tasks --------------------------------------------------------------------------------------------------------------
+
+---@class perilune.spawn_options
+---@field name? string Shown in errors, reports and dumps.
+---@field labels? table<string, any> Shown by `peri.tasks`; read back as `task.labels`.
+---@field daemon? boolean Cancelled when the parent's body ends, instead of waited for.
+---@field detached? boolean Not in the tree below the caller: it outlives it.
+---@field local_data? table Its `peri.data`, instead of a copy of the caller's.
+
+---Queues a child of the current task. It never runs inside `spawn`, but when the caller waits next. The parent waits for
+---its children when its body returns, and cancels them when it fails.
+---@param fn fun(...): ...
+---@param ... any Arguments of `fn`.
+---@return perilune.task
+---@overload fun(opts: perilune.spawn_options, fn: fun(...): (...), ...): perilune.task
+function peri.spawn(fn, ...) end
+
+---The running task.
+---@return perilune.task
+function peri.self() end
+
+---Waits until everything that is ready now has run once, the caller's own new children first and in order.
+function peri.yield() end
+
+---Whether the running task has been cancelled: for loops that want to end politely.
+---@return boolean
+function peri.cancel_requested() end
+
+---Calls `fn` in a stretch that must not wait: a wait inside raises. Cancellation and limits still work.
+---@param fn fun(...): ...
+---@param ... any
+---@return any ...
+function peri.critical(fn, ...) end
+
+---The running task's own table: a child starts with a copy of its parent's, and writes stay with the task.
+---@type table
+peri.data = nil
+
+---A task, seen from outside. Dropping the handle does not end the task.
+---@class perilune.task
+---@field id integer Never reused within a run.
+---@field name? string
+---@field parent? perilune.task nil for a root, a detached task, and after the end.
+---@field labels? table<string, any>
+local task = {}
+
+---Waits for the outcome: `true` and all results (nils kept), or `false` and the error object. Never raises for the task's
+---failure; may be called again, by any number of tasks. With a limit also `nil, "timeout"`; the task then goes on.
+---@param timeout? number Seconds.
+---@return boolean? ok
+---@return any ... Results, the error object, or `"timeout"`.
+function task:join(timeout) end
+
+---The operation of `join` without a limit.
+---@return perilune.operation
+function task:join_op() end
+
+---As `join`, but returns the results alone and raises the error object of a task that failed or was cancelled.
+---@return any ...
+function task:await() end
+
+---Asks the task to end, and all below it. Returns at once; the first reason stays; no effect after the end. A task that
+---has not started yet never starts.
+---@param reason? string
+function task:cancel(reason) end
+
+---As `cancel`, but shields no longer hold.
+---@param reason? string
+function task:kill(reason) end
+
+---Moves the task out of its parent's subtree: it outlives its parent. Its failure is still reported.
+---@return perilune.task task The same.
+function task:detach() end
+
+---@return "ready"|"running"|"waiting"|"closing"|"returned"|"failed"|"cancelled"
+function task:status() end
+
+---The tasks below it that have not ended.
+---@return perilune.task[]
+function task:children() end
+
+-- Scopes -------------------------------------------------------------------------------------------------------------
+
+---@class perilune.scope_options
+---@field name? string
+---@field policy? "fail_fast"|"supervise"|"any" What a member's end does to the others: `"fail_fast"` (default): a failure
+---cancels the rest and the body; `"supervise"`: a failure stays the member's own; `"any"`: the first success cancels the
+---rest, and its results are the scope's.
+---@field timeout? number Seconds after which the whole is cancelled; raises kind `"timeout"`.
+
+---Runs `fn(s)` and waits for every task spawned by `s:spawn`. Returns what `fn` returns. Failures of members under
+---`"fail_fast"`, and of `fn` itself, raise kind `"group"` when all have ended. After `s:cancel()`: `nil, "cancelled"`.
+---@param fn fun(s: perilune.scope): ...
+---@return any ...
+---@overload fun(opts: perilune.scope_options, fn: fun(s: perilune.scope): (...)): ...
+function peri.scope(fn) end
+
+---@class perilune.scope
+local scope = {}
+
+---Queues a member. Raises when the scope is over.
+---@param fn fun(...): ...
+---@param ... any
+---@return perilune.task
+function scope:spawn(fn, ...) end
+
+---Cancels the members and the body; `peri.scope` then returns `nil, "cancelled"`.
+---@param reason? string
+function scope:cancel(reason) end
+
+---The tasks of the scope that have not ended.
+---@return perilune.task[]
+function scope:tasks() end
+
+-- Cancellation, cleanup, time limits ----------------------------------------------------------------------------------
+
+---A cancellation that can be handed around.
+---@return perilune.token
+function peri.token() end
+
+---@class perilune.token
+---@field reason? string Why it was cancelled.
+local token = {}
+
+---Cancels the token, its child tokens, and every `peri.with_token` that runs with one of them. The first reason stays.
+---@param reason? string
+function token:cancel(reason) end
+
+---A token that is cancelled with this one, and can be cancelled alone.
+---@return perilune.token
+function token:child() end
+
+---@return boolean
+function token:is_cancelled() end
+
+---Waits until the token is cancelled.
+---@return string|true reason `true` when none was given.
+function token:wait() end
+
+---@return perilune.operation
+function token:wait_op() end
+
+---A closable that cancels the token when its block is left: `local g <close> = tok:guard()`.
+---@return perilune.token_guard
+function token:guard() end
+
+---@class perilune.token_guard
+local token_guard = {}
+
+---Leaving the block no longer cancels the token.
+function token_guard:disarm() end
+
+---Runs `fn` until it returns (`true` and its results) or the token is cancelled (`nil, "cancelled"`, after its closers). Is
+---not started with a cancelled token. What `fn` raises passes through.
+---@param tok perilune.token
+---@param fn fun(...): ...
+---@param ... any
+---@return true? ok
+---@return any ... Results, or `"cancelled"`.
+function peri.with_token(tok, fn, ...) end
+
+---Runs `fn` unseen by cancellation from outside, which is raised at the first wait after. With a limit, `fn` is cancelled
+---when it passes, and kind `"timeout"` is raised.
+---@param fn fun(...): ...
+---@param ... any
+---@return any ...
+---@overload fun(timeout: number, fn: fun(...): (...), ...): ...
+function peri.shield(fn, ...) end
+
+---A closable that calls `fn` however the block is left: `local _ <close> = peri.defer(function(e) ... end)`. `e` is the
+---error on its way, or nil. `fn` may wait: it is shielded for the grace of 5 seconds.
+---@param fn fun(e: any)
+---@return perilune.deferred
+function peri.defer(fn) end
+
+---@class perilune.deferred
+
+---Runs `fn` with a time limit. When it passes, `fn` is cancelled, its closers run, and kind `"timeout"` is raised. What
+---`fn` has returned by then wins.
+---@param seconds number
+---@param fn fun(...): ...
+---@param ... any
+---@return any ...
+function peri.timeout(seconds, fn, ...) end
+
+---As `peri.timeout`, but returns `true` and the results, or `nil, "timeout"`.
+---@param seconds number
+---@param fn fun(...): ...
+---@param ... any
+---@return true? ok
+---@return any ... Results, or `"timeout"`.
+function peri.try_timeout(seconds, fn, ...) end
+
+---As `peri.timeout`, with an instant of `peri.now()` instead of a span.
+---@param at number
+---@param fn fun(...): ...
+---@param ... any
+---@return any ...
+function peri.deadline(at, fn, ...) end
+
+---Seconds left of the nearest enclosing limit: `math.huge` without any, `-math.huge` when cancelled.
+---@return number
+function peri.time_left() end
+
+-- Channels -----------------------------------------------------------------------------------------------------------
+
+---A channel for `capacity` values; 0 hands over directly. First in, first out, for values, senders and receivers alike.
+---@param capacity integer
+---@param name? string Shown in dumps, and read back as `ch.name`.
+---@return perilune.channel
+function peri.channel(capacity, name) end
+
+---@class perilune.unbounded_options
+---@field warn_at? integer Warn once when it holds this many values.
+---@field name? string
+
+---A channel that never makes a sender wait.
+---@param opts? perilune.unbounded_options
+---@return perilune.channel
+function peri.unbounded(opts) end
+
+---`#ch` is the number of values in it. Closable: `local ch <close> = peri.channel(1)`.
+---@class perilune.channel
+---@field capacity integer|number `math.huge` when unbounded.
+---@field name? string
+---@operator len: integer
+local channel = {}
+
+---Waits while full. The value stays with the sender when the channel is closed. Sending nil is misuse.
+---@param value any
+---@return true? sent
+---@return "closed"? why
+function channel:send(value) end
+
+---Waits while empty. What was sent before the close is still received.
+---@return any value nil: the end.
+---@return "closed"? why
+function channel:recv() end
+
+---@param value any
+---@return true? sent
+---@return "full"|"closed"|nil why
+function channel:try_send(value) end
+
+---@return any value
+---@return "empty"|"closed"|nil why
+function channel:try_recv() end
+
+---@param value any
+---@return perilune.operation
+function channel:send_op(value) end
+
+---@return perilune.operation
+function channel:recv_op() end
+
+---Waits for one value and takes up to `max`. An empty list is the end.
+---@param max integer
+---@return any[]
+function channel:recv_many(max) end
+
+---`for v in ch:iter() do`: until closed. Leaving the loop leaves the channel as it is.
+---@return fun(ch: perilune.channel): any
+---@return perilune.channel
+function channel:iter() end
+
+---Ends the channel: waiting senders get `nil, "closed"`, receivers what is left and then the end. Closing again does nothing.
+function channel:close() end
+
+---@class perilune.channel_stats
+---@field len integer
+---@field capacity integer|number
+---@field peak integer The most it ever held.
+---@field sends integer
+---@field recvs integer
+---@field waiting_senders integer
+---@field waiting_receivers integer
+---@field closed boolean
+
+---@return perilune.channel_stats
+function channel:stats() end
+
+-- Select -------------------------------------------------------------------------------------------------------------
+
+---Something to wait for, inert until it is selected or performed; may be used again.
+---@class perilune.operation
+local operation = {}
+
+---An operation whose results are `fn` of this one's. `fn` runs in the selecting task, after the choice.
+---@param fn fun(...): ...
+---@return perilune.operation
+function operation:wrap(fn) end
+
+---@class perilune.select_options
+---@field biased? boolean Take the first ready one in list order, instead of any. The table must then be a list.
+
+---Waits until one operation commits, and returns its key and results. The others are withdrawn as if never tried. Among
+---ready ones the choice is uniform.
+---@param operations table<any, perilune.operation>
+---@param opts? perilune.select_options
+---@return any key
+---@return any ...
+function peri.select(operations, opts) end
+
+---As `peri.select`, but returns nil when none is ready.
+---@param operations table<any, perilune.operation>
+---@param opts? perilune.select_options
+---@return any key
+---@return any ...
+function peri.try_select(operations, opts) end
+
+---Several operations as one, whose results are the key of the chosen one and its results.
+---@param operations table<any, perilune.operation>
+---@return perilune.operation
+function peri.choose(operations) end
+
+---Waits for one operation; returns its results.
+---@param op perilune.operation
+---@return any ...
+function peri.perform(op) end
+
+-- Time ---------------------------------------------------------------------------------------------------------------
+
+---Waits. 0 or less still lets others run; `math.huge` waits until cancelled.
+---@param seconds number
+function peri.sleep(seconds) end
+
+---The time counts from each use.
+---@param seconds number
+---@return perilune.operation
+function peri.sleep_op(seconds) end
+
+---@param at number An instant of `peri.now()`.
+---@return perilune.operation
+function peri.until_op(at) end
+
+---Seconds of the runtime's clock, which never goes back. Only differences mean something.
+---@return number
+function peri.now() end
+
+---Seconds since 1970, by the machine's wall clock.
+---@return number
+function peri.clock() end
+
+---@class perilune.interval_options
+---@field missed? "burst"|"delay"|"skip" What becomes of ticks that nobody waited for: `"burst"` (default): all at once;
+---`"delay"`: one, and the next a period later; `"skip"`: one, and the next on the grid.
+
+---Ticks every `seconds`, the first at once.
+---@param seconds number
+---@param opts? perilune.interval_options
+---@return perilune.interval
+function peri.interval(seconds, opts) end
+
+---Closable.
+---@class perilune.interval
+local interval = {}
+
+---Waits for the next tick.
+---@return number at The instant at which the tick stood.
+function interval:tick() end
+
+---@return perilune.operation
+function interval:tick_op() end
+
+---The next tick is one period from now.
+function interval:reset() end
+
+---Ends the interval: a tick then raises.
+function interval:close() end
+
+-- Looking inside -----------------------------------------------------------------------------------------------------
+
+---@class perilune.task_record
+---@field id integer
+---@field name? string
+---@field state string As `task:status()`.
+---@field age number Seconds since the spawn.
+---@field busy integer How often it has run.
+---@field waiting_on? { op: string, resource: string, since: number } While waiting; `since` in seconds.
+---@field line? string Where it stands: `"file.lua:12"`.
+---@field parent? integer The parent's id.
+---@field spawned_at? string
+---@field labels? table<string, any>
+
+---Every task that has not ended, parents before children.
+---@return perilune.task_record[]
+function peri.tasks() end
+
+---A text of all tasks: the tree, what each waits for, and where.
+---@return string
+function peri.dump() end
+
+return peri
