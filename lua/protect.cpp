@@ -616,10 +616,10 @@ void lua_task::resume() {
   mark(trait::started);
   ++resumes;
   int results = 0;
-  const int status = lua_resume(thread, nullptr, leaf == thread ? incoming : 0, &results);
+  const int how = lua_resume(thread, nullptr, leaf == thread ? incoming : 0, &results);
   v.set_running(outer);
-  if (status != LUA_YIELD)
-    thread_ended(*this, status);
+  if (how != LUA_YIELD)
+    thread_ended(*this, how);
   else if (!v.suspending) [[unlikely]]
     yielded_by_foreign_code(*this, results);
 }
