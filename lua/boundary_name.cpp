@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "lua_task.hpp"
+#include "protect.hpp"
 #include "vm.hpp"
 
 namespace perilune {
@@ -33,18 +34,38 @@ bool push_library_name(lua_State* L, int function) {
   return false;
 }
 
-// Looks outward from the wait for the first C function or finalizer. Pushes its name.
-bool push_blocker(lua_State* L) {
+// Whether a frame is a function of ours that can be suspended inside.
+bool is_transparent(lua_State* L, const lua_Debug& frame, int function) {
+  const lua_CFunction native = lua_tocfunction(L, function);
+  if (protect::calls_back(native)) return true;
+  if (frame.name && std::strcmp(frame.name, "close") == 0 && std::strcmp(frame.namewhat, "metamethod") == 0) return true;
+  if (!push_library_name(L, function)) return false;
+  const bool ours = std::strncmp(lua_tostring(L, -1), "perilune.", 9) == 0;
+  lua_pop(L, 1);
+  return ours;
+}
+
+void push_name_of(lua_State* L, const lua_Debug& frame, int function) {
+  if (protect::is_message_handler(lua_tocfunction(L, function)))
+    lua_pushliteral(L, "a message handler (xpcall)");
+  else if (!push_library_name(L, function))
+    lua_pushstring(L, frame.name ? frame.name : "a C function");
+}
+
+// Looks outward from a frame of `thread` for the C function or finalizer that cannot be suspended. Pushes its name on L.
+bool push_blocker(lua_State* L, lua_State* thread, int level) {
   lua_Debug frame;
-  for (int level = 1; lua_getstack(L, level, &frame); ++level) {
-    lua_getinfo(L, "Snf", &frame);
+  for (; lua_getstack(thread, level, &frame); ++level) {
+    luaL_checkstack(thread, 4, nullptr);
+    lua_getinfo(thread, "Snf", &frame);
+    if (thread != L) lua_xmove(thread, L, 1);
     const int function = lua_gettop(L);
     const bool finalizer = frame.name && std::strcmp(frame.name, "__gc") == 0;
-    if (finalizer || *frame.what == 'C') {
+    if (finalizer || (*frame.what == 'C' && !is_transparent(L, frame, function))) {
       if (finalizer)
         lua_pushliteral(L, "a finalizer (__gc)");
-      else if (!push_library_name(L, function))
-        lua_pushstring(L, frame.name ? frame.name : "a C function");
+      else
+        push_name_of(L, frame, function);
       lua_replace(L, function);
       return true;
     }
@@ -53,22 +74,27 @@ bool push_blocker(lua_State* L) {
   return false;
 }
 
+// Pushes the name of what stands between the wait and the task.
+bool push_blocker_of(lua_State* L, const lua_task& task) {
+  if (L != task.innermost) return push_blocker(L, task.innermost, 0);
+  if (!lua_isyieldable(L)) return push_blocker(L, L, 1);
+  return push_blocker(L, task.blocked_at, 1);
+}
+
 }  // namespace
 
 void push_boundary_name(lua_State* L, const lua_task& task) {
+  luaL_checkstack(L, LUA_MINSTACK, nullptr);
   if (!task.host->in_task()) {
     lua_pushliteral(L, "cannot wait outside of a task: run this with: perilune FILE");
-    return;
-  }
-  if (task.critical) {
+  } else if (task.critical) {
     lua_pushliteral(L, "cannot suspend inside peri.critical");
-    return;
+  } else if (push_blocker_of(L, task)) {
+    lua_pushfstring(L, "cannot suspend inside %s", lua_tostring(L, -1));
+    lua_replace(L, -2);
+  } else {
+    lua_pushliteral(L, "cannot suspend inside a C function");
   }
-  if (!push_blocker(L)) {
-    lua_pushliteral(L, "cannot suspend inside a message handler or a coroutine called from C");
-    return;
-  }
-  lua_pushfstring(L, "cannot suspend inside %s", lua_tostring(L, -1));
 }
 
 }  // namespace perilune

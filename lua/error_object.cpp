@@ -18,16 +18,16 @@ void error_object::watch(lua_State* L, int index) {
   lua_pushvalue(L, index);
   lua_rawsetp(L, -2, &e);
   lua_pop(L, 1);
-  e.next = e.host->unobserved_head;
-  if (e.next) e.next->link = &e.next;
-  e.link = &e.host->unobserved_head;
-  e.host->unobserved_head = &e;
+  e.link = e.host->unobserved_end;
+  *e.link = &e;
+  e.host->unobserved_end = &e.next;
 }
 
 void error_object::observe() noexcept {
   if (!link) return;
   *link = next;
-  if (next) next->link = link;
+  (next ? next->link : host->unobserved_end) = link;
+  next = nullptr;
   link = nullptr;
 }
 
@@ -84,8 +84,13 @@ void error_object::push_engine_error(lua_State* L, vm& v, const error& problem) 
   // `problem` is scratch that a finalizer may overwrite: it is read before anything else can run.
   const error_kind kind = problem.kind;
   const int code = problem.code;
+  const bool thrown = problem.exception != nullptr;
   lua_pushlstring(L, problem.message.data(), problem.message.size());
   push_new(L, v, kind, false);
+  if (thrown) {
+    lua_pushvalue(L, -2);
+    lua_setiuservalue(L, -2, value);
+  }
   lua_insert(L, -2);
   set_field(L, -2, "message");
   if (code) {
@@ -142,26 +147,14 @@ void push_message(lua_State* L, int index) {
       lua_pop(L, 1);
       lua_pushliteral(L, "cancelled");
     } else {
-      lua_pushfstring(L, "cancelled: %s", luaL_tolstring(L, -1, nullptr));
-      lua_replace(L, -3);
-      lua_pop(L, 1);
+      lua_pushfstring(L, "cancelled: %s", lua_tostring(L, -1));
+      lua_replace(L, -2);
     }
     return;
   }
-  switch (lua_getiuservalue(L, index, error_object::value)) {
-    case LUA_TSTRING:
-      return;
-    case LUA_TNUMBER:
-      lua_tostring(L, -1);
-      return;
-    case LUA_TNIL:
-      lua_pop(L, 1);
-      lua_pushliteral(L, "(nil)");
-      return;
-    default:
-      lua_pushfstring(L, "(a %s value)", luaL_typename(L, -1));
-      lua_replace(L, -2);
-  }
+  lua_getiuservalue(L, index, error_object::value);
+  error_object::push_brief(L, -1);
+  lua_replace(L, -2);
 }
 
 // Pushes {id=, name=} of the failed task, or nil.
@@ -241,6 +234,27 @@ void make_type(lua_State* L, type_name name, bool finalized) {
 void error_object::open(lua_State* L) {
   make_type(L, type_name::error, false);
   make_type(L, type_name::failure, true);
+  push_new(L, vm_of(L), error_kind::cancelled, false).is_close_request = true;
+  lua_pushliteral(L, "coroutine.close");
+  set_field(L, -2, "reason");
+  vm::set_registry(L, registry_slot::close_request);
+}
+
+void error_object::push_brief(lua_State* L, int index) {
+  if (to_object<error_object>(L, index)) return push_text(L, index);
+  switch (lua_type(L, index)) {
+    case LUA_TSTRING:
+      return lua_pushvalue(L, index);
+    case LUA_TNUMBER:
+      lua_pushvalue(L, index);
+      lua_tostring(L, -1);
+      return;
+    case LUA_TNIL:
+      lua_pushliteral(L, "(nil)");
+      return;
+    default:
+      lua_pushfstring(L, "(a %s value)", luaL_typename(L, index));
+  }
 }
 
 void error_object::push_text(lua_State* L, int index) {
@@ -289,7 +303,8 @@ void append_list(lua_State* L, int text, int index, const char* field, const cha
   const int list = lua_gettop(L);
   if (lua_type(L, list) == LUA_TTABLE) {
     for (lua_Integer i = 1; lua_rawgeti(L, list, i) != LUA_TNIL; ++i) {
-      lua_pushfstring(L, "\n  %s: %s", label, luaL_tolstring(L, -1, nullptr));
+      error_object::push_brief(L, -1);
+      lua_pushfstring(L, "\n  %s: %s", label, lua_tostring(L, -1));
       append(L, text);
       lua_settop(L, list);
     }

@@ -33,6 +33,8 @@ class error_object {
   // Sets a further field to the value on top (popped). `index` is the object.
   static void set_field(lua_State* L, int index, const char* name);
   static void push_field(lua_State* L, int index, const char* name);
+  // Pushes a text for any value that was raised, without calling a script's code.
+  static void push_brief(lua_State* L, int index);
   // Pushes the text of tostring(e).
   static void push_text(lua_State* L, int index);
   // Pushes the whole report: text, traceback, spawn site, suppressed and grouped errors.
@@ -49,6 +51,7 @@ class error_object {
   const void* reason = nullptr;   // identity of the cancel_reason, for sharing
   error_kind kind;
   bool is_cancellation = false;   // the very object a cancellation is raised as
+  bool is_close_request = false;  // the very object coroutine.close raises inside a coroutine
   bool during_cancel = false;
   bool shares_fields = false;     // the table of fields belongs to a cancellation object: copied before it is changed
 };

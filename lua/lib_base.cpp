@@ -49,14 +49,17 @@ reply on_unobserved_body(lua_State* L, vm& v) {
   return 0;
 }
 
-reply running_body(lua_State* L, vm& v) {
-  const bool main = lua_pushthread(L) || L == v.running().thread;
+reply running_body(lua_State* L, vm&) {
+  const bool main = lua_pushthread(L) || is_marked(L, thread_mark::of_task);
   lua_pushboolean(L, main);
   return 2;
 }
 
 reply is_yieldable_body(lua_State* L, vm& v) {
-  lua_pushboolean(L, lua_isyieldable(L) && L != v.running().thread);
+  lua_State* thread = lua_tothread(L, 1);
+  if (!thread && !lua_isnone(L, 1)) return bad_argument(v, 1, "coroutine expected", L);
+  if (!thread) thread = L;
+  lua_pushboolean(L, lua_isyieldable(thread) && !is_marked(thread, thread_mark::of_task));
   return 1;
 }
 
@@ -77,6 +80,9 @@ void open_base(lua_State* L) {
   lua_getfield(L, -2, LUA_DBLIBNAME);
   lua_pushcfunction(L, protect::native<sethook_body>);
   lua_setfield(L, -2, "sethook");
+  lua_getfield(L, -1, "traceback");
+  vm_of(L).stock_traceback = lua_tocfunction(L, -1);
+  lua_pop(L, 1);
   lua_pop(L, 3);
 }
 

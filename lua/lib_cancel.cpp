@@ -27,12 +27,9 @@ std::uint64_t instant_after(vm& v, double seconds) noexcept {
 
 reply pass_results(lua_State* L) { return lua_gettop(L) - 2; }
 
-reply raise_timeout(vm& v, const char* what) { return raise_error(v, {error_kind::timeout, what, 0, {}}); }
-
-reply conclude_timeout(lua_State* L, vm& v, region& r) {
+reply conclude_timeout(lua_State* L, vm&, region& r) {
   if (r.body_ok) return pass_results(L);
-  if (r.cut) return raise_timeout(v, "timed out");
-  return action::raise_top;
+  return r.cut ? r.raise_timeout(L, "timed out") : action::raise_top;
 }
 
 reply conclude_try(lua_State* L, region& r, const char* word) {
@@ -42,6 +39,7 @@ reply conclude_try(lua_State* L, region& r, const char* word) {
     return lua_gettop(L) - 1;
   }
   if (!r.cut) return action::raise_top;
+  if (const reply raised = r.raise_suppressed(L); raised < 0) return raised;
   lua_pushnil(L);
   lua_pushstring(L, word);
   return 2;
@@ -50,10 +48,9 @@ reply conclude_try(lua_State* L, region& r, const char* word) {
 reply conclude_try_timeout(lua_State* L, vm&, region& r) { return conclude_try(L, r, "timeout"); }
 reply conclude_token(lua_State* L, vm&, region& r) { return conclude_try(L, r, "cancelled"); }
 
-reply conclude_shield(lua_State* L, vm& v, region& r) {
+reply conclude_shield(lua_State* L, vm&, region& r) {
   if (r.body_ok) return pass_results(L);
-  if (r.cut) return raise_timeout(v, "the shield's time limit passed");
-  return action::raise_top;
+  return r.cut ? r.raise_timeout(L, "the shield's time limit passed") : action::raise_top;
 }
 
 reply check_function(lua_State* L, vm& v, int argument) {
@@ -119,11 +116,9 @@ struct deferred {
   bool ran = false;
 };
 
-reply conclude_defer(lua_State* L, vm& v, region& r) {
+reply conclude_defer(lua_State* L, vm&, region& r) {
   if (r.body_ok) return 0;
-  if (r.cut) return raise_timeout(v, "a deferred function did not end within its grace");
-  static_cast<void>(L);
-  return action::raise_top;
+  return r.cut ? r.raise_timeout(L, "a deferred function did not end within its grace") : action::raise_top;
 }
 
 reply run_deferred(lua_State* L, vm& v) {

@@ -54,7 +54,7 @@ void open_modules(lua_State* L);
 int open_library(lua_State* L);
 
 // Spawns the function below its `arguments` on top of the stack; pushes the handle on top of them. Raises when memory is
-// out, before anything is queued.
-lua_task& spawn_function(lua_State* L, vm& v, int arguments, const spawn_options& options);
+// out, before anything is queued. `option_table` is the stack index of a table with name, labels and local_data, or 0.
+lua_task& spawn_function(lua_State* L, vm& v, int arguments, const spawn_options& options, int option_table = 0);
 
 }  // namespace perilune

@@ -79,24 +79,20 @@ int push_packed(lua_State* L, int handle) {
   lua_getfield(L, table, "n");
   const int count = static_cast<int>(lua_tointeger(L, -1));
   lua_pop(L, 1);
-  if (!lua_checkstack(L, count + 1)) return 0;
+  luaL_checkstack(L, count + 1, "too many results");
   for (int i = 1; i <= count; ++i) lua_rawgeti(L, table, i);
   lua_remove(L, table);
   return count;
 }
 
-// Gives the error object at `object` what the cancellation says and what closers raised while it unwound.
-void add_cancel_fields(lua_State* L, const lua_task& task, int handle, int object) {
+// Gives the error object at `object` what the cancellation says.
+void add_cancel_fields(lua_State* L, int handle, int object) {
   lua_getiuservalue(L, handle, 1);
   if (to_object<error_object>(L, -1)) {
     lua_getiuservalue(L, -1, error_object::fields);
     lua_setiuservalue(L, object, error_object::fields);
     object_at<error_object>(L, object).shares_fields = true;
   }
-  lua_settop(L, object);
-  if (!task.has_extras) return;
-  lua_task::push_extras(L, handle);
-  if (lua_getfield(L, -1, "suppressed") == LUA_TTABLE) error_object::set_field(L, object, "suppressed");
   lua_settop(L, object);
 }
 
@@ -106,7 +102,7 @@ void push_late_error(lua_State* L, lua_task& task, int handle) {
   error_object::push_new(L, *task.host, cancelled ? error_kind::cancelled : error_kind::limit, false);
   const int object = lua_gettop(L);
   if (cancelled) {
-    add_cancel_fields(L, task, handle, object);
+    add_cancel_fields(L, handle, object);
   } else {
     lua_pushliteral(L, "not enough memory");
     lua_setiuservalue(L, object, error_object::value);
@@ -115,6 +111,7 @@ void push_late_error(lua_State* L, lua_task& task, int handle) {
   lua_setiuservalue(L, object, error_object::handle);
   lua_pushvalue(L, object);
   lua_setiuservalue(L, handle, 1);
+  if (task.kind == result_kind::out_of_memory) task.host->memory_failure_seen();
   task.kind = result_kind::error;
 }
 

@@ -18,7 +18,15 @@ class vm;
 
 enum class result_kind : unsigned char { none, nil, boolean, integer, number, object, packed, error, out_of_memory };
 
-class lua_task final : public task_header {
+// Where the unwinding of the running coroutine stands. Each coroutine has its own; one that waits keeps its own meanwhile.
+struct unwinding {
+  std::uint32_t depth = 0;    // cancellations raised and not yet caught
+  std::uint32_t guard = 0;    // depth at the entry of the innermost protected call
+  std::uint32_t regions = 0;  // regions entered and not left
+  bool closing = false;       // coroutine.close runs its closers
+};
+
+class lua_task final : public task_header, public unwinding {
  public:
   static constexpr std::uint64_t tag = 0x7461736b'9d0f3a11ULL;
   static constexpr int user_values = 2;
@@ -45,20 +53,20 @@ class lua_task final : public task_header {
   vm* host;
   lua_State* thread = nullptr;
   lua_State* leaf = nullptr;           // the innermost Lua thread that suspended
-  cancel_node* scope_floor = nullptr;  // innermost node when the running coroutine was entered
+  lua_State* innermost = nullptr;      // the Lua thread that runs, as far as coroutine.resume knows
+  lua_State* blocked_at = nullptr;     // where a coroutine was resumed from code that cannot be suspended
   std::int32_t incoming = 0;           // values pushed onto `leaf` for the resume
-  std::uint32_t depth = 0;             // cancellations raised and not yet caught, of the running coroutine
-  std::uint32_t guard = 0;             // depth at the entry of the innermost protected call
   std::uint32_t slot = 0;
   std::int32_t line = 0;               // of the spawn
   std::uint32_t resumes = 0;           // how often it has run
+  std::uint32_t suppressed = 0;        // errors of closers kept in the extras while the task unwinds
   std::uint32_t settle_order = 0;      // of members of a nursery: when it ended among them, from 1
   std::uint16_t critical = 0;
-  std::uint16_t blocked_links = 0;     // coroutines entered from where Lua cannot suspend
   result_kind kind = result_kind::none;
   bool note_closed = false;            // the wait ended because its resource was closed
   bool has_data = false;               // extras hold task-local data
   bool has_extras = false;
+  bool reports = false;                // calls the script's reporter of unobserved failures
   union {
     lua_Integer integer;
     lua_Number number;

@@ -1,4 +1,4 @@
-// The only door through which native code raises, yields, resumes or calls under protection. See protect.cpp.
+// The only door through which native code raises, yields, resumes or calls under protection; in protect*.cpp.
 //
 // A native function is a body of type `reply (*)(lua_State*, vm&)` behind a trampoline. The body reads its arguments
 // without raising and either holds C++ objects with destructors or calls Lua functions that may raise, never both at
@@ -84,12 +84,18 @@ int coroutine_yield(lua_State* L);
 int coroutine_close(lua_State* L);
 int coroutine_status(lua_State* L);
 
-// Calls `fn` with `data` under protection, outside of any task. An error's text goes to `problem`; false then.
 void call(lua_State* L, int arguments, int results);
+// Calls what no script has written; false, and the error in place of the results, when it raised.
+bool try_call(lua_State* L, int arguments, int results) noexcept;
+// Calls `fn` with `data` under protection, outside of any task. An error's text goes to `problem`; false then.
 bool call_outside(lua_State* L, int (*fn)(lua_State*), void* data, std::string* problem) noexcept;
 
 // Whether every thread from the running one up to the task's can be suspended.
 bool suspendable(lua_State* L, const lua_task& task) noexcept;
+// For naming what stands in the way: functions of ours that can be suspended inside, and the frame of xpcall's handler.
+bool calls_back(lua_CFunction function) noexcept;
+bool is_message_handler(lua_CFunction function) noexcept;
+bool is_coroutine_frame(lua_CFunction function) noexcept;
 
 }  // namespace protect
 

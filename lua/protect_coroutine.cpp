@@ -2,9 +2,12 @@
 //
 // A script's coroutine is a Lua thread whose body runs under our protected call, so that its closers may wait. resume and
 // wrap tell a suspension of the runtime from a script's own yield: they pass the first outward by suspending themselves
-// and go inward again when the task is resumed. While a task waits inside a coroutine, that thread's extra space names the
-// task, and nobody else may touch it. Depth and guard belong to each coroutine: resume saves the outer pair, a script's
-// yield keeps the inner pair in its continuation.
+// and go inward again when the task is resumed. While a task waits inside a coroutine that thread is marked, and nobody
+// else may touch it. The unwinding belongs to each coroutine: whoever leaves one keeps its own in the continuation, a
+// script's yield and a suspension alike.
+//
+// close resumes the coroutine with a request to unwind, which no protected call in it catches, so that closers may wait.
+#include <algorithm>
 #include <cstring>
 
 #include "error_object.hpp"
@@ -16,28 +19,25 @@ namespace perilune::protect {
 
 namespace {
 
+constexpr unsigned field_bits = 20;
+constexpr std::uint32_t field_mask = (1U << field_bits) - 1;
 
-constexpr lua_KContext pack(std::uint32_t depth, std::uint32_t guard, bool wraps) noexcept {
-  return static_cast<lua_KContext>((static_cast<std::uint64_t>(guard) << 32) | (static_cast<std::uint64_t>(depth) << 1) |
-                                   (wraps ? 1U : 0U));
+// An unwinding as a continuation's context, and whether the coroutine was entered through wrap.
+lua_KContext pack(const unwinding& u, bool wraps) noexcept {
+  const auto field = [](std::uint32_t value, unsigned at) {
+    return static_cast<std::uint64_t>(std::min(value, field_mask)) << at;
+  };
+  return static_cast<lua_KContext>((wraps ? 1U : 0U) | (u.closing ? 2U : 0U) | field(u.depth, 2) |
+                                   field(u.guard, 2 + field_bits) | field(u.regions, 2 + 2 * field_bits));
 }
-constexpr std::uint32_t depth_of(lua_KContext c) noexcept { return static_cast<std::uint32_t>(c) >> 1; }
-constexpr std::uint32_t guard_of(lua_KContext c) noexcept {
-  return static_cast<std::uint32_t>(static_cast<std::uint64_t>(c) >> 32);
+unwinding unpack(lua_KContext context) noexcept {
+  const auto bits = static_cast<std::uint64_t>(context);
+  const auto field = [bits](unsigned at) { return static_cast<std::uint32_t>(bits >> at) & field_mask; };
+  return {field(2), field(2 + field_bits), field(2 + 2 * field_bits), (bits & 2) != 0};
 }
-constexpr bool wraps(lua_KContext c) noexcept { return (c & 1) != 0; }
+constexpr bool wraps(lua_KContext context) noexcept { return (context & 1) != 0; }
 
-// Marks a coroutine in which its task waits. The main extra space of a thread names its VM; the low bit says "waiting".
-bool waits_inside(lua_State* co) noexcept {
-  return (reinterpret_cast<std::uintptr_t>(*static_cast<void**>(lua_getextraspace(co))) & 1U) != 0;
-}
-void mark_waiting(lua_State* co, bool waiting) noexcept {
-  auto& word = *static_cast<void**>(lua_getextraspace(co));
-  const std::uintptr_t bits = reinterpret_cast<std::uintptr_t>(word) & ~std::uintptr_t{1};
-  word = reinterpret_cast<void*>(bits | (waiting ? 1U : 0U));
-}
-
-bool is_close_request(lua_State* L, int index) noexcept { return lua_touserdata(L, index) == &close_request; }
+bool waits_inside(lua_State* co) noexcept { return is_marked(co, thread_mark::waiting); }
 
 int body_done(lua_State* L, int status, lua_KContext) {
   if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - 1;
@@ -52,34 +52,55 @@ int coroutine_main(lua_State* L) {
   return body_done(L, status, 0);
 }
 
-enum class co_status { suspended, normal, running, dead, foreign };
+enum class co_status { suspended, normal, running, dead };
 
 co_status status_of(lua_State* L, lua_State* co) noexcept {
   if (L == co) return co_status::running;
-  if (waits_inside(co)) return co_status::normal;
-  switch (lua_status(co)) {
-    case LUA_YIELD:
-      return co_status::suspended;
-    case LUA_OK: {
-      lua_Debug frame;
-      if (lua_getstack(co, 0, &frame)) return co_status::normal;
-      return lua_gettop(co) == 0 ? co_status::dead : co_status::suspended;
-    }
-    default:
-      return co_status::dead;
-  }
+  lua_Debug frame;
+  const bool has_frame = lua_getstack(co, 0, &frame) != 0;
+  if (lua_status(co) == LUA_OK && !has_frame && lua_gettop(co) == 0) return co_status::dead;
+  if (is_marked(co, thread_mark::all)) return co_status::normal;
+  if (lua_status(co) == LUA_YIELD) return co_status::suspended;
+  if (lua_status(co) != LUA_OK) return co_status::dead;
+  return has_frame ? co_status::normal : co_status::suspended;
 }
 
 const char* name_of(co_status s) noexcept {
-  constexpr const char* names[] = {"suspended", "normal", "running", "dead", "normal"};
+  constexpr const char* names[] = {"suspended", "normal", "running", "dead"};
   return names[static_cast<int>(s)];
 }
 
-int finish_failed(lua_State* L, lua_State* co, bool wrap) {
+// One stay inside a coroutine: what belongs to its resumer is kept, and put back when the stay is over.
+class stay {
+ public:
+  stay(lua_State* from, lua_State* co, const unwinding& inner) noexcept
+      : task_(vm_of(from).running()), outer_(task_), innermost_(task_.innermost), blocked_at_(task_.blocked_at) {
+    if (!lua_isyieldable(from)) task_.blocked_at = from;
+    task_.innermost = co;
+    static_cast<unwinding&>(task_) = inner;
+  }
+  // Returns the unwinding of the coroutine that was left.
+  unwinding leave() noexcept {
+    const unwinding inner = task_;
+    static_cast<unwinding&>(task_) = outer_;
+    task_.innermost = innermost_;
+    task_.blocked_at = blocked_at_;
+    return inner;
+  }
+
+ private:
+  lua_task& task_;
+  unwinding outer_;
+  lua_State* innermost_;
+  lua_State* blocked_at_;
+};
+
+// The coroutine ended by the error on top of its stack.
+int finish_failed(lua_State* L, lua_State* co, const unwinding& inner, bool wrap) {
   lua_task& task = vm_of(L).running();
   lua_xmove(co, L, 1);
-  const error_object* e = to_object<error_object>(L, -1);
-  if (e && e->is_cancellation && task.cancel_pending()) {
+  const error_object* e = inner.depth ? to_object<error_object>(L, -1) : nullptr;
+  if (e && e->is_cancellation) {
     ++task.depth;
     return lua_error(L);
   }
@@ -99,27 +120,16 @@ int finish_failed(lua_State* L, lua_State* co, bool wrap) {
 int go_on(lua_State* L, int, lua_KContext context);
 
 // Runs `co` until it yields to the script, ends, or suspends with the task. `arguments` values are on its stack.
-int enter(lua_State* L, lua_State* co, int arguments, bool wrap) {
-  vm& v = vm_of(L);
-  lua_task& task = v.running();
-  const std::uint32_t depth = task.depth;
-  const std::uint32_t guard = task.guard;
-  cancel_node* const floor = task.scope_floor;
-  const bool blocked = !lua_isyieldable(L);
-  if (blocked) ++task.blocked_links;
-  task.scope_floor = task.top;
-  task.guard = task.depth;
+int enter(lua_State* L, lua_State* co, int arguments, bool wrap, const unwinding& begin) {
   int results = 0;
+  stay inside(L, co, begin);
   const int status = lua_resume(co, L, arguments, &results);
-  task.scope_floor = floor;
-  task.depth = depth;
-  task.guard = guard;
-  if (blocked) --task.blocked_links;
-  if (status == LUA_YIELD && v.suspending) {
-    mark_waiting(co, true);
-    return lua_yieldk(L, 0, pack(depth, guard, wrap), go_on);
+  const unwinding inner = inside.leave();
+  if (status == LUA_YIELD && vm_of(L).suspending) {
+    set_mark(co, thread_mark::waiting, true);
+    return lua_yieldk(L, 0, pack(inner, wrap), go_on);
   }
-  if (status != LUA_OK && status != LUA_YIELD) return finish_failed(L, co, wrap);
+  if (status != LUA_OK && status != LUA_YIELD) return finish_failed(L, co, inner, wrap);
   if (!lua_checkstack(L, results + 1)) {
     lua_pop(co, results);
     return luaL_error(L, "too many results to resume");
@@ -132,8 +142,8 @@ int enter(lua_State* L, lua_State* co, int arguments, bool wrap) {
 int go_on(lua_State* L, int, lua_KContext context) {
   lua_task& task = vm_of(L).running();
   lua_State* co = wraps(context) ? lua_tothread(L, lua_upvalueindex(1)) : lua_tothread(L, 1);
-  mark_waiting(co, false);
-  return enter(L, co, task.leaf == co ? task.incoming : 0, wraps(context));
+  set_mark(co, thread_mark::waiting, false);
+  return enter(L, co, task.leaf == co ? task.incoming : 0, wraps(context), unpack(context));
 }
 
 int refuse_resume(lua_State* L, const char* text, bool wrap) {
@@ -144,19 +154,19 @@ int refuse_resume(lua_State* L, const char* text, bool wrap) {
 }
 
 int resume_checked(lua_State* L, lua_State* co, int arguments, bool wrap) {
-  if (vm_of(L).in_task() && waits_inside(co))
-    return refuse_resume(L, "cannot resume a coroutine in which a task waits", wrap);
   switch (status_of(L, co)) {
-    case co_status::dead:
-      return refuse_resume(L, "cannot resume dead coroutine", wrap);
     case co_status::suspended:
       break;
+    case co_status::dead:
+      return refuse_resume(L, "cannot resume dead coroutine", wrap);
     default:
+      if (is_marked(co, thread_mark::of_task)) return refuse_resume(L, "cannot resume the coroutine of a task", wrap);
+      if (waits_inside(co)) return refuse_resume(L, "cannot resume a coroutine in which a task waits", wrap);
       return refuse_resume(L, "cannot resume non-suspended coroutine", wrap);
   }
   if (!lua_checkstack(co, arguments + 1)) return refuse_resume(L, "too many arguments to resume", wrap);
   lua_xmove(L, co, arguments);
-  return enter(L, co, arguments, wrap);
+  return enter(L, co, arguments, wrap, {});
 }
 
 lua_State* check_coroutine(lua_State* L) {
@@ -170,73 +180,74 @@ int call_wrapped(lua_State* L) {
 }
 
 int after_yield(lua_State* L, int, lua_KContext context) {
-  lua_task& task = vm_of(L).running();
-  task.depth = depth_of(context);
-  task.guard = guard_of(context);
-  const int base = static_cast<int>(lua_gettop(L));
-  if (base >= 1 && is_close_request(L, base)) {
-    lua_settop(L, 0);
-    lua_pushlightuserdata(L, &close_request);
-    return lua_error(L);
-  }
-  return base;
+  vm& v = vm_of(L);
+  lua_task& task = v.running();
+  static_cast<unwinding&>(task) = unpack(context);
+  if (v.to_close != L) return lua_gettop(L);
+  v.to_close = nullptr;
+  task.closing = true;
+  ++task.depth;
+  vm::push_registry(L, registry_slot::close_request);
+  return lua_error(L);
 }
 
-int closed(lua_State* L, lua_State* co, int status, int results) {
-  if (status == LUA_OK || (lua_gettop(co) && is_close_request(co, -1))) {
-    lua_settop(co, 0);
-    lua_resetthread(co);
+// Ends a coroutine whose closers have run, or that never started. Stock's results: true, or false and the error.
+int conclude_close(lua_State* L, lua_State* co) {
+  if (lua_resetthread(co) == LUA_OK) {
     lua_settop(co, 0);
     lua_pushboolean(L, 1);
     return 1;
   }
-  static_cast<void>(results);
   lua_pushboolean(L, 0);
   lua_xmove(co, L, 1);
-  lua_resetthread(co);
   lua_settop(co, 0);
   return 2;
 }
 
-int close_step(lua_State* L, lua_State* co, int arguments);
+int unwound(lua_State* L, lua_State* co) {
+  lua_task& task = vm_of(L).running();
+  if (!is_unwinding(co, -1)) return conclude_close(L, co);
+  lua_resetthread(co);
+  lua_settop(co, 0);
+  if (!take_close_error(L, task, co)) return lua_pushboolean(L, 1), 1;
+  lua_pushboolean(L, 0);
+  lua_insert(L, -2);
+  return 2;
+}
+
+int close_goes_on(lua_State* L, int, lua_KContext context);
+
+// Lets the coroutine unwind until it has ended or its closers wait.
+int close_step(lua_State* L, lua_State* co, int arguments, const unwinding& begin) {
+  vm& v = vm_of(L);
+  int results = 0;
+  stay inside(L, co, begin);
+  const int status = lua_resume(co, L, arguments, &results);
+  const unwinding inner = inside.leave();
+  v.to_close = nullptr;
+  if (status == LUA_OK) return conclude_close(L, co);
+  if (status != LUA_YIELD) {
+    const error_object* e = inner.depth ? to_object<error_object>(co, -1) : nullptr;
+    return e && e->is_cancellation ? finish_failed(L, co, inner, true) : unwound(L, co);
+  }
+  if (!v.suspending) return conclude_close(L, co);
+  set_mark(co, thread_mark::waiting, true);
+  return lua_yieldk(L, 0, pack(inner, false), close_goes_on);
+}
 
 int close_goes_on(lua_State* L, int, lua_KContext context) {
   lua_task& task = vm_of(L).running();
   lua_State* co = lua_tothread(L, 1);
-  mark_waiting(co, false);
-  task.depth = depth_of(context);
-  task.guard = guard_of(context);
-  return close_step(L, co, task.leaf == co ? task.incoming : 0);
-}
-
-int close_step(lua_State* L, lua_State* co, int arguments) {
-  vm& v = vm_of(L);
-  lua_task& task = v.running();
-  const std::uint32_t depth = task.depth;
-  const std::uint32_t guard = task.guard;
-  const bool blocked = !lua_isyieldable(L);
-  if (blocked) ++task.blocked_links;
-  int results = 0;
-  const int status = lua_resume(co, L, arguments, &results);
-  if (blocked) --task.blocked_links;
-  task.depth = depth;
-  task.guard = guard;
-  if (status == LUA_YIELD && v.suspending) {
-    mark_waiting(co, true);
-    return lua_yieldk(L, 0, pack(depth, guard, false), close_goes_on);
-  }
-  if (status == LUA_YIELD) {
-    lua_settop(co, 0);
-    lua_resetthread(co);
-    lua_settop(co, 0);
-    return luaL_error(L, "coroutine yielded while it was being closed");
-  }
-  const error_object* e = status == LUA_OK ? nullptr : to_object<error_object>(co, -1);
-  if (e && e->is_cancellation && task.cancel_pending()) return finish_failed(L, co, true);
-  return closed(L, co, status, results);
+  set_mark(co, thread_mark::waiting, false);
+  return close_step(L, co, task.leaf == co ? task.incoming : 0, unpack(context));
 }
 
 }  // namespace
+
+bool is_coroutine_frame(lua_CFunction function) noexcept {
+  return function == coroutine_main || function == call_wrapped || function == coroutine_resume ||
+         function == coroutine_close;
+}
 
 int coroutine_create(lua_State* L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
@@ -255,18 +266,17 @@ int coroutine_wrap(lua_State* L) {
 
 int coroutine_resume(lua_State* L) {
   lua_State* co = check_coroutine(L);
-  const int arguments = lua_gettop(L) - 1;
-  return resume_checked(L, co, status_of(L, co) == co_status::suspended ? arguments : 0, false);
+  return resume_checked(L, co, lua_gettop(L) - 1, false);
 }
 
 int coroutine_yield(lua_State* L) {
   vm& v = vm_of(L);
   lua_task& task = v.running();
   if (v.in_task() && L == task.thread) return luaL_error(L, "attempt to yield from outside a coroutine");
-  if (v.in_task() && task.top != task.scope_floor)
-    return luaL_error(L, "attempt to yield out of a scope or time limit that is still open");
+  if (task.regions) return luaL_error(L, "attempt to yield out of a scope or time limit that is still open");
+  if (task.closing) return luaL_error(L, "attempt to yield from a coroutine that is being closed");
   v.suspending = false;
-  return lua_yieldk(L, lua_gettop(L), pack(task.depth, task.guard, false), after_yield);
+  return lua_yieldk(L, lua_gettop(L), pack(task, false), after_yield);
 }
 
 int coroutine_status(lua_State* L) {
@@ -276,18 +286,15 @@ int coroutine_status(lua_State* L) {
 
 int coroutine_close(lua_State* L) {
   lua_State* co = check_coroutine(L);
-  if (vm_of(L).in_task() && waits_inside(co)) return luaL_error(L, "cannot close a coroutine in which a task waits");
   const co_status s = status_of(L, co);
-  if (s != co_status::suspended && s != co_status::dead)
-    return luaL_error(L, "cannot close a %s coroutine", name_of(s));
+  if (s != co_status::dead && is_marked(co, thread_mark::of_task))
+    return luaL_error(L, "cannot close the coroutine of a task; cancel the task instead");
+  if (waits_inside(co)) return luaL_error(L, "cannot close a coroutine in which a task waits");
+  if (s != co_status::suspended && s != co_status::dead) return luaL_error(L, "cannot close a %s coroutine", name_of(s));
   lua_settop(L, 1);
-  if (s == co_status::suspended && lua_status(co) == LUA_YIELD) {
-    if (!lua_checkstack(co, 1)) return luaL_error(L, "not enough memory");
-    lua_pushlightuserdata(co, &close_request);
-    return close_step(L, co, 1);
-  }
-  const bool failed = lua_status(co) != LUA_OK && lua_status(co) != LUA_YIELD;
-  return closed(L, co, failed ? LUA_ERRRUN : LUA_OK, 0);
+  if (s != co_status::suspended || lua_status(co) != LUA_YIELD) return conclude_close(L, co);
+  vm_of(L).to_close = co;
+  return close_step(L, co, 0, {});
 }
 
 }  // namespace perilune::protect

@@ -1,6 +1,7 @@
 // Regions of a Lua task. See region.hpp; the protected call itself is in protect.cpp.
 #include "region.hpp"
 
+#include "error_object.hpp"
 #include "library.hpp"
 #include "lua_task.hpp"
 #include "object.hpp"
@@ -42,6 +43,25 @@ void region::release_strangers() noexcept {
     }
     node = following;
   }
+}
+
+void region::push_suppressed(lua_State* L) { protect::take_suppressed(L, host->running(), outer_suppressed); }
+
+reply region::raise_timeout(lua_State* L, const char* what) {
+  host->problem = {error_kind::timeout, what, 0, {}};
+  error_object::push_engine_error(L, *host, host->problem);
+  const int object = lua_gettop(L);
+  push_suppressed(L);
+  if (lua_istable(L, -1)) protect::add_suppressed(L, object);
+  lua_settop(L, object);
+  return action::raise_top;
+}
+
+reply region::raise_suppressed(lua_State* L) {
+  push_suppressed(L);
+  if (lua_isnil(L, -1)) return lua_pop(L, 1), 0;
+  protect::push_failure_of_closers(L, host->running());
+  return action::raise_top;
 }
 
 namespace {

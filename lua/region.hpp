@@ -32,6 +32,15 @@ class region final : public scope_node {
   // Passes children that are no members to the enclosing node: the region waits for its members only.
   void release_strangers() noexcept;
 
+  // Conclusions of a region that was cut. What its closers raised meanwhile is never lost: a timeout carries it as
+  // suppressed errors; where a cut is no error, raise_suppressed raises it. That pushes nothing and returns 0 for none.
+  reply raise_timeout(lua_State* L, const char* what);
+  reply raise_suppressed(lua_State* L);
+  // Pushes what closers raised while the region was cut, as a list, or nil.
+  void push_suppressed(lua_State* L);
+  // The deadline is what cancelled it.
+  bool was_timed_out() const noexcept { return reason && reason->source == cancel_source::timeout; }
+
   conclude_function conclude = nullptr;
   vm* host = nullptr;
   token_state* bind_to = nullptr;  // cancelled with this token; one use of it is held until the region is entered
@@ -39,6 +48,7 @@ class region final : public scope_node {
   std::uint64_t deadline_ns = 0;
   std::uint32_t outer_depth = 0;
   std::uint32_t outer_guard = 0;
+  std::uint32_t outer_suppressed = 0;
   bool shield = false;
   bool limited = false;      // deadline_ns counts
   bool nursery = false;      // waits for its members when the body returns

@@ -52,9 +52,11 @@ vm::vm(runtime& rt, vm_options options) : runtime_(rt), tasks_(rt.worker_schedul
   opened_ = protect::call_outside(main_, open_registry, nullptr, &message);
   // The table of slots stands at the bottom of the main stack as well, where it can be reached without a look-up.
   push_registry(main_, registry_slot::slots);
+  main_idle_ = true;
 }
 
 vm::~vm() {
+  main_idle_ = false;
   if (main_) lua_close(main_);
   lua_select::release_all(free_selects);
   lua_select::release_all(building);
@@ -70,6 +72,7 @@ std::uint32_t vm::take_slot(lua_State* L) {
   const auto slot = static_cast<std::uint32_t>(threads_.size());
   push_registry(L, registry_slot::slots);
   lua_State* thread = lua_newthread(L);
+  set_mark(thread, thread_mark::of_task, true);
   lua_rawseti(L, -2, 2 * static_cast<lua_Integer>(slot) + 1);
   lua_pushboolean(L, 0);
   lua_rawseti(L, -2, 2 * static_cast<lua_Integer>(slot) + 2);
@@ -79,19 +82,21 @@ std::uint32_t vm::take_slot(lua_State* L) {
   return slot;
 }
 
-void vm::hold_handle(lua_State* L, std::uint32_t slot, int index) {
+// Sets the handle of a slot to the value on top of the main stack (popped).
+void vm::set_handle(std::uint32_t slot) noexcept {
   const lua_Integer key = 2 * static_cast<lua_Integer>(slot) + 2;
-  index = lua_absindex(L, index);
-  if (L != main_) [[likely]] {
-    lua_pushvalue(L, index);
-    lua_xmove(L, main_, 1);
-    lua_rawseti(main_, 1, key);
-    return;
-  }
-  push_registry(L, registry_slot::slots);
+  if (main_idle_) [[likely]]
+    return lua_rawseti(main_, 1, key);
+  push_registry(main_, registry_slot::slots);
+  lua_insert(main_, -2);
+  lua_rawseti(main_, -2, key);
+  lua_pop(main_, 1);
+}
+
+void vm::hold_handle(lua_State* L, std::uint32_t slot, int index) {
   lua_pushvalue(L, index);
-  lua_rawseti(L, -2, key);
-  lua_pop(L, 1);
+  if (L != main_) lua_xmove(L, main_, 1);
+  set_handle(slot);
 }
 
 void vm::push_handle(lua_State* L, std::uint32_t slot) const {
@@ -102,7 +107,7 @@ void vm::push_handle(lua_State* L, std::uint32_t slot) const {
 
 void vm::free_slot(std::uint32_t slot) noexcept {
   lua_pushboolean(main_, 0);
-  lua_rawseti(main_, 1, 2 * static_cast<lua_Integer>(slot) + 2);
+  set_handle(slot);
   free_slots_.push_back(slot);
 }
 
@@ -111,41 +116,63 @@ void vm::report(const std::string& text) const {
   std::fprintf(stderr, "perilune: %s\n", text.c_str());
 }
 
+// Gives the failure to the script's reporter, in a task. False when there is none, or it is the reporter that failed.
+bool vm::tell_reporter(lua_State* L, int failure) {
+  push_registry(L, registry_slot::on_unobserved);
+  lua_getiuservalue(L, failure, error_object::handle);
+  const lua_task* task = to_object<lua_task>(L, -1);
+  if (!lua_isfunction(L, -2) || closing_ || (task && task->reports)) {
+    lua_pop(L, 2);
+    return false;
+  }
+  lua_pushvalue(L, failure);
+  spawn_function(L, *this, 2, {.detached = true}).reports = true;
+  lua_pop(L, 4);
+  return true;
+}
+
 void vm::report_failure(lua_State* L, int index) {
   index = lua_absindex(L, index);
   object_at<error_object>(L, index).observe();
-  push_registry(L, registry_slot::on_unobserved);
-  if (lua_isfunction(L, -1)) {
-    lua_getiuservalue(L, index, error_object::handle);
-    lua_pushvalue(L, index);
-    spawn_function(L, *this, 2, {.detached = true});
-    lua_pop(L, 1);
-    return;
-  }
-  lua_pop(L, 1);
+  if (tell_reporter(L, index)) return;
   ++unobserved_;
-  error_object::push_report(L, index);
+  const int top = lua_gettop(L);
+  const auto write = [](lua_State* l) {
+    error_object::push_report(l, 1);
+    return 1;
+  };
+  lua_pushcfunction(L, write);
+  lua_pushvalue(L, index);
+  const bool written = protect::try_call(L, 1, 1) && lua_type(L, -1) == LUA_TSTRING;
   // The shared scratch may be in use by the raise during which the collector runs.
-  report(std::string("unobserved failure: ") + lua_tostring(L, -1));
-  lua_pop(L, 1);
+  report(std::string("unobserved failure: ") + (written ? lua_tostring(L, -1) : "not enough memory to say which"));
+  lua_settop(L, top);
 }
 
 void vm::flush_unobserved() {
-  const auto flush = [](lua_State* L) {
+  const auto report_first = [](lua_State* L) {
     vm& v = vm_of(L);
-    lua_gc(L, LUA_GCCOLLECT, 0);
     lua_settop(L, 0);
     push_registry(L, registry_slot::failures);
-    while (v.unobserved_head) {
-      if (lua_rawgetp(L, 1, v.unobserved_head) == LUA_TUSERDATA)
-        v.report_failure(L, -1);
-      else
-        v.unobserved_head->observe();
-      lua_settop(L, 1);
-    }
+    lua_rawgetp(L, 1, v.unobserved_head);
+    v.report_failure(L, 2);
     return 0;
   };
-  protect::call_outside(main_, flush, nullptr, nullptr);
+  while (error_object* first = unobserved_head) {
+    std::string why;
+    if (protect::call_outside(main_, report_first, nullptr, &why)) continue;
+    first->observe();
+    ++unobserved_;
+    report("unobserved failure: " + why);
+  }
+  if (memory_failures_ == 0) return;
+  unobserved_ += memory_failures_;
+  report("unobserved failures for want of memory: " + std::to_string(std::exchange(memory_failures_, 0)));
+}
+
+void vm::begin_closing() {
+  closing_ = true;
+  flush_unobserved();
 }
 
 }  // namespace perilune

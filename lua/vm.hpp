@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <lua.hpp>
@@ -29,6 +30,7 @@ enum class registry_slot : int {
   modules,        // the perilune table
   on_unobserved,  // the script's reporter, or nil
   last_cancel,    // the newest cancellation object
+  close_request,  // the object that coroutine.close raises inside a coroutine
   failures,       // failures not looked at, by address; weak
   main_task,      // handle of the script that runs
   composite,      // the function that selects over wrapped and chosen operations
@@ -79,8 +81,26 @@ class vm {
   // Reports the failure at `index` that nobody looked at, to the script's reporter or the host's. Once.
   void report_failure(lua_State* L, int index);
   void report(const std::string& text) const;
-  // Reports failures of settled tasks that nobody looked at so far. At the end of a run.
+  // Reports failures of settled tasks that nobody looked at so far, to the script's reporter where it has one.
   void flush_unobserved();
+  // No task is left, and none can be spawned any more: what is still unobserved is reported by the host.
+  void begin_closing();
+  bool closing() const noexcept { return closing_; }
+  // The main thread runs a call: its stack is not at its base.
+  class main_in_use {
+   public:
+    explicit main_in_use(vm& v) noexcept : vm_(v), before_(std::exchange(v.main_idle_, false)) {}
+    ~main_in_use() { vm_.main_idle_ = before_; }
+    main_in_use(const main_in_use&) = delete;
+    main_in_use& operator=(const main_in_use&) = delete;
+
+   private:
+    vm& vm_;
+    bool before_;
+  };
+  // A task failed and there was no memory for its error object. Reported at the end of a run unless looked at.
+  void note_memory_failure() noexcept { ++memory_failures_; }
+  void memory_failure_seen() noexcept { --memory_failures_; }
   std::size_t bytes_in_use() const noexcept { return memory_.bytes_in_use(); }
   std::uint64_t unobserved() const noexcept { return unobserved_; }
   const vm_options& options() const noexcept { return options_; }
@@ -90,17 +110,22 @@ class vm {
   error problem;
   int argument = 0;
   bool suspending = false;  // the yield under way is a suspension, not a script's coroutine.yield
+  lua_State* to_close = nullptr;  // the coroutine that is to raise the close request when it resumes
   int (*continuation)(lua_State*, vm&) = nullptr;
+  bool refused_to_suspend = false;          // the last error said that Lua cannot suspend here
+  lua_CFunction stock_traceback = nullptr;  // debug.traceback
   bool exiting = false;  // os.exit was called
   int exit_code = 0;
 
   lua_select* free_selects = nullptr;
   lua_select* building = nullptr;  // a block whose arms are being set up; released when that raises
   reason_ptr plain_reason;         // the newest cancellation without a text
-  error_object* unobserved_head = nullptr;  // failures not looked at yet
+  error_object* unobserved_head = nullptr;  // failures not looked at yet, oldest first
+  error_object** unobserved_end = &unobserved_head;
 
  private:
-  void open();
+  bool tell_reporter(lua_State* L, int failure);
+  void set_handle(std::uint32_t slot) noexcept;
 
   runtime& runtime_;
   scheduler& tasks_;
@@ -112,10 +137,26 @@ class vm {
   std::vector<lua_State*> threads_;
   std::vector<std::uint32_t> free_slots_;
   std::uint64_t unobserved_ = 0;
+  std::uint64_t memory_failures_ = 0;
   bool opened_ = false;
+  bool closing_ = false;
+  bool main_idle_ = false;
 };
 
+// The extra space of a Lua thread names its VM; the low bits mark threads that scripts may not resume.
+enum class thread_mark : std::uintptr_t { none = 0, waiting = 1, of_task = 2, all = 3 };
+
 // The VM of a Lua thread.
-inline vm& vm_of(lua_State* L) noexcept { return **static_cast<vm**>(lua_getextraspace(L)); }
+inline vm& vm_of(lua_State* L) noexcept {
+  const auto word = *static_cast<std::uintptr_t*>(lua_getextraspace(L));
+  return *reinterpret_cast<vm*>(word & ~static_cast<std::uintptr_t>(thread_mark::all));
+}
+inline bool is_marked(lua_State* thread, thread_mark mark) noexcept {
+  return (*static_cast<std::uintptr_t*>(lua_getextraspace(thread)) & static_cast<std::uintptr_t>(mark)) != 0;
+}
+inline void set_mark(lua_State* thread, thread_mark mark, bool on) noexcept {
+  auto& word = *static_cast<std::uintptr_t*>(lua_getextraspace(thread));
+  word = on ? word | static_cast<std::uintptr_t>(mark) : word & ~static_cast<std::uintptr_t>(mark);
+}
 
 }  // namespace perilune
