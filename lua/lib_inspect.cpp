@@ -13,15 +13,14 @@ namespace {
 
 double age_in_seconds(const vm& v, std::uint32_t since_ms) noexcept { return (v.tasks().now_ms() - since_ms) / 1000.0; }
 
-
 // What a waiting task waits for.
-wait_description waiting_on(const lua_task& task) noexcept {
+wait_description waiting_on(const task_header& task) noexcept {
   if (task.selecting) return {"select", "operations", task.selecting};
   if (task.is(task_header::trait::uninterruptible) || !task.op) return {"children", "scope", nullptr};
   return task.op->describe();
 }
 
-void push_waiting_on(lua_State* L, const vm& v, const lua_task& task) {
+void push_waiting_on(lua_State* L, const vm& v, const task_header& task) {
   const wait_description wait = waiting_on(task);
   lua_createtable(L, 0, 3);
   lua_pushstring(L, wait.verb);
@@ -32,25 +31,11 @@ void push_waiting_on(lua_State* L, const vm& v, const lua_task& task) {
   lua_setfield(L, -2, "since");
 }
 
-void push_record(lua_State* L, vm& v, lua_task& task) {
-  lua_createtable(L, 0, 10);
-  lua_pushinteger(L, static_cast<lua_Integer>(task.id));
-  lua_setfield(L, -2, "id");
-  lua_pushstring(L, to_string(task.shown_state()));
-  lua_setfield(L, -2, "state");
-  lua_pushnumber(L, age_in_seconds(v, task.spawned_ms));
-  lua_setfield(L, -2, "age");
-  lua_pushinteger(L, task.resumes);
-  lua_setfield(L, -2, "busy");
-  if (const task_header* parent = task.parent_task()) {
-    lua_pushinteger(L, static_cast<lua_Integer>(parent->id));
-    lua_setfield(L, -2, "parent");
-  }
-  if (task.status == task_state::waiting) {
-    push_waiting_on(L, v, task);
-    lua_setfield(L, -2, "waiting_on");
-  }
+// Sets what only a Lua task has: how often it ran, its names, where it was spawned and where it stands.
+void set_script_fields(lua_State* L, vm& v, lua_task& task) {
   const int record = lua_gettop(L);
+  lua_pushinteger(L, task.resumes);
+  lua_setfield(L, record, "busy");
   v.push_handle(L, task.slot);
   lua_task::push_spawn_site(L, record + 1);
   lua_setfield(L, record, "spawned_at");
@@ -62,23 +47,37 @@ void push_record(lua_State* L, vm& v, lua_task& task) {
     lua_setfield(L, record, "labels");
   }
   lua_settop(L, record);
-}
-
-void push_line(lua_State* L, const lua_task& task) {
   char line[96];
   task.write_where(line, sizeof line);
-  if (*line)
-    lua_pushstring(L, line);
-  else
-    lua_pushnil(L);
+  if (!*line) return;
+  lua_pushstring(L, line);
+  lua_setfield(L, record, "line");
+}
+
+void push_record(lua_State* L, vm& v, task_header& task) {
+  lua_createtable(L, 0, 10);
+  lua_pushinteger(L, static_cast<lua_Integer>(task.id));
+  lua_setfield(L, -2, "id");
+  lua_pushstring(L, to_string(task.shown_state()));
+  lua_setfield(L, -2, "state");
+  lua_pushnumber(L, age_in_seconds(v, task.spawned_ms));
+  lua_setfield(L, -2, "age");
+  if (const task_header* parent = task.parent_task()) {
+    lua_pushinteger(L, static_cast<lua_Integer>(parent->id));
+    lua_setfield(L, -2, "parent");
+  }
+  if (task.status == task_state::waiting) {
+    push_waiting_on(L, v, task);
+    lua_setfield(L, -2, "waiting_on");
+  }
+  if (lua_task* script = to_lua_task(task)) return set_script_fields(L, v, *script);
+  lua_pushstring(L, task.name);
+  lua_setfield(L, -2, "name");
 }
 
 void append_tree(lua_State* L, vm& v, cancel_node& node, int list) {
-  for_each_child(node, [&](task_header& header) {
-    auto& task = static_cast<lua_task&>(header);
+  for_each_child(node, [&](task_header& task) {
     push_record(L, v, task);
-    push_line(L, task);
-    lua_setfield(L, -2, "line");
     lua_rawseti(L, list, static_cast<lua_Integer>(lua_rawlen(L, list)) + 1);
     luaL_checkstack(L, 8, "too deep a tree of tasks");
     append_tree(L, v, task, list);
@@ -95,7 +94,7 @@ reply tasks_body(lua_State* L, vm& v) {
 
 std::string indent(int depth) { return std::string(static_cast<std::size_t>(depth) * 2, ' '); }
 
-void write_task(std::string& out, const vm& v, const lua_task& task, int depth) {
+void write_task(std::string& out, const vm& v, const task_header& task, int depth) {
   char number[64];
   out += indent(depth) + "task " + std::to_string(task.id);
   if (task.name) out += std::string(" (") + task.name + ")";
@@ -112,9 +111,9 @@ void write_task(std::string& out, const vm& v, const lua_task& task, int depth) 
 }
 
 void write_tree(std::string& out, const vm& v, cancel_node& node, int depth) {
-  for_each_child(node, [&](task_header& header) {
-    write_task(out, v, static_cast<lua_task&>(header), depth);
-    write_tree(out, v, header, depth + 1);
+  for_each_child(node, [&](task_header& task) {
+    write_task(out, v, task, depth);
+    write_tree(out, v, task, depth + 1);
   });
 }
 

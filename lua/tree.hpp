@@ -1,10 +1,16 @@
-// Walking the tasks below a node of the cancellation tree. One worker only.
+// Walking the tasks below a node of the cancellation tree: Lua tasks, and those of the engine that work for one, such as a
+// process being run. One worker only.
 #pragma once
 
 #include <perilune/cancel.hpp>
 #include <perilune/task_header.hpp>
 
+#include "lua_task.hpp"
+
 namespace perilune {
+
+// The Lua task that this one is, or nullptr.
+inline lua_task* to_lua_task(task_header& task) noexcept { return dynamic_cast<lua_task*>(&task); }
 
 // Calls `visit` for every task directly below: those of the node and of the scopes that its task has open.
 template <class F>
