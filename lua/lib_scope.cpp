@@ -10,6 +10,7 @@
 #include "library.hpp"
 #include "lua_select.hpp"
 #include "object.hpp"
+#include "protect_handlers.hpp"
 #include "region.hpp"
 #include "traceback.hpp"
 #include "tree.hpp"
@@ -74,39 +75,42 @@ void push_as_error(lua_State* L, vm& v, int value) {
   lua_pop(L, 1);
 }
 
+void append(lua_State* L, int list) { lua_rawseti(L, list, static_cast<lua_Integer>(lua_rawlen(L, list)) + 1); }
+
+// Calls `visit` for every member in the list, whose handle is on top then.
+template <class F>
+void for_each_member(lua_State* L, int members, F visit) {
+  const auto count = static_cast<lua_Integer>(lua_rawlen(L, members));
+  const int top = lua_gettop(L);
+  for (lua_Integer i = 1; i <= count; ++i) {
+    lua_rawgeti(L, members, i);
+    if (lua_task* task = to_object<lua_task>(L, -1)) visit(*task);
+    lua_settop(L, top);
+  }
+}
+
 // Pushes a list of the members' error objects in the order in which they failed; what closers of cancelled members raised
-// goes to the list at `suppressed`. Returns how many failed.
-lua_Integer push_failures(lua_State* L, int members, int suppressed) {
+// goes to the list at `suppressed`.
+void push_failures(lua_State* L, int members, int suppressed) {
   lua_newtable(L);
   const int list = lua_gettop(L);
   lua_newtable(L);
-  const int by_order = list + 1;
   lua_Integer highest = 0;
-  for (lua_Integer i = 1; lua_rawgeti(L, members, i) == LUA_TUSERDATA; ++i) {
-    auto& task = object_at<lua_task>(L, -1);
-    if (task.status == task_state::failed) {
-      const auto order = static_cast<lua_Integer>(task.settle_order);
-      task.push_outcome(L, lua_gettop(L));
-      const error_object& e = object_at<error_object>(L, -1);
-      if (e.during_cancel) {
-        lua_rawseti(L, suppressed, static_cast<lua_Integer>(lua_rawlen(L, suppressed)) + 1);
-      } else {
-        lua_rawseti(L, by_order, order);
-        highest = std::max(highest, order);
-      }
-    }
-    lua_settop(L, by_order);
-  }
-  lua_settop(L, by_order);
-  lua_Integer count = 0;
+  for_each_member(L, members, [&](lua_task& task) {
+    if (task.status != task_state::failed || task.settle_order == 0) return;
+    task.push_outcome(L, lua_gettop(L));
+    if (object_at<error_object>(L, -1).during_cancel) return append(L, suppressed);
+    const auto order = static_cast<lua_Integer>(task.settle_order);
+    lua_rawseti(L, list + 1, order);
+    highest = std::max(highest, order);
+  });
   for (lua_Integer i = 1; i <= highest; ++i) {
-    if (lua_rawgeti(L, by_order, i) == LUA_TNIL)
+    if (lua_rawgeti(L, list + 1, i) == LUA_TNIL)
       lua_pop(L, 1);
     else
-      lua_rawseti(L, list, ++count);
+      append(L, list);
   }
   lua_settop(L, list);
-  return count;
 }
 
 // Raises the group error whose list of errors is on top, with the list of suppressed ones at `suppressed`.
@@ -115,7 +119,8 @@ reply raise_group(lua_State* L, vm& v, int suppressed) {
   const auto count = static_cast<lua_Integer>(lua_rawlen(L, list));
   error_object::push_new(L, v, error_kind::group, false);
   lua_rawgeti(L, list, 1);
-  const char* first = luaL_tolstring(L, -1, nullptr);
+  error_object::push_brief(L, -1);
+  const char* first = lua_tostring(L, -1);
   if (count == 1)
     lua_pushfstring(L, "one task of the scope failed: %s", first);
   else
@@ -145,42 +150,68 @@ void add_body_error(lua_State* L, vm& v, const region& r) {
   lua_rawseti(L, list, position);
 }
 
-// Pushes the results of the member that won under policy "any".
+// Pushes the results of the member that won under policy "any". The failures of the others have been looked at.
 reply push_winner(lua_State* L, int members, std::uint32_t winner) {
-  for (lua_Integer i = 1; lua_rawgeti(L, members, i) == LUA_TUSERDATA; ++i) {
-    auto& task = object_at<lua_task>(L, -1);
-    if (task.status == task_state::returned && task.settle_order == winner) {
-      const int results = task.push_outcome(L, lua_gettop(L));
-      return results - 1;
-    }
-    lua_pop(L, 1);
+  const int place = lua_gettop(L) + 1;
+  lua_pushnil(L);
+  for_each_member(L, members, [&](lua_task& task) {
+    if (task.settle_order == winner) return lua_copy(L, -1, place);
+    if (!task.has_error()) return;
+    lua_getiuservalue(L, -1, 1);
+    if (error_object& e = object_at<error_object>(L, -1); !e.during_cancel) e.observe();
+  });
+  return object_at<lua_task>(L, place).push_outcome(L, place) - 1;
+}
+
+// Raises the timeout of the scope; what else went wrong is suppressed by it.
+reply raise_timeout(lua_State* L, region& r, int list, int suppressed) {
+  static_cast<void>(r.raise_timeout(L, "timed out"));
+  const int object = lua_gettop(L);
+  for (const int errors : {list, suppressed}) {
+    if (lua_rawlen(L, errors) == 0) continue;
+    lua_pushvalue(L, errors);
+    protect::add_suppressed(L, object);
   }
-  return 0;
+  return action::raise_top;
+}
+
+// Pushes the list of what the scope failed of, and below it the list of what closers raised. The stack is that of
+// conclude_scope, with the members on top.
+void push_errors(lua_State* L, vm& v, region& r, bool body_failed) {
+  const int members = lua_gettop(L);
+  lua_newtable(L);
+  const int suppressed = members + 1;
+  if (r.cancel_on_failure || r.cancel_on_success)
+    push_failures(L, members, suppressed);
+  else
+    lua_newtable(L);
+  if (body_failed) add_body_error(L, v, r);
+  r.push_suppressed(L);
+  if (lua_istable(L, -1)) {
+    protect::push_failure_of_closers(L, v.running());
+    append(L, suppressed);
+  }
+  lua_settop(L, suppressed + 1);
 }
 
 // The stack is [region, handler, results... or error].
 reply conclude_scope(lua_State* L, vm& v, region& r) {
   const int last = lua_gettop(L);
   const bool body_failed = !r.body_ok && !r.cut;
+  if (v.running().cancel_pending() && !body_failed) return action::raise_cancel;
   lua_getiuservalue(L, 1, 2);
   const int members = last + 1;
   if (r.cancel_on_success && r.winner) return push_winner(L, members, r.winner);
-  lua_newtable(L);
+  push_errors(L, v, r, body_failed);
   const int suppressed = members + 1;
-  const bool collects = r.cancel_on_failure || r.cancel_on_success;
-  lua_Integer failures = 0;
-  if (collects)
-    failures = push_failures(L, members, suppressed);
-  else
-    lua_newtable(L);
-  if (body_failed) {
-    add_body_error(L, v, r);
-    ++failures;
+  const int list = members + 2;
+  if (r.was_timed_out() && !body_failed) return raise_timeout(L, r, list, suppressed);
+  if (lua_rawlen(L, list)) return raise_group(L, v, suppressed);
+  if (lua_rawlen(L, suppressed)) {
+    lua_pushvalue(L, suppressed);
+    return raise_group(L, v, list);
   }
-  if (v.running().cancel_pending() && !body_failed) return action::raise_cancel;
-  if (r.timed_out() && (r.cut || !r.body_ok)) return raise_error(v, {error_kind::timeout, "timed out", 0, {}});
-  if (failures) return raise_group(L, v, suppressed);
-  if (r.cancel_on_success) return raise_text(v, "a scope with policy \"any\" has no child");
+  if (r.cancel_on_success && !r.cut) return raise_text(v, "a scope with policy \"any\" has no child");
   if (r.cut) {
     lua_pushnil(L);
     lua_pushliteral(L, "cancelled");
@@ -236,9 +267,8 @@ void sweep_members(lua_State* L, int members, std::size_t live, std::uint32_t wi
   lua_Integer kept = 0;
   for (lua_Integer i = 1; i <= count; ++i) {
     lua_rawgeti(L, members, i);
-    const auto& task = object_at<lua_task>(L, -1);
-    const bool matters = !task.settled() || task.status == task_state::failed || task.settle_order == winner;
-    if (matters)
+    const lua_task* task = to_object<lua_task>(L, -1);
+    if (task && (!task->settled() || task->status == task_state::failed || (winner && task->settle_order == winner)))
       lua_rawseti(L, members, ++kept);
     else
       lua_pop(L, 1);
@@ -254,6 +284,7 @@ reply spawn_member(lua_State* L, vm& v) {
   if (!scope) return wrong_scope(L, v);
   region* r = scope->node;
   if (!r || r->closed || !r->entered()) return raise_text(v, "scope closed: nothing can be spawned into it any more");
+  if (v.closing()) return raise_text(v, "nothing can be spawned any more: the host is closing");
   if (!lua_isfunction(L, 2)) return bad_argument(v, 2, "function expected; pass the function itself, not a call", L);
   lua_getiuservalue(L, 1, 1);
   lua_getiuservalue(L, -1, 2);

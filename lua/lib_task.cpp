@@ -54,9 +54,9 @@ reply read_options(lua_State* L, vm& v, task_options& options) {
   return 0;
 }
 
-void copy_table(lua_State* L, int from) {
+// Adds the fields of the table at `from` to the table on top.
+void add_fields(lua_State* L, int from) {
   from = lua_absindex(L, from);
-  lua_newtable(L);
   for (lua_pushnil(L); lua_next(L, from);) {
     lua_pushvalue(L, -2);
     lua_insert(L, -2);
@@ -64,7 +64,13 @@ void copy_table(lua_State* L, int from) {
   }
 }
 
-// Keeps name, labels and local data of the options table at `options` in the handle at `handle`.
+void copy_table(lua_State* L, int from) {
+  from = lua_absindex(L, from);
+  lua_newtable(L);
+  add_fields(L, from);
+}
+
+// Keeps name, labels and local data (added to what is inherited) of the options table in the handle.
 void keep_options(lua_State* L, lua_task& task, int handle, int options) {
   lua_task::push_extras(L, handle);
   const int extras = lua_gettop(L);
@@ -76,8 +82,10 @@ void keep_options(lua_State* L, lua_task& task, int handle, int options) {
     copy_table(L, -1);
     lua_setfield(L, extras, "labels");
   }
+  const int given = lua_gettop(L) + 1;
   if (lua_getfield(L, options, "local_data") == LUA_TTABLE) {
-    copy_table(L, -1);
+    if (lua_getfield(L, extras, "data") != LUA_TTABLE) lua_newtable(L);
+    add_fields(L, given);
     lua_setfield(L, extras, "data");
     task.has_data = true;
   }
@@ -113,17 +121,22 @@ reply spawn_body(lua_State* L, vm& v) {
     v.argument = function;
     return action::raise_argument;
   }
-  lua_task& task = spawn_function(L, v, lua_gettop(L) - function, options.engine);
-  if (options.named) keep_options(L, task, lua_gettop(L), 1);
+  if (v.closing()) return raise_text(v, "nothing can be spawned any more: the host is closing");
+  spawn_function(L, v, lua_gettop(L) - function, options.engine, options.named ? 1 : 0);
   return 1;
 }
 
 // Joining.
 
+reply refuse_self(vm& v, const lua_task& task) {
+  return raise_text(v, "task " + std::to_string(task.id) + " cannot join itself");
+}
+
 struct join_kind final : operation_kind {
   const char* name() const noexcept override { return "join"; }
-  int attempt(lua_State* L, vm&, int at) const override {
+  int attempt(lua_State* L, vm& v, int at) const override {
     auto& task = object_at<lua_task>(L, at);
+    if (&task == &v.running()) return refuse_self(v, task);
     return task.settled() ? task.push_outcome(L, at) : not_ready;
   }
   operation& arm_target(lua_State* L, vm&, int at, waiter&) const override { return object_at<lua_task>(L, at); }
@@ -134,7 +147,7 @@ constexpr join_kind join_verb;
 reply check_joinable(lua_State* L, vm& v) {
   lua_task* task = to_object<lua_task>(L, 1);
   if (!task) return bad_argument(v, 1, "a task expected", L);
-  if (task == &v.running()) return raise_text(v, "task " + std::to_string(task->id) + " cannot join itself");
+  if (task == &v.running()) return refuse_self(v, *task);
   return 0;
 }
 
@@ -157,6 +170,22 @@ reply join_body(lua_State* L, vm& v) {
   return wait_with_limit(L, v, task, seconds, join_timed_out);
 }
 
+// Adds the awaiting task's traceback to that of the error object, up to a size that no script wants to read.
+void add_awaiter(lua_State* L, int object) {
+  constexpr std::size_t largest = 8192;
+  error_object::push_field(L, object, "traceback");
+  if (lua_isstring(L, -1) && lua_rawlen(L, -1) < largest) {
+    lua_pushliteral(L, "\n");
+    push_script_traceback(L, "awaited by:", 1);
+    lua_concat(L, 3);
+    error_object::set_field(L, object, "traceback");
+  } else if (!lua_isstring(L, -1)) {
+    push_script_traceback(L, "awaited by:", 1);
+    error_object::set_field(L, object, "traceback");
+  }
+  lua_settop(L, object);
+}
+
 reply raise_outcome(lua_State* L, vm& v) {
   auto& task = object_at<lua_task>(L, 1);
   const int pushed = task.push_outcome(L, 1);
@@ -164,19 +193,8 @@ reply raise_outcome(lua_State* L, vm& v) {
     lua_remove(L, lua_gettop(L) - pushed + 1);
     return pushed - 1;
   }
-  const int object = lua_gettop(L);
-  error_object::push_field(L, object, "traceback");
-  push_script_traceback(L, "awaited by:", 1);
-  if (lua_isstring(L, -2)) {
-    lua_pushliteral(L, "\n");
-    lua_insert(L, -2);
-    lua_concat(L, 3);
-  } else {
-    lua_remove(L, -2);
-  }
-  error_object::set_field(L, object, "traceback");
   static_cast<void>(v);
-  lua_settop(L, object);
+  add_awaiter(L, lua_gettop(L));
   return action::raise_top;
 }
 
@@ -352,8 +370,13 @@ reply data_newindex(lua_State* L, vm& v) {
   return 0;
 }
 
+reply data_next(lua_State* L, vm&) {
+  lua_settop(L, 2);
+  return lua_next(L, 1) ? 2 : (lua_pushnil(L), 1);
+}
+
 reply data_pairs(lua_State* L, vm& v) {
-  lua_getglobal(L, "next");
+  lua_pushcfunction(L, protect::native<data_next>);
   if (v.in_task())
     push_data(L, v);
   else
@@ -394,12 +417,13 @@ void define_task_type(lua_State* L) {
 
 }  // namespace
 
-lua_task& spawn_function(lua_State* L, vm& v, int arguments, const spawn_options& options) {
+lua_task& spawn_function(lua_State* L, vm& v, int arguments, const spawn_options& options, int option_table) {
   lua_task& task = push_object<lua_task>(L, lua_task::user_values, v);
   const int handle = lua_gettop(L);
   set_type(L, type_name::task);
   task.note_spawn_site(L, handle);
   inherit_data(L, task, handle);
+  if (option_table) keep_options(L, task, handle, option_table);
   luaL_checkstack(L, arguments + 2, "too many arguments to spawn");
   const std::uint32_t slot = v.take_slot(L);
   lua_State* thread = v.thread_of(slot);
@@ -408,7 +432,7 @@ lua_task& spawn_function(lua_State* L, vm& v, int arguments, const spawn_options
     luaL_checkstack(L, LUAI_MAXSTACK, "too many arguments to spawn");
   }
   task.slot = slot;
-  task.thread = task.leaf = thread;
+  task.thread = task.leaf = task.innermost = thread;
   v.hold_handle(L, slot, handle);
   lua_pushcfunction(thread, protect::task_main);
   lua_pushcfunction(thread, protect::on_task_error);
