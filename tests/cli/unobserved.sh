@@ -1,0 +1,53 @@
+# A failure that nobody looked at is told once, and the run then ends with 1.
+. "$(dirname "$0")/../support/cli.sh"
+
+it "JOIN-13: reports a failure that nobody joined"
+given unseen.lua <<'END'
+local peri = require "perilune"
+peri.spawn({ name = "lost" }, function() error("unseen") end)
+peri.yield()
+print("goes on")
+END
+run run unseen.lua
+expect_only 1 out <<'END'
+goes on
+END
+expect_only 1 err <<'END'
+perilune: unobserved failure: task 2 (lost) failed: unseen.lua:2: unseen
+  spawned at unseen.lua:2
+stack traceback:
+	[C]: in function 'error'
+	unseen.lua:2: in function <unseen.lua:2>
+END
+
+it "JOIN-14: is silent about a failure that was joined"
+given joined.lua <<'END'
+local peri = require "perilune"
+print(peri.spawn(function() error("seen", 0) end):join())
+END
+run run joined.lua
+expect 0 out <<'END'
+false	task 2 failed: seen
+END
+
+it "hands failures to the script's own reporter"
+given reporter.lua <<'END'
+local peri = require "perilune"
+peri.on_unobserved(function(task, e) print("reporter: " .. tostring(e)) end)
+peri.spawn(function() error("oops", 0) end)
+END
+run run reporter.lua
+expect 0 out <<'END'
+reporter: task 2 failed: oops
+END
+
+it "reports the failure of a detached task that outlives the script"
+given detached.lua <<'END'
+local peri = require "perilune"
+peri.spawn({ detached = true }, function() peri.sleep(0.01) error("late", 0) end)
+END
+run run detached.lua
+[ "$status" -eq 1 ] || fail "status $status"
+head -n 1 err | grep -qx "perilune: unobserved failure: task 2 failed: late" || fail "$(cat err)"
+
+done_testing

@@ -1,0 +1,85 @@
+# Whole-program tests of the runner: a script in, standard output, standard error and exit status out. Sourced by
+# tests/cli/*.sh, which run one after the other in an empty folder of their own. $PERILUNE is the program under test.
+#
+#   given FILE <<'END'        writes a file
+#   run ARGS                  runs the program to its end
+#   start ARGS                runs it in the background, its output piped
+#   await LINE                reads that output up to a line
+#   send SIGNAL               sends a signal to it
+#   finish                    reads the rest and waits for its end
+#   expect STATUS [out|err]   compares the status, and the output (below, as <<'END') when one is named; the rest is empty
+
+set -u
+: "${PERILUNE:?the program under test}"
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder" || exit 1
+what=""
+failures=0
+
+it() { what=$*; }
+
+given() { cat >"$1"; }
+
+run() {
+  "$PERILUNE" "$@" >out 2>err
+  status=$?
+}
+
+start() {
+  rm -f pipe
+  mkfifo pipe
+  : >out
+  "$PERILUNE" "$@" >pipe 2>err &
+  pid=$!
+  exec 3<pipe
+}
+
+await() {
+  while IFS= read -r line <&3; do
+    printf '%s\n' "$line" >>out
+    [ "$line" != "$1" ] || return 0
+  done
+  fail "the program ended before it printed '$1'"
+}
+
+send() { kill -s "$1" "$pid"; }
+
+finish() {
+  cat <&3 >>out
+  exec 3<&-
+  wait "$pid"
+  status=$?
+}
+
+fail() {
+  failures=$((failures + 1))
+  echo "FAILED: $what: $1"
+}
+
+same() {
+  diff -u "$1" "$2" >difference || fail "$3:
+$(cat difference)"
+}
+
+expect() {
+  [ "$status" -eq "$1" ] || fail "exit status $status, expected $1
+$(cat out err)"
+  : >nothing
+  if [ $# -gt 1 ]; then cat >expected; fi
+  case "${2:-}" in
+    out) same expected out "standard output" && same nothing err "standard error" ;;
+    err) same expected err "standard error" && same nothing out "standard output" ;;
+    "") same nothing out "standard output" && same nothing err "standard error" ;;
+  esac
+}
+
+# As expect, where the other stream is looked at by the test itself.
+expect_only() {
+  [ "$status" -eq "$1" ] || fail "exit status $status, expected $1
+$(cat out err)"
+  cat >expected
+  same expected "$2" "standard $2"
+}
+
+done_testing() { [ "$failures" -eq 0 ]; }
