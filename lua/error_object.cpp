@@ -130,6 +130,7 @@ void error_object::push_cancellation(lua_State* L, vm& v, const reason_ptr& why)
   }
   lua_pushvalue(L, -1);
   vm::set_registry(L, registry_slot::last_cancel);
+  v.object_reason = why;
 }
 
 namespace {
