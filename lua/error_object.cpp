@@ -14,6 +14,9 @@ void error_object::watch(lua_State* L, int index) {
   index = lua_absindex(L, index);
   auto& e = object_at<error_object>(L, index);
   if (e.link) return;
+  // Collected unseen, it must be told and leave the list.
+  push_type(L, type_name::failure);
+  lua_setmetatable(L, index);
   vm::push_registry(L, registry_slot::failures);
   lua_pushvalue(L, index);
   lua_rawsetp(L, -2, &e);
