@@ -148,15 +148,18 @@ struct select_setup {
   bool composite = false;
 };
 
+// The value on top of the stack is no operation.
+reply refuse_arm(lua_State* L, vm& v) {
+  v.message = "operations expected, got ";
+  v.message += luaL_typename(L, -1);
+  v.argument = 1;
+  return action::raise_argument;
+}
+
 reply add_arm(lua_State* L, vm& v, select_setup& setup, int key_at, lua_Integer key) {
   if (setup.count == setup.capacity) return too_many;
   lua_operation* op = to_object<lua_operation>(L, -1);
-  if (!op) {
-    v.message = "operations expected, got ";
-    v.message += luaL_typename(L, -1);
-    v.argument = 1;
-    return action::raise_argument;
-  }
+  if (!op) return refuse_arm(L, v);
   setup.composite = setup.composite || op->kind->composite();
   setup.arms[setup.count++] = {op, lua_gettop(L), key_at, key};
   return 0;
@@ -166,7 +169,10 @@ reply add_arm(lua_State* L, vm& v, select_setup& setup, int key_at, lua_Integer 
 reply gather(lua_State* L, vm& v, select_setup& setup, bool biased) {
   const auto length = static_cast<lua_Integer>(lua_rawlen(L, 1));
   for (lua_Integer i = 1; i <= length; ++i) {
-    lua_rawgeti(L, 1, i);
+    if (lua_rawgeti(L, 1, i) == LUA_TNIL) {
+      lua_pop(L, 1);
+      continue;
+    }
     if (const reply refused = add_arm(L, v, setup, 0, i); refused < 0) return refused;
   }
   if (length)
@@ -218,10 +224,11 @@ reply select_granted(lua_State* L, vm& v) {
   return with_key(L, arm.key_at, arm.key, results);
 }
 
-reply try_arms(lua_State* L, vm& v, const select_setup& setup, bool biased) {
-  const std::size_t first = biased ? 0 : v.tasks().random() % setup.count;
+// Visits the arms in a random order unless biased, so that every ready one has the same chance.
+reply try_arms(lua_State* L, vm& v, select_setup& setup, bool biased) {
   for (std::size_t n = 0; n < setup.count; ++n) {
-    const gathered& arm = setup.arms[first + n < setup.count ? first + n : first + n - setup.count];
+    if (!biased) std::swap(setup.arms[n], setup.arms[n + v.tasks().random_below(setup.count - n)]);
+    const gathered& arm = setup.arms[n];
     if (!arm.op->kind->maybe_ready(arm.op->resource)) continue;
     const int top = lua_gettop(L);
     const int results = arm.op->kind->attempt(L, v, push_parts(L, arm));
@@ -330,6 +337,8 @@ reply wrap_body(lua_State* L, vm& v) {
 reply choose_body(lua_State* L, vm& v) {
   if (!lua_istable(L, 1)) return bad_argument(v, 1, "a table of operations expected", L);
   lua_settop(L, 1);
+  for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1))
+    if (!to_object<lua_operation>(L, -1)) return refuse_arm(L, v);
   lua_pushvalue(L, 1);
   push_operation(L, choose_kind, 1, true);
   return 1;

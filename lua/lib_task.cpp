@@ -203,7 +203,7 @@ reply await_body(lua_State* L, vm& v) {
   if (v.running().cancel_pending()) return action::raise_cancel;
   auto& task = object_at<lua_task>(L, 1);
   if (!task.settled()) return wait_for(L, v, task, raise_outcome);
-  if (!spend(v)) return yield_and_retry(L, v, raise_outcome);
+  if (!spend(v)) return yield_and_retry(L, v, await_body);
   return raise_outcome(L, v);
 }
 

@@ -35,7 +35,9 @@ return function(operations, options, waits)
   local arms = { chains = {} }
   if type(operations) == "table" then
     if options and options.biased then
-      for key = 1, #operations do add(arms, operations[key], { key = key }) end
+      for key = 1, #operations do
+        if operations[key] ~= nil then add(arms, operations[key], { key = key }) end
+      end
     else
       for key, operation in pairs(operations) do add(arms, operation, { key = key }) end
     end
@@ -45,7 +47,7 @@ return function(operations, options, waits)
   end
   local chains = arms.chains
   arms.chains = nil
-  if #arms == 0 then error("bad argument #1 to 'select' (no operations)", 2) end
+  if #arms == 0 then error("bad argument #1 to 'select' (no operations)", 3) end
   if waits then return finish(chains, plain_select(arms, options)) end
   return finish(chains, plain_try_select(arms, options))
 end
