@@ -7,7 +7,6 @@
 #include <thread>
 
 #include "blocking_pool.hpp"
-#include "host_loop.hpp"
 #include "reactor.hpp"
 #include "worker.hpp"
 

@@ -7,7 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "host_loop.hpp"
+#include <perilune/asio.hpp>
+
 #include "reactor.hpp"
 
 namespace perilune::detail {

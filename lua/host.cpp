@@ -2,6 +2,7 @@
 #include <perilune/host.hpp>
 
 #include <algorithm>
+#include <utility>
 
 #include "error_object.hpp"
 #include "library.hpp"
@@ -24,6 +25,7 @@ struct host::parts {
   host_options options;
   runtime engine;
   vm machine;
+  lua_task* main = nullptr;  // of the script that runs, until its end was read
   std::string invalid;
 };
 
@@ -120,29 +122,50 @@ const std::string& host::invalid() const noexcept { return parts_->invalid; }
 runtime& host::engine() noexcept { return parts_->engine; }
 perilune::vm& host::machine() noexcept { return parts_->machine; }
 
-script_end host::run(const script& what) {
+result<unit> host::start(const script& what) {
+  error problem{error_kind::misuse, parts_->invalid, 0, {}};
+  if (!problem.message.empty()) return problem;
+  loading load{&what, without_preamble(what.source)};
+  if (!protect::call_outside(parts_->machine.main(), load_and_spawn, &load, &problem.message)) return problem;
+  parts_->main = load.task;
+  return unit{};
+}
+
+bool host::ended() const noexcept { return !parts_->main || parts_->main->settled(); }
+
+script_end host::end() {
   script_end end;
   vm& v = parts_->machine;
-  loading load{&what, without_preamble(what.source)};
-  end.message = parts_->invalid;
-  if (!end.message.empty() || !protect::call_outside(v.main(), load_and_spawn, &load, &end.message)) {
-    end.how = script_end::kind::not_loaded;
-    return end;
-  }
-  parts_->engine.run_until_settled(*load.task);
-  const task_state how = load.task->status;
-  const std::uint64_t id = load.task->id;
-  if (!protect::call_outside(v.main(), read_end, nullptr, &v.problem.message)) v.message = v.problem.message;
-  if (how != task_state::returned) {
-    end.how = how == task_state::failed ? script_end::kind::failed : script_end::kind::cancelled;
-    end.message = v.message;
-    end.report = without_name(v.problem.message, id);
+  if (const lua_task* main = std::exchange(parts_->main, nullptr)) {
+    const task_state how = main->status;
+    const std::uint64_t id = main->id;
+    if (!protect::call_outside(v.main(), read_end, nullptr, &v.problem.message)) v.message = v.problem.message;
+    if (how != task_state::returned) {
+      end.how = how == task_state::failed ? script_end::kind::failed : script_end::kind::cancelled;
+      end.message = v.message;
+      end.report = without_name(v.problem.message, id);
+    }
   }
   v.flush_unobserved();
-  parts_->engine.run_until_idle();
   end.unobserved = v.unobserved();
   end.exited = v.exiting;
   end.exit_code = v.exit_code;
+  return end;
+}
+
+script_end host::run(const script& what) {
+  if (const auto started = start(what); !started) {
+    script_end end;
+    end.how = script_end::kind::not_loaded;
+    end.message = started.error().message;
+    return end;
+  }
+  parts_->engine.run_until_settled(*parts_->main);
+  script_end end = this->end();
+  parts_->engine.run_until_idle();
+  end.unobserved = parts_->machine.unobserved();
+  end.exited = parts_->machine.exiting;
+  end.exit_code = parts_->machine.exit_code;
   return end;
 }
 

@@ -38,7 +38,7 @@ struct runtime_options {
   std::function<void(const char* name)> on_stuck{};
   // Nothing can run and nothing can wake anything; called before the waits are ended with kind deadlock.
   std::function<void(const std::string& report)> on_stall{};
-  detail::host_loop* joined = nullptr;          // set by perilune::join in <perilune/asio.hpp>
+  std::shared_ptr<detail::host_loop> joined{};  // set by perilune::join in <perilune/asio.hpp>
 };
 
 struct tick_budget {

@@ -53,6 +53,13 @@ class host {
   // Runs a script as a root task, until it and every detached task have ended.
   script_end run(const script& what);
 
+  // The same in steps, for a host that drives the engine itself. start() queues the script and returns; engine().tick()
+  // then runs it. A script that cannot be loaded is an error, with one line.
+  result<unit> start(const script& what);
+  bool ended() const noexcept;
+  // How the script ended. Requires ended().
+  script_end end();
+
   runtime& engine() noexcept;
   perilune::vm& machine() noexcept;
 
