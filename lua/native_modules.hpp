@@ -9,10 +9,12 @@ namespace perilune {
 
 int open_json(lua_State* L);
 int open_log(lua_State* L);
+int open_fs(lua_State* L);
 
 inline constexpr library_function native_modules[] = {
     {"perilune.json", open_json},
     {"perilune.native.log", open_log},
+    {"perilune.native.fs", open_fs},
 };
 
 }  // namespace perilune

@@ -10,7 +10,7 @@ namespace perilune {
 enum class type_name : int {
   error = 1, failure, task, region, scope, channel, operation, token, token_guard, deferred, interval, process, process_pipe,
   data, signal_listener, file, walker, watcher, json_null,
-  json_list, json_tape, last
+  json_list, json_tape, file_call, last
 };
 
 constexpr lua_Integer registry_key(type_name name) noexcept {
