@@ -1,0 +1,262 @@
+-- Tokens: cancelling many by one handle; children, guards, and bodies bound to a token.
+local peri = require "perilune"
+local check = dofile((arg[0]:match("^(.*)/tests/") or ".") .. "/tests/support/check.lua")
+local case <close> = check.cases()
+
+case("token: starts uncancelled; cancel is once, the first reason kept", function()
+  local tok = peri.token()
+  check.equal(tok:is_cancelled(), false)
+  check.equal(tok.reason, nil)
+  tok:cancel("first")
+  tok:cancel("second")
+  check.equal(tok:is_cancelled(), true)
+  check.equal(tok.reason, "first")
+end)
+
+case("token: without a reason there is none", function()
+  local tok = peri.token()
+  tok:cancel()
+  check.equal(tok:is_cancelled(), true)
+  check.equal(tok.reason, nil)
+end)
+
+case("CAN-27: a child of a cancelled token is born cancelled, with its reason", function()
+  local tok = peri.token()
+  tok:cancel("over")
+  local child = tok:child()
+  check.equal(child:is_cancelled(), true)
+  check.equal(child.reason, "over")
+end)
+
+case("CAN-27: waiting for a cancelled token returns at once", function()
+  local tok, start = peri.token(), peri.now()
+  tok:cancel("over")
+  tok:wait()
+  check.equal(peri.select { gone = tok:wait_op(), tick = peri.sleep_op(5) }, "gone")
+  check.equal(peri.now(), start)
+end)
+
+case("token: cancels its children and theirs, never its parent", function()
+  local root = peri.token()
+  local left, right = root:child(), root:child()
+  local leaf = left:child()
+  left:cancel("left")
+  check.same({ root:is_cancelled(), left:is_cancelled(), right:is_cancelled(), leaf:is_cancelled() }, { false, true, false, true })
+  check.equal(leaf.reason, "left")
+  root:cancel("root")
+  check.equal(right.reason, "root")
+  check.equal(leaf.reason, "left")
+end)
+
+case("token: a child outlives the handle of its parent's collector", function()
+  local root = peri.token()
+  local leaf = root:child():child()
+  collectgarbage()
+  collectgarbage()
+  root:cancel("through the middle")
+  check.equal(leaf:is_cancelled(), true)
+  check.equal(leaf.reason, "through the middle")
+end)
+
+case("token: wait wakes every waiter, in order, at the instant of the cancel", function()
+  local tok, start, note, taken = peri.token(), peri.now(), check.trace()
+  local waiters = {}
+  for i = 1, 3 do
+    waiters[i] = peri.spawn(function() tok:wait(); note(i); return peri.now() - start end)
+  end
+  peri.sleep(2)
+  tok:cancel()
+  for i = 1, 3 do check.same(table.pack(waiters[i]:join()), table.pack(true, 2)) end
+  check.equal(taken(), "1 2 3")
+end)
+
+case("token: a waiter that is cancelled leaves no trace", function()
+  local tok = peri.token()
+  local waiter = peri.spawn(tok.wait, tok)
+  peri.yield()
+  waiter:cancel()
+  check.equal(waiter:join(), false)
+  check.equal(tok:is_cancelled(), false)
+  tok:cancel()
+end)
+
+case("token: wait_op stops a select, and loses one without effect", function()
+  local tok, ch = peri.token(), peri.channel(1)
+  ch:send(1)
+  check.equal(peri.select({ ch:recv_op(), tok:wait_op() }, { biased = true }), 1)
+  peri.spawn(function() peri.sleep(1); tok:cancel("stop") end)
+  local key = peri.select { job = ch:recv_op(), stop = tok:wait_op() }
+  check.equal(key, "stop")
+  check.equal(tok.reason, "stop")
+end)
+
+case("CAN-29: with_token on a cancelled token does not start the function", function()
+  local tok, started = peri.token(), false
+  tok:cancel()
+  check.same(table.pack(peri.with_token(tok, function() started = true end)), table.pack(nil, "cancelled"))
+  check.equal(started, false)
+end)
+
+case("CAN-29: it gives true and the results", function()
+  local results = table.pack(peri.with_token(peri.token(), function(...) return ... end, 1, nil, 3))
+  check.same(results, table.pack(true, 1, nil, 3))
+end)
+
+case("CAN-29: the token cancels the body, through pcall, its closers first", function()
+  local tok, start, note, taken = peri.token(), peri.now(), check.trace()
+  peri.spawn(function() peri.sleep(1); tok:cancel("stop") end)
+  local results = table.pack(peri.with_token(tok, function()
+    local _ <close> = peri.defer(function(e) peri.sleep(2); note(e.kind); note(e.reason) end)
+    pcall(peri.sleep, 60)
+    note("never")
+  end))
+  check.same(results, table.pack(nil, "cancelled"))
+  check.equal(taken(), "cancelled stop")
+  check.equal(peri.now() - start, 3)
+  check.equal(peri.cancel_requested(), false)
+end)
+
+case("CAN-29: when the result and the cancellation tie, the result wins", function()
+  local tok = peri.token()
+  local results = table.pack(peri.with_token(tok, function()
+    tok:cancel()
+    return "result"
+  end))
+  check.same(results, table.pack(true, "result"))
+  peri.sleep(0)
+end)
+
+case("CAN-29: an error of the body is raised unchanged", function()
+  local raised = {}
+  local ok, e = pcall(peri.with_token, peri.token(), error, raised)
+  check.equal(ok, false)
+  check.equal(e, raised)
+end)
+
+case("CAN-29: one token ends bodies in many tasks, children of a child token too", function()
+  local tok, start, ended = peri.token(), peri.now(), {}
+  for i = 1, 4 do
+    local mine = i % 2 == 0 and tok or tok:child()
+    peri.spawn(function() ended[i] = select(2, peri.with_token(mine, peri.sleep, 60)) end)
+  end
+  peri.sleep(1)
+  tok:cancel()
+  peri.sleep(1)
+  check.same(ended, { "cancelled", "cancelled", "cancelled", "cancelled" })
+  check.equal(peri.now() - start, 2)
+end)
+
+case("CAN-29: a cancellation of the task is not the token's", function()
+  local tok = peri.token()
+  local task = peri.spawn(function()
+    peri.with_token(tok, peri.sleep, 60)
+    error "went on"
+  end)
+  peri.yield()
+  task:cancel("outside")
+  local _, e = task:join()
+  check.kind(e, "cancelled")
+  check.equal(e.reason, "outside")
+  check.equal(tok:is_cancelled(), false)
+end)
+
+case("CAN-29: children spawned in the body are cancelled with the token", function()
+  local tok, child = peri.token(), nil
+  peri.spawn(function() peri.sleep(1); tok:cancel("family") end)
+  peri.with_token(tok, function()
+    child = peri.spawn(peri.sleep, 60)
+    child:join()
+  end)
+  local ok, e = child:join()
+  check.equal(ok, false)
+  check.kind(e, "cancelled")
+  check.equal(e.reason, "family")
+end)
+
+case("CAN-29: a shield in the body holds the token off", function()
+  local tok, note, taken = peri.token(), check.trace()
+  peri.spawn(function() peri.sleep(1); tok:cancel() end)
+  local ok = peri.with_token(tok, function()
+    peri.shield(peri.sleep, 3)
+    note("whole")
+    peri.sleep(0)
+    note("never")
+  end)
+  check.equal(ok, nil)
+  check.equal(taken(), "whole")
+end)
+
+case("CAN-30: a guard cancels its token when its block is left, by any way", function()
+  local tok = peri.token()
+  do local _ <close> = tok:guard() end
+  check.equal(tok:is_cancelled(), true)
+  tok = peri.token()
+  pcall(function()
+    local _ <close> = tok:guard()
+    error "out"
+  end)
+  check.equal(tok:is_cancelled(), true)
+  tok = peri.token()
+  local task = peri.spawn(function()
+    local _ <close> = tok:guard()
+    peri.sleep(60)
+  end)
+  peri.yield()
+  check.equal(tok:is_cancelled(), false)
+  task:cancel()
+  task:join()
+  check.equal(tok:is_cancelled(), true)
+end)
+
+case("CAN-30: a disarmed guard does nothing", function()
+  local tok = peri.token()
+  do
+    local guard <close> = tok:guard()
+    guard:disarm()
+    guard:disarm()
+  end
+  check.equal(tok:is_cancelled(), false)
+end)
+
+case("CAN-30: leaving a guard of a cancelled token keeps the first reason", function()
+  local tok = peri.token()
+  do
+    local _ <close> = tok:guard()
+    tok:cancel("first")
+  end
+  check.equal(tok.reason, "first")
+end)
+
+case("token: the task that cancelled it is who asked", function()
+  local tok, seen = peri.token(), nil
+  local asker = peri.spawn({ name = "boss" }, function() peri.sleep(1); tok:cancel("enough") end)
+  peri.with_token(tok, function()
+    local _ <close> = check.closer(function(_, e) seen = e end)
+    peri.sleep(60)
+  end)
+  check.equal(seen.by.id, asker.id)
+  check.equal(seen.by.name, "boss")
+  check.equal(seen.reason, "enough")
+end)
+
+case("token: a thousand children are cancelled together, dropped ones are no matter", function()
+  local tok, kept = peri.token(), {}
+  for i = 1, 1000 do
+    local child = tok:child()
+    if i % 10 == 0 then kept[#kept + 1] = child end
+  end
+  collectgarbage()
+  tok:cancel("all")
+  for _, child in ipairs(kept) do check.equal(child.reason, "all") end
+  check.equal(#kept, 100)
+end)
+
+case("token: misuse names what is wrong", function()
+  local tok = peri.token()
+  check.misuse("a token expected", function() tok.cancel() end)
+  check.misuse("a token expected", function() tok.wait({}) end)
+  check.misuse("reason must be a string", function() tok:cancel({}) end)
+  check.misuse("bad argument #1 to 'with_token'", function() peri.with_token(1, print) end)
+  check.misuse("bad argument #2 to 'with_token'", function() peri.with_token(tok) end)
+  check.equal(tok:is_cancelled(), false)
+end)
