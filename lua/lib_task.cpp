@@ -18,35 +18,24 @@ struct data_proxy {
   static constexpr std::uint64_t tag = 0x64617461'c05b1e37ULL;
 };
 
-bool is_callable(lua_State* L, int index) {
-  if (lua_isfunction(L, index)) return true;
-  if (luaL_getmetafield(L, index, "__call") == LUA_TNIL) return false;
-  lua_pop(L, 1);
-  return true;
-}
-
-struct task_options {
-  spawn_options engine;
-  bool named = false;  // the options table at index 1 has parts to keep
-};
-
 const char* const option_names = "name, labels, daemon, detached, local_data";
 
-// Reads the options table at index 1. A reply < 0 refuses.
-reply read_options(lua_State* L, vm& v, task_options& options) {
-  for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
-    if (lua_type(L, -2) != LUA_TSTRING) return raise_text(v, "bad argument #1 to 'spawn' (option names must be strings)");
+// Reads the options table at `index`. A reply < 0 refuses.
+reply read_options(lua_State* L, vm& v, int index, spawn_request& request) {
+  spawn_options& engine = request.options;
+  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING) return raise_text(v, "bad options to 'spawn' (option names must be strings)");
     const char* key = lua_tostring(L, -2);
     if (!std::strcmp(key, "daemon")) {
-      options.engine.daemon = lua_toboolean(L, -1) != 0;
+      engine.daemon = lua_toboolean(L, -1) != 0;
     } else if (!std::strcmp(key, "detached")) {
-      options.engine.detached = lua_toboolean(L, -1) != 0;
+      engine.detached = lua_toboolean(L, -1) != 0;
     } else if (!std::strcmp(key, "name")) {
       if (lua_type(L, -1) != LUA_TSTRING) return raise_text(v, "bad option 'name' to 'spawn' (string expected)");
-      options.named = true;
+      request.kept = index;
     } else if (!std::strcmp(key, "labels") || !std::strcmp(key, "local_data")) {
       if (!lua_istable(L, -1)) return raise_text(v, std::string("bad option '") + key + "' to 'spawn' (table expected)");
-      options.named = true;
+      request.kept = index;
     } else {
       return raise_text(v, std::string("bad option '") + key + "' to 'spawn' (known: " + option_names + ")");
     }
@@ -108,21 +97,9 @@ void inherit_data(lua_State* L, lua_task& task, int handle) {
 }
 
 reply spawn_body(lua_State* L, vm& v) {
-  task_options options;
-  int function = 1;
-  if (lua_istable(L, 1) && !is_callable(L, 1)) {
-    if (const reply refused = read_options(L, v, options); refused < 0) return refused;
-    function = 2;
-  }
-  if (!lua_isfunction(L, function) && !is_callable(L, function)) {
-    v.message = "function expected, got ";
-    v.message += luaL_typename(L, function);
-    v.message += "; pass the function itself, not the result of calling it";
-    v.argument = function;
-    return action::raise_argument;
-  }
-  if (v.closing()) return raise_text(v, "nothing can be spawned any more: the host is closing");
-  spawn_function(L, v, lua_gettop(L) - function, options.engine, options.named ? 1 : 0);
+  spawn_request request;
+  if (const reply refused = read_spawn_arguments(L, v, 1, request); refused < 0) return refused;
+  spawn_function(L, v, lua_gettop(L) - request.function, request.options, request.kept);
   return 1;
 }
 
@@ -416,6 +393,30 @@ void define_task_type(lua_State* L) {
 }
 
 }  // namespace
+
+bool is_callable(lua_State* L, int index) {
+  if (lua_isfunction(L, index)) return true;
+  if (luaL_getmetafield(L, index, "__call") == LUA_TNIL) return false;
+  lua_pop(L, 1);
+  return true;
+}
+
+reply read_spawn_arguments(lua_State* L, vm& v, int first, spawn_request& request) {
+  request.function = first;
+  if (lua_istable(L, first) && !is_callable(L, first)) {
+    if (const reply refused = read_options(L, v, first, request); refused < 0) return refused;
+    request.function = first + 1;
+  }
+  if (!is_callable(L, request.function)) {
+    v.message = "function expected, got ";
+    v.message += luaL_typename(L, request.function);
+    v.message += "; pass the function itself, not the result of calling it";
+    v.argument = request.function;
+    return action::raise_argument;
+  }
+  if (v.closing()) return raise_text(v, "nothing can be spawned any more: the host is closing");
+  return 0;
+}
 
 lua_task& spawn_function(lua_State* L, vm& v, int arguments, const spawn_options& options, int option_table) {
   lua_task& task = push_object<lua_task>(L, lua_task::user_values, v);

@@ -53,6 +53,18 @@ void open_modules(lua_State* L);
 // Opens everything: the globals in our form and the perilune table, left in registry_slot::modules.
 int open_library(lua_State* L);
 
+// Whether the value at `index` can be called.
+bool is_callable(lua_State* L, int index);
+
+// What peri.spawn and s:spawn were given from argument `first` on: options if there are any, the function, its arguments.
+struct spawn_request {
+  spawn_options options;
+  int function = 0;  // where the function stands; its arguments follow
+  int kept = 0;      // where a table with name, labels or local_data stands, or 0
+};
+// A reply < 0 refuses.
+reply read_spawn_arguments(lua_State* L, vm& v, int first, spawn_request& request);
+
 // Spawns the function below its `arguments` on top of the stack; pushes the handle on top of them. Raises when memory is
 // out, before anything is queued. `option_table` is the stack index of a table with name, labels and local_data, or 0.
 lua_task& spawn_function(lua_State* L, vm& v, int arguments, const spawn_options& options, int option_table = 0);

@@ -164,10 +164,11 @@ function peri.scope(fn) end
 ---@class perilune.scope
 local scope = {}
 
----Queues a member. Raises when the scope is over.
+---Queues a member; options as of `peri.spawn`, without `detached`. Raises when the scope is over.
 ---@param fn fun(...): ...
 ---@param ... any
 ---@return perilune.task
+---@overload fun(self: perilune.scope, opts: perilune.spawn_options, fn: fun(...): (...), ...): perilune.task
 function scope:spawn(fn, ...) end
 
 ---Cancels the members and the body; `peri.scope` then returns `nil, "cancelled"`.
