@@ -66,7 +66,8 @@ void blocking_pool::submit(std::shared_ptr<blocking_job> job, worker& home) {
   if (closed_) {
     message->refusal = error::system(std::string(job->options_.name) + ": the runtime has shut down", ECANCELED);
   } else if (job->options_.refuse_when_full && queued_ >= bound_) {
-    message->refusal = error::system(std::string(job->options_.name) + ": the queue of the blocking pool is full", EAGAIN);
+    message->refusal =
+        error::system(std::string(job->options_.name) + ": the queue of the blocking pool is full", EAGAIN);
   } else if (idle_ <= queued_ && crew_.size() < max_threads_) {
     try {
       start_thread();
@@ -114,7 +115,8 @@ void blocking_pool::drop(blocking_job& job) noexcept {
 
 blocking_stats blocking_pool::stats() noexcept {
   const std::lock_guard lock(mutex_);
-  const auto running = std::count_if(crew_.begin(), crew_.end(), [](const crew_member& m) { return m.running != nullptr; });
+  const auto running =
+      std::count_if(crew_.begin(), crew_.end(), [](const crew_member& m) { return m.running != nullptr; });
   return {crew_.size(), static_cast<std::size_t>(running), queued_};
 }
 
@@ -158,7 +160,8 @@ void blocking_pool::finish(std::unique_lock<std::mutex>& lock, crew_member& self
 steady_time blocking_pool::last_limit(duration limit) const noexcept {
   steady_time last{};
   for (const crew_member& member : crew_)
-    if (member.running && !member.running->options_.abandonable) last = std::max(last, later(member.running->dropped_, limit));
+    if (member.running && !member.running->options_.abandonable)
+      last = std::max(last, later(member.running->dropped_, limit));
   return last;
 }
 

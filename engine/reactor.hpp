@@ -25,6 +25,9 @@ class reactor {
   bool joined() const noexcept { return own_ == nullptr; }
   const asio::any_io_executor& executor() const noexcept { return executor_; }
 
+  // Expires with the reactor: for completions in a host's context that may come later.
+  std::weak_ptr<void> lifetime() const noexcept { return alive_; }
+
   // Runs completions that are ready, without waiting.
   void poll() {
     if (!own_) return;

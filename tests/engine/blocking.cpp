@@ -105,7 +105,8 @@ TEST_CASE("RUN-03: a queued call is withdrawn with its task, a running one is wa
     at->begun.wait();
     running.cancel("no longer wanted");
     queued.cancel("no longer wanted");
-    CHECK((co_await queued.join()).cancelled());
+    const bool withdrawn = (co_await queued.join()).cancelled();
+    CHECK(withdrawn);
     CHECK_FALSE(running.settled());
     at->open.count_down();
     const auto& outcome = co_await running.join();
@@ -129,7 +130,8 @@ TEST_CASE("RUN-03: a task that reads may be cancelled while its call runs", "[bl
       co_await yield();
       at->begun.wait();
       reader.cancel();
-      CHECK((co_await reader.join()).cancelled());
+      const bool left_early = (co_await reader.join()).cancelled();
+      CHECK(left_early);
       at->open.count_down();
     }(g, farewell(gone)));
     CHECK(end.returned());
@@ -153,7 +155,8 @@ TEST_CASE("RUN-03: a killed task does not wait for its call", "[blocking]") {
       co_await yield();
       CHECK_FALSE(writer.settled());
       kill(writer.header(), reason_ptr::make(cancel_source::cancel, "now"));
-      CHECK((co_await writer.join()).cancelled());
+      const bool killed = (co_await writer.join()).cancelled();
+      CHECK(killed);
       at->open.count_down();
     }(g, farewell(gone)));
     CHECK(end.returned());
@@ -167,7 +170,9 @@ TEST_CASE("RUN-04: calls queue at the pool's limit, visibly, and may be refused"
   std::vector<int> order;
   auto end = rt.run([](runtime& r, gate& a, gate& b, std::vector<int>& seen) -> task<void> {
     auto call = [](gate* at, std::vector<int>& log, int n) -> task<void> {
-      co_await blocking([at] { if (at) at->pass(); });
+      co_await blocking([at] {
+        if (at) at->pass();
+      });
       log.push_back(n);
     };
     auto one = spawn(call(&a, seen, 1)), two = spawn(call(&b, seen, 2));
@@ -327,7 +332,8 @@ TEST_CASE("CAN-33: a call that has run yields its result although its task was c
   runtime rt;
   gate g;
   auto end = rt.run([](gate& at) -> task<int> {
-    auto writer = spawn([](gate& a) -> task<int> { co_return co_await blocking([&a] { return a.begun.count_down(), 9; }); }(at));
+    auto writer =
+        spawn([](gate& a) -> task<int> { co_return co_await blocking([&a] { return a.begun.count_down(), 9; }); }(at));
     co_await yield();
     at.begun.wait();
     writer.cancel();

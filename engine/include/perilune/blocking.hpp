@@ -59,7 +59,7 @@ class blocking_job : public list_node {
   enum class phase : unsigned char { idle, queued, running, done };
 
   blocking_options options_;
-  phase phase_ = phase::idle;                 // this and all below: the pool's, under its mutex
+  phase phase_ = phase::idle;  // this and all below: the pool's, under its mutex
   worker* home_ = nullptr;
   std::shared_ptr<blocking_job> self_;
   std::unique_ptr<inbox_message> completion_;

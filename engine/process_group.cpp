@@ -1,0 +1,59 @@
+// Looking for members of a process group. See process_group.hpp.
+#include "process_group.hpp"
+
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <memory>
+#include <string_view>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "unique_fd.hpp"
+
+namespace perilune::detail {
+
+namespace {
+
+// "pid (name) state ppid pgrp ...": the name may hold anything, so what matters is searched behind the last bracket.
+bool runs_in(pid_t group, std::string_view stat) noexcept {
+  const std::size_t name_end = stat.rfind(')');
+  if (name_end == std::string_view::npos || stat.size() < name_end + 4) return false;
+  const char state = stat[name_end + 2];
+  if (state == 'Z' || state == 'X') return false;
+  stat.remove_prefix(name_end + 4);
+  const std::size_t parent_end = stat.find(' ');
+  if (parent_end == std::string_view::npos) return false;
+  pid_t of = 0;
+  std::from_chars(stat.data() + parent_end + 1, stat.data() + stat.size(), of);
+  return of == group;
+}
+
+bool member_runs(int proc, const char* pid, pid_t group) noexcept {
+  char path[64];
+  std::snprintf(path, sizeof path, "%s/stat", pid);
+  const unique_fd file(::openat(proc, path, O_RDONLY | O_CLOEXEC));
+  if (!file) return false;
+  char text[512];
+  const ssize_t size = ::read(file.get(), text, sizeof text);
+  return size > 0 && runs_in(group, {text, static_cast<std::size_t>(size)});
+}
+
+}  // namespace
+
+bool group_answers(pid_t group) noexcept { return ::kill(-group, 0) == 0 || errno != ESRCH; }
+
+bool group_runs(pid_t group) noexcept {
+  if (!group_answers(group)) return false;
+  const std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), [](DIR* d) { return ::closedir(d); });
+  if (!proc) return true;
+  while (const dirent* entry = ::readdir(proc.get()))
+    if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && member_runs(::dirfd(proc.get()), entry->d_name, group))
+      return true;
+  return false;
+}
+
+}  // namespace perilune::detail
