@@ -77,7 +77,7 @@ void scheduler::spawn(task_header& task, const spawn_options& options) noexcept 
 }
 
 void scheduler::level_lanes() noexcept {
-  lane_.splice_front(fresh_);
+  fair_.splice_front(fresh_);
   fair_.splice_back(lane_);
 }
 

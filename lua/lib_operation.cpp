@@ -165,6 +165,25 @@ reply add_arm(lua_State* L, vm& v, select_setup& setup, int key_at, lua_Integer 
   return 0;
 }
 
+bool key_before(lua_State* L, int a, int b) {
+  const int type_a = lua_type(L, a);
+  const int type_b = lua_type(L, b);
+  if (type_a != type_b) return type_a < type_b;
+  return (type_a == LUA_TSTRING || type_a == LUA_TNUMBER) && lua_compare(L, a, b, LUA_OPLT);
+}
+
+// Named arms stand in the order of their names, since the order of a table's keys differs from run to run: the same seed
+// makes the same choices.
+void sort_by_key(lua_State* L, select_setup& setup) {
+  for (std::size_t i = 1; i < setup.count; ++i) {
+    const gathered arm = setup.arms[i];
+    std::size_t at = i;
+    for (; at > 0 && arm.key_at && setup.arms[at - 1].key_at && key_before(L, arm.key_at, setup.arms[at - 1].key_at); --at)
+      setup.arms[at] = setup.arms[at - 1];
+    setup.arms[at] = arm;
+  }
+}
+
 // Gathers the table at index 1: its array part, then other keys.
 reply gather(lua_State* L, vm& v, select_setup& setup, bool biased) {
   const auto length = static_cast<lua_Integer>(lua_rawlen(L, 1));
@@ -189,6 +208,7 @@ reply gather(lua_State* L, vm& v, select_setup& setup, bool biased) {
     lua_pushvalue(L, -2);
   }
   if (setup.count == 0) return raise_text(v, "bad argument #1 to 'select' (no operations)");
+  sort_by_key(L, setup);
   return 0;
 }
 

@@ -137,6 +137,7 @@ bool lua_channel::receive_side::give_back(waiter& by) noexcept {
     return true;
   }
   channel_.keep_returned(leaf, position_of(by), static_cast<lua_Integer>(by.deadline));
+  channel_.note_length();
   return true;
 }
 

@@ -30,6 +30,16 @@ class run_queue {
     return to_task(first);
   }
 
+  // Moves all of `other`, in order, before the front of this queue.
+  void splice_front(linked_queue<waiter>& other) noexcept {
+    list_node* last = nullptr;
+    list_node* const first = other.release_chain(last);
+    if (!first) return;
+    last->next = head_;
+    if (!head_) last_ = last;
+    head_ = first;
+  }
+
   // Moves all of `other`, in order, behind the back of this queue.
   void splice_back(linked_queue<waiter>& other) noexcept {
     list_node* last = nullptr;
