@@ -7,6 +7,15 @@
 
 #include <cstddef>
 
+// Under the address sanitizer every block is the system's, so that it is watched.
+#if defined(__SANITIZE_ADDRESS__)
+#define PERILUNE_ALLOCATOR_POOLS 0
+#elif defined(__has_feature)
+#define PERILUNE_ALLOCATOR_POOLS (!__has_feature(address_sanitizer))
+#else
+#define PERILUNE_ALLOCATOR_POOLS 1
+#endif
+
 namespace perilune {
 
 class allocator {
@@ -23,7 +32,7 @@ class allocator {
 
  private:
   static constexpr std::size_t grain = 16;
-  static constexpr std::size_t largest_small = 1024;
+  static constexpr std::size_t largest_small = PERILUNE_ALLOCATOR_POOLS ? 1024 : 0;
   static constexpr std::size_t class_count = largest_small / grain + 1;
   static constexpr std::size_t chunk_bytes = std::size_t{64} * 1024;
   struct free_block {

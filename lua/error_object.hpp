@@ -41,7 +41,7 @@ class error_object {
   static void push_report(lua_State* L, int index);
   static void open(lua_State* L);
 
-  // Nobody has looked at the object at `index` yet.
+  // Nobody has looked at the object at `index` yet: it is noticed when it is collected, or at the end of the run.
   static void watch(lua_State* L, int index);
   void observe() noexcept;  // looked at
 

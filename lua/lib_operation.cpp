@@ -298,7 +298,7 @@ reply run_select(lua_State* L, vm& v, gathered* arms, std::size_t capacity, bool
 template <bool Waits>
 reply select_body(lua_State* L, vm& v) {
   if (!lua_istable(L, 1)) return bad_argument(v, 1, "a table of operations expected", L);
-  if (v.running().cancel_pending()) return action::raise_cancel;
+  if (Waits && v.running().cancel_pending()) return action::raise_cancel;
   lua_settop(L, 2);
   bool biased = false;
   if (lua_istable(L, 2)) {

@@ -166,7 +166,8 @@ int resume_checked(lua_State* L, lua_State* co, int arguments, bool wrap) {
   }
   if (!lua_checkstack(co, arguments + 1)) return refuse_resume(L, "too many arguments to resume", wrap);
   lua_xmove(L, co, arguments);
-  return enter(L, co, arguments, wrap, {});
+  const int function = lua_status(co) == LUA_OK ? 1 : 0;  // the body is coroutine_main's first argument
+  return enter(L, co, arguments + function, wrap, {});
 }
 
 lua_State* check_coroutine(lua_State* L) {
