@@ -20,7 +20,9 @@ struct host::parts {
       invalid = machine.message;
   }
   ~parts() {
-    if (machine.opened()) engine.end_all();
+    if (!machine.opened()) return;
+    engine.end_all();
+    machine.begin_closing();
   }
   host_options options;
   runtime engine;
@@ -163,6 +165,7 @@ script_end host::run(const script& what) {
   parts_->engine.run_until_settled(*parts_->main);
   script_end end = this->end();
   parts_->engine.run_until_idle();
+  parts_->machine.flush_unobserved();
   end.unobserved = parts_->machine.unobserved();
   end.exited = parts_->machine.exiting;
   end.exit_code = parts_->machine.exit_code;

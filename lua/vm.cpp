@@ -116,12 +116,14 @@ void vm::report(const std::string& text) const {
   std::fprintf(stderr, "perilune: %s\n", text.c_str());
 }
 
-// Gives the failure to the script's reporter, in a task. False when there is none, or it is the reporter that failed.
+// Gives the failure to the script's reporter, in a task. False when there is none, when no task can start any more, or
+// when it is the reporter that failed.
 bool vm::tell_reporter(lua_State* L, int failure) {
   push_registry(L, registry_slot::on_unobserved);
   lua_getiuservalue(L, failure, error_object::handle);
   const lua_task* task = to_object<lua_task>(L, -1);
-  if (!lua_isfunction(L, -2) || closing_ || (task && task->reports)) {
+  const bool starts = !closing_ && !tasks_.detached.has(cancel_node::cancelled);
+  if (!lua_isfunction(L, -2) || !starts || (task && task->reports)) {
     lua_pop(L, 2);
     return false;
   }

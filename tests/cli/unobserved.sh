@@ -50,4 +50,29 @@ run run detached.lua
 [ "$status" -eq 1 ] || fail "status $status"
 head -n 1 err | grep -qx "perilune: unobserved failure: task 2 failed: late" || fail "$(cat err)"
 
+it "tells what the reporter itself failed with"
+given bad_reporter.lua <<'END'
+local peri = require "perilune"
+peri.on_unobserved(function(task, e) error("reporter broke on " .. e.message, 0) end)
+peri.spawn(function() error("oops", 0) end)
+END
+run run bad_reporter.lua
+[ "$status" -eq 1 ] || fail "status $status"
+grep -q "^perilune: unobserved failure: task 3 failed: reporter broke on oops" err || fail "$(cat err)"
+
+it "tells it itself when the run is being stopped, and no reporter can start any more"
+given stopped.lua <<'END'
+local peri = require "perilune"
+peri.on_unobserved(function(task, e) print("reporter: " .. tostring(e)) end)
+peri.spawn(function()
+  local _ <close> = peri.defer(function() error("closer broke", 0) end)
+  peri.sleep(1000)
+end)
+peri.yield()
+os.exit(3)
+END
+run run stopped.lua
+[ "$status" -eq 3 ] || fail "status $status"
+grep -q "^perilune: unobserved failure: task 2 failed: closer broke" err || fail "$(cat out err)"
+
 done_testing
