@@ -10,11 +10,15 @@ namespace perilune {
 int open_json(lua_State* L);
 int open_log(lua_State* L);
 int open_fs(lua_State* L);
+int open_option_checks(lua_State* L);
+int open_process(lua_State* L);
 
 inline constexpr library_function native_modules[] = {
     {"perilune.json", open_json},
     {"perilune.native.log", open_log},
     {"perilune.native.fs", open_fs},
+    {"perilune.native.options", open_option_checks},
+    {"perilune.native.process", open_process},
 };
 
 }  // namespace perilune
