@@ -53,7 +53,8 @@ std::size_t too_deep_at(std::string_view source) noexcept {
 }
 
 bool showable(std::string_view read) noexcept {
-  return read.size() < 48 && std::all_of(read.begin(), read.end(), [](char c) { return c >= ' ' && c <= '~' && c != '<'; });
+  return read.size() < 48 &&
+         std::all_of(read.begin(), read.end(), [](char c) { return c >= ' ' && c <= '~' && c != '<'; });
 }
 
 // What the parser says, without its own codes and without the place, and not longer than a line.
@@ -75,9 +76,12 @@ class event_recorder final : public nlohmann::json_sax<nlohmann::json> {
 
   bool null() override { return put(null_value); }
   bool boolean(bool value) override { return put(value ? true_value : false_value); }
-  bool number_integer(number_integer_t value) override { return put(integer), put_bytes(static_cast<lua_Integer>(value)); }
+  bool number_integer(number_integer_t value) override {
+    return put(integer), put_bytes(static_cast<lua_Integer>(value));
+  }
   bool number_unsigned(number_unsigned_t value) override {
-    if (value > static_cast<number_unsigned_t>(LUA_MAXINTEGER)) return put(number), put_bytes(static_cast<double>(value));
+    if (value > static_cast<number_unsigned_t>(LUA_MAXINTEGER))
+      return put(number), put_bytes(static_cast<double>(value));
     return put(integer), put_bytes(static_cast<lua_Integer>(value));
   }
   bool number_float(number_float_t value, const string_t&) override { return put(number), put_bytes(value); }

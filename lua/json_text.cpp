@@ -160,7 +160,8 @@ bool json_writer::write_table() {
   if (std::any_of(steps_.begin(), steps_.end(), same))
     return layout_.lenient ? append_json_string(out_, "<cycle>", false) : refuse("a table that contains itself");
   if (steps_.size() == json_depth || !lua_checkstack(L, 6))
-    return layout_.lenient ? append_json_string(out_, "<too deep>", false) : refuse("nested more than 1000 tables deep");
+    return layout_.lenient ? append_json_string(out_, "<too deep>", false)
+                           : refuse("nested more than 1000 tables deep");
   lua_Integer length = 0;
   const shape form = shape_of(length);
   if (form == shape::refused) return false;
@@ -265,7 +266,9 @@ bool json_writer::write_object() {
 
 void json_writer::sort_members(std::size_t first) {
   const auto from = members_.begin() + static_cast<std::ptrdiff_t>(first);
-  const auto by_key = [](const member& a, const member& b) { return a.key != b.key ? a.key < b.key : a.begin < b.begin; };
+  const auto by_key = [](const member& a, const member& b) {
+    return a.key != b.key ? a.key < b.key : a.begin < b.begin;
+  };
   if (std::is_sorted(from, members_.end(), by_key)) return;
   const std::size_t begin = from->begin;
   std::sort(from, members_.end(), by_key);

@@ -81,7 +81,8 @@ reply read_indent(lua_State* L, vm& v, json_layout& layout) {
     case LUA_TSTRING:
       layout.indent = lua_tolstring(L, -1, &layout.indent_size);
       layout.pretty = true;
-      if (std::strspn(layout.indent, " \t") != layout.indent_size) return bad_option(L, v, "indent", "encode", expected);
+      if (std::strspn(layout.indent, " \t") != layout.indent_size)
+        return bad_option(L, v, "indent", "encode", expected);
       return 0;
     default:
       return bad_option(L, v, "indent", "encode", expected);
@@ -158,7 +159,8 @@ void define_types(lua_State* L) {
 
 int open_json(lua_State* L) {
   define_types(L);
-  constexpr library_function functions[] = {{"encode", protect::native<encode_body>}, {"array", protect::native<array_body>}};
+  constexpr library_function functions[] = {{"encode", protect::native<encode_body>},
+                                            {"array", protect::native<array_body>}};
   lua_createtable(L, 0, 4);
   set_functions(L, functions);
   push_object<json_null>(L, 0);

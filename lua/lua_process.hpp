@@ -19,7 +19,7 @@ struct lua_process {
   static constexpr int user_values = 3;
   enum user_value : int { input = 1, output = 2, errors = 3 };
 
-  std::optional<process> owner;           // until it is closed
+  std::optional<process> owner;            // until it is closed
   std::shared_ptr<detail::child> child{};  // for those who wait
   duration grace{};
   pid_t id = 0;
@@ -28,16 +28,16 @@ struct lua_process {
 
 // Where the arguments of spawn and run stand; perilune.process has checked them.
 enum process_argument : int {
-  arg_argv = 1,       // list of strings
-  arg_cwd,            // string or nil
-  arg_env,            // list of name, value (false to remove)..., or nil
-  arg_clear_env,      // boolean
-  arg_streams,        // list of kind, value (string or false) for stdin, stdout, stderr
-  arg_grace,          // seconds
-  arg_group,          // boolean
-  arg_leave,          // boolean
-  arg_timeout,        // seconds or nil; run only
-  arg_output_limit,   // bytes or nil; run only
+  arg_argv = 1,      // list of strings
+  arg_cwd,           // string or nil
+  arg_env,           // list of name, value (false to remove)..., or nil
+  arg_clear_env,     // boolean
+  arg_streams,       // list of kind, value (string or false) for stdin, stdout, stderr
+  arg_grace,         // seconds
+  arg_group,         // boolean
+  arg_leave,         // boolean
+  arg_timeout,       // seconds or nil; run only
+  arg_output_limit,  // bytes or nil; run only
   process_arguments = arg_output_limit
 };
 

@@ -331,7 +331,8 @@ void open_streams(lua_State* L) {
       {"flush", protect::native<flush_body>}, {"write_op", protect::native<write_op_body>},
       {"close", protect::native<close_body>},
   };
-  constexpr library_function metamethods[] = {{"__close", protect::native<close_body>}, {"__gc", protect::native<collect_stream>}};
+  constexpr library_function metamethods[] = {{"__close", protect::native<close_body>},
+                                              {"__gc", protect::native<collect_stream>}};
   define_type(L, type_name::stream, "perilune.stream", methods, metamethods);
   define_call<read_call>(L, type_name::read_call, "perilune.read");
   define_call<write_call>(L, type_name::write_call, "perilune.write");

@@ -46,13 +46,15 @@ std::string_view closest_name(std::string_view word, const char* const* known, s
   return best;
 }
 
-reply check_option_names(lua_State* L, vm& v, int index, const char* call, const char* const* known, std::size_t count) {
+reply check_option_names(lua_State* L, vm& v, int index, const char* call, const char* const* known,
+                         std::size_t count) {
   index = lua_absindex(L, index);
   const auto is_known = [&](std::string_view name) {
     return std::any_of(known, known + count, [&](const char* k) { return name == k; });
   };
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-    if (lua_type(L, -2) != LUA_TSTRING) return raise_text(v, std::string("bad options to '") + call + "' (names must be strings)");
+    if (lua_type(L, -2) != LUA_TSTRING)
+      return raise_text(v, std::string("bad options to '") + call + "' (names must be strings)");
     std::size_t size = 0;
     const char* name = lua_tolstring(L, -2, &size);
     if (!is_known({name, size})) return refuse_name(v, {name, size}, call, known, count);
