@@ -22,11 +22,16 @@ namespace perilune {
 
 namespace {
 
+// What the pool works on; it outlives the call when its task does not wait for the end.
+struct file_work {
+  file_request request;
+  file_answer answer;
+};
+
 struct file_call {
   static constexpr std::uint64_t tag = 0x66696c65'2ac7b059ULL;
-  std::shared_ptr<file_request> request = std::make_shared<file_request>();
-  std::optional<blocking_operation<file_answer>> running;
-  file_answer answer;
+  std::shared_ptr<file_work> work = std::make_shared<file_work>();
+  std::optional<blocking_operation<unit>> running;
 };
 
 struct open_file {
@@ -134,8 +139,8 @@ void push_entries(lua_State* L, const std::vector<file_entry>& entries) {
 }
 
 reply push_answer(lua_State* L, const file_call& call) {
-  const file_answer& answer = call.answer;
-  switch (call.request->verb) {
+  const file_answer& answer = call.work->answer;
+  switch (call.work->request.verb) {
     case file_verb::stat:
       push_facts(L, answer.facts);
       return 1;
@@ -163,12 +168,13 @@ reply push_answer(lua_State* L, const file_call& call) {
 
 // Takes the answer out of the finished operation. False when it is an error, kept as vm::problem.
 bool take_answer(vm& v, file_call& call) {
-  call.answer = call.running->take_result();
+  static_cast<void>(call.running->take_result());
   call.running.reset();
-  if (!call.answer.code) return true;
-  std::string what = call.answer.call;
-  if (!call.request->path.empty()) what += " " + call.request->path;
-  v.problem = error::system(std::move(what), call.answer.code);
+  const file_work& work = *call.work;
+  if (!work.answer.code) return true;
+  std::string what = work.answer.call;
+  if (!work.request.path.empty()) what += " " + work.request.path;
+  v.problem = error::system(std::move(what), work.answer.code);
   return false;
 }
 
@@ -176,17 +182,17 @@ bool take_answer(vm& v, file_call& call) {
 reply file_call_ended(lua_State* L, vm& v) {
   auto& call = object_at<file_call>(L, 5);
   if (!take_answer(v, call)) return action::raise_problem;
-  if (call.request->verb != file_verb::open) return push_answer(L, call);
-  object_at<open_file>(L, 6).descriptor = call.answer.descriptor;
+  if (call.work->request.verb != file_verb::open) return push_answer(L, call);
+  object_at<open_file>(L, 6).descriptor = call.work->answer.descriptor;
   lua_pushvalue(L, 6);
   return 1;
 }
 
 void start_call(file_call& call, const verb_name& verb) {
-  call.request->verb = verb.verb;
-  auto work = blocking([request = call.request] { return perform_file_request(*request); },
-                       {.name = verb.name, .abandonable = verb.reads_only});
-  call.running.emplace(std::move(work).take());
+  call.work->request.verb = verb.verb;
+  auto running = blocking([work = call.work] { work->answer = perform_file_request(work->request); },
+                          {.name = verb.name, .abandonable = verb.reads_only});
+  call.running.emplace(std::move(running).take());
 }
 
 reply call_body(lua_State* L, vm& v) {
@@ -201,7 +207,7 @@ reply call_body(lua_State* L, vm& v) {
     push_object<open_file>(L, 0);
     set_type(L, type_name::file);
   }
-  fill_request(L, *call.request);
+  fill_request(L, call.work->request);
   if (open_file* file = to_object<open_file>(L, 2); file && verb->verb == file_verb::close) file->descriptor = -1;
   start_call(call, *verb);
   return wait_for(L, v, *call.running, file_call_ended);
