@@ -5,12 +5,13 @@
 #include <cstring>
 #include <string>
 
+#include <perilune/signal.hpp>
+
 #include "library.hpp"
 #include "lua_select.hpp"
 #include "lua_stream.hpp"
 #include "object.hpp"
 #include "operation_object.hpp"
-#include "signal_names.hpp"
 
 namespace perilune {
 
@@ -216,7 +217,11 @@ void set_number(lua_State* L, const char* name, double value) {
 void push_exit_status(lua_State* L, const exit_status& status) {
   lua_createtable(L, 0, 8);
   if (status.signal) {
-    push_signal_name(L, status.signal);
+    const std::string_view name = signal_name(status.signal);
+    if (name.empty())
+      lua_pushfstring(L, "%d", status.signal);
+    else
+      lua_pushlstring(L, name.data(), name.size());
     lua_setfield(L, -2, "signal");
   } else {
     lua_pushinteger(L, status.code);

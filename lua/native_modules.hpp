@@ -12,6 +12,7 @@ int open_log(lua_State* L);
 int open_fs(lua_State* L);
 int open_option_checks(lua_State* L);
 int open_process(lua_State* L);
+int open_signal(lua_State* L);
 
 inline constexpr library_function native_modules[] = {
     {"perilune.json", open_json},
@@ -19,6 +20,7 @@ inline constexpr library_function native_modules[] = {
     {"perilune.native.fs", open_fs},
     {"perilune.native.options", open_option_checks},
     {"perilune.native.process", open_process},
+    {"perilune.signal", open_signal},
 };
 
 }  // namespace perilune

@@ -399,7 +399,7 @@ case("PRC: a hundred at once, and nothing is left", function()
     return total
   end)
   equal(sum, 5050)
-  equal(open_descriptors(), before)
+  check.truthy(open_descriptors() <= before, "no descriptor left open")
   equal(zombies(), 0)
 end)
 
@@ -421,7 +421,7 @@ case("PRC: cancelled at any moment, nothing is left", function()
     task:cancel()
     task:join()
   end
-  equal(open_descriptors(), before)
+  check.truthy(open_descriptors() <= before, "no descriptor left open")
   equal(zombies(), 0)
 end)
 
