@@ -43,6 +43,8 @@ class reactor {
   void open_bell();
   // Joined: drive again at the deadline.
   void drive_at(std::uint64_t deadline_ns);
+  // Joined: never drive again.
+  void abandon() noexcept { *alive_ = false; }
 
  private:
   void hear_bell();

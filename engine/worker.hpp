@@ -2,7 +2,6 @@
 // one that called runtime::run, or the host's through tick or a joined context). Owned by the runtime.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -12,12 +11,11 @@
 #include <perilune/runtime.hpp>
 #include <perilune/scheduler.hpp>
 
-#include "inbox.hpp"
+#include "doorway.hpp"
+#include "reactor.hpp"
 #include "timer_queue.hpp"
 
 namespace perilune::detail {
-
-class reactor;
 
 // A timer that calls a function on the worker's thread.
 struct timer_callback : timer_node {
@@ -39,7 +37,9 @@ class worker {
   unsigned index() const noexcept { return index_; }
   scheduler& tasks() noexcept { return scheduler_; }
   timer_queue& timers() noexcept { return timers_; }
-  reactor& io_reactor() noexcept { return *reactor_; }
+  reactor& io_reactor() noexcept { return reactor_; }
+  doorway& door() const noexcept { return *door_; }
+  const std::shared_ptr<doorway>& shared_door() const noexcept { return door_; }
   clock& time() const noexcept { return clock_; }
   std::uint64_t now_ns() const noexcept { return static_cast<std::uint64_t>(clock_.now().count()); }
 
@@ -52,22 +52,50 @@ class worker {
   void background_begins() noexcept { ++background_; }
   void background_ends() noexcept { --background_; }
 
-  // Any thread.
-  bool post(std::unique_ptr<inbox_message> message) noexcept;
-  // As post, for signal handlers; the message stays the caller's. Requires that the reactor's bell is open.
-  bool post_from_signal(inbox_message& message) noexcept;
+  // Any thread, as long as the worker lives.
+  bool post(std::unique_ptr<inbox_message> message) noexcept { return door_->post(std::move(message)); }
+  bool post_from_signal(inbox_message& message) noexcept { return door_->post_from_signal(message); }
 
   // A message or a timer waits for a look.
-  bool has_news() const noexcept { return !inbox_.empty() || (!timers_.empty() && timer_due()); }
+  bool has_news() const noexcept { return !door_->empty() || (!timers_.empty() && timer_due()); }
 
-  void poll_io();
-  // Runs what is ready, up to `batches` batches. True when something ran or was delivered.
-  bool turn(unsigned batches);
+  // The present thread drives this worker for as long as this lives. Whoever drove before has stopped.
+  class driving {
+   public:
+    explicit driving(worker& w) noexcept;
+    ~driving();
+    driving(const driving&) = delete;
+    driving& operator=(const driving&) = delete;
+
+   private:
+    worker& worker_;
+    scheduler::entered entered_;
+  };
+  bool driven() const noexcept { return driven_; }
+
+  // All of these while driving.
+  void poll_io() { reactor_.poll(); }
+  // Runs what is ready: one batch of at most `most` tasks. False when nothing ran and nothing was delivered.
+  bool turn(unsigned most = scheduler::fair_interval);
   // Runs until `done` says so; waits when nothing is ready. `done` is asked between batches.
   void run_until(bool (*done)(void*), void* argument);
-  // Joined mode: makes sure the host's loop drives this worker.
-  void kick() noexcept;
+  // Lets the host's loop run once more where a joined worker has not finished; otherwise it only looks for news.
   void drive();
+  // Nobody posts here any more, and what nobody has looked at is reported.
+  void close() noexcept;
+
+  // Something was made ready outside of driving: the host's loop is told.
+  void kick() noexcept {
+    if (!driven_) door_->tell();
+  }
+
+  // No task is left but daemons.
+  bool only_daemons() noexcept;
+  void cancel_all(const reason_ptr& reason) noexcept;
+  void kill_all(const reason_ptr& reason) noexcept;
+  void cancel_daemons() noexcept;
+  // Ends every wait that is not for a task with kind deadlock: nothing can end them.
+  void break_stall();
 
   // Kept by the cancellation tree: a task was cancelled and has `grace` to end.
   static void task_cancelled(task_header& task) noexcept;
@@ -79,24 +107,24 @@ class worker {
   bool timer_due() const noexcept;
   void poll_io_now_and_then();
   void fire_due_timers();
-  bool advance_virtual_clock();
+  void fire(timer_node& timer);
+  bool jump_alone();
   void wait_for_work();
-  void break_stall();
+  void look_at_clock() noexcept;
   void sweep() noexcept;
-  void arm_sweep() noexcept;
+  void sweep_in(std::uint64_t ms) noexcept;
 
   runtime& runtime_;
   unsigned index_;
+  bool driven_ = false;
   clock& clock_;
   scheduler scheduler_;
   timer_queue timers_;
-  inbox inbox_;
-  std::unique_ptr<reactor> reactor_;
+  reactor reactor_;
+  std::shared_ptr<doorway> door_;
   std::size_t external_ = 0;
   std::size_t background_ = 0;
   std::uint64_t polled_at_ = 0;  // how many resumes had been when the reactor was polled last
-  std::atomic<bool> asleep_{false};
-  bool kicked_ = false;
   struct sweep_timer : timer_callback {
     worker* self = nullptr;
   };
@@ -106,5 +134,10 @@ class worker {
 
 // Calls `visit` for every task that has not settled, parents first.
 void visit_tasks(scheduler& tasks, void (*visit)(task_header&, void*), void* argument);
+
+template <class F>
+void for_each_task(scheduler& tasks, F visit) {
+  visit_tasks(tasks, [](task_header& task, void* f) { (*static_cast<F*>(f))(task); }, &visit);
+}
 
 }  // namespace perilune::detail

@@ -98,7 +98,7 @@ class typed_task final : public coroutine_task {
     if (end_value.failed()) report_if_unobserved(*this, end_value.exception());
   }
   bool left_value() const noexcept override { return end_value.returned(); }
-  void store_cancelled(reason_ptr why) noexcept override { end_value = outcome<T>(std::move(why)); }
+  void store_cancelled(reason_ptr why) noexcept override { end_value.set_cancelled(std::move(why)); }
 };
 
 // Awaits an operation O with try_now(), the operation interface and take_result().

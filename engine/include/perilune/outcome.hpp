@@ -36,10 +36,13 @@ class [[nodiscard]] outcome {
   explicit outcome(std::exception_ptr failure) noexcept : state_(std::in_place_index<2>, std::move(failure)) {}
   explicit outcome(reason_ptr reason) noexcept : state_(std::in_place_index<3>, std::move(reason)) {}
 
+  // What the task ends with; set once, by whoever runs it.
   template <class... Args>
-  void emplace(Args&&... args) {
+  void set_value(Args&&... args) {
     state_.template emplace<1>(std::forward<Args>(args)...);
   }
+  void set_failure(std::exception_ptr failure) noexcept { state_.template emplace<2>(std::move(failure)); }
+  void set_cancelled(reason_ptr reason) noexcept { state_.template emplace<3>(std::move(reason)); }
 
   bool ended() const noexcept { return state_.index() != 0; }
   bool returned() const noexcept { return state_.index() == 1; }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <perilune/blocking.hpp>
@@ -19,6 +20,7 @@
 namespace perilune {
 
 namespace detail {
+class quiescence;
 class worker;
 struct host_loop;
 }  // namespace detail
@@ -38,7 +40,11 @@ struct runtime_options {
   std::function<void(const char* name)> on_stuck{};
   // Nothing can run and nothing can wake anything; called before the waits are ended with kind deadlock.
   std::function<void(const std::string& report)> on_stall{};
-  std::shared_ptr<detail::host_loop> joined{};  // set by perilune::join in <perilune/asio.hpp>
+  // Something can run on worker 0 and nobody drives it: called once until the next tick, by the thread that caused it. It
+  // should only tell the host's loop, and must not call the runtime.
+  std::function<void()> on_ready{};
+  // The host's loop that drives worker 0: perilune::join of <perilune/asio.hpp>.
+  std::shared_ptr<detail::host_loop> joined{};
 };
 
 struct tick_budget {
@@ -52,6 +58,7 @@ struct tick_report {
   bool idle = true;                      // nothing is ready now
   std::optional<instant> next_deadline;  // of the runtime's clock
   duration slack{0};                     // time left of the budget
+  std::optional<error> refused;          // kind misuse: the runtime is already being driven; nothing ran
 };
 
 class runtime {
@@ -59,7 +66,9 @@ class runtime {
   explicit runtime(runtime_options options = {});
   runtime(const runtime&) = delete;
   runtime& operator=(const runtime&) = delete;
-  // Ends every task still alive (closers run, within the grace) and joins the workers' threads.
+  // Ends every task still alive (closers run, within the grace) and joins the workers' threads. Ends the program with a
+  // message when called from inside one of the runtime's own tasks. A joined runtime cannot wait for its host's loop: what
+  // does not end at once is left behind and reported, so cancel_all() and drive that loop before.
   ~runtime();
 
   // The configuration error, if the options made no sense; every run then fails with it.
@@ -75,7 +84,8 @@ class runtime {
     return std::move(handle).take();
   }
 
-  // Queues a root task on worker 0. Only from the thread that drives worker 0, outside or inside a task.
+  // Queues a root task on worker 0. Only from the thread that drives worker 0, outside or inside a task. For other workers
+  // and from other threads: spawn_on in <perilune/remote.hpp>.
   template <class T>
   task_handle<T> spawn(task<T> body, spawn_options options = {}) {
     scheduler& tasks = worker_scheduler(0);
@@ -86,19 +96,24 @@ class runtime {
     return handle;
   }
 
-  // Calls `fn` on the given worker's thread, soon; fn may spawn there. Any thread. False once that worker has shut down.
+  // Calls `fn` on the given worker's thread, soon; fn may spawn there. Any thread. False when there is no such worker or it
+  // has shut down. What escapes fn is reported like a failure nobody looked at.
   bool post(unsigned worker, std::function<void()> fn);
 
   // Drives worker 0 until the budget is spent or nothing is ready. Never blocks.
   tick_report tick(const tick_budget& budget = {});
+  // Moves a manual or virtual clock, and ticks at every deadline on the way, so that each task that wakes sees its own time.
+  // Kind misuse for a steady clock, a negative span, and inside a task.
+  result<tick_report> advance(duration by);
   // Drives worker 0 until this root task has settled and detached tasks have ended; daemons are cancelled then.
   void run_until_settled(task_header& main);
-  // Cancels every task of worker 0 and waits for their closers. Also done by the destructor.
+  // Cancels every task and waits for their closers. Also done by the destructor.
   void end_all();
-  // Drives worker 0 until every task has ended, detached ones included.
+  // Drives worker 0 until every task has ended, those of other workers and detached ones included; daemons are cancelled
+  // when they are all that is left.
   void run_until_idle();
 
-  // Cancels every task with this reason; new tasks never start. Thread of worker 0.
+  // Cancels every task of every worker with this reason; new tasks never start. Thread of worker 0.
   void cancel_all(cancel_source source, std::string text, std::string by_name);
   // As cancel_all, but shields no longer hold.
   void kill_all(cancel_source source, std::string text, std::string by_name);
@@ -110,25 +125,29 @@ class runtime {
   scheduler& worker_scheduler(unsigned index) noexcept;
   detail::worker& worker(unsigned index) noexcept { return *workers_[index]; }
   detail::blocking_pool& pool() const noexcept { return *pool_; }
+  detail::quiescence& quiet() const noexcept { return *quiet_; }
 
   void report_unobserved(const task_header& task, const error& problem) noexcept;
+  void report_escaped(const error& problem) noexcept;
   void report_overstay(const task_header& task) noexcept;
   void report_stall(const std::string& report) noexcept;
   void report_stuck(const char* name) noexcept;
 
  private:
-  friend class detail::worker;
-  struct crew;
   std::optional<error> refuse_run() const;
+  void start_crew();
+  void run_until(bool (*done)(void*), void* argument);
+  void each_worker(void (*act)(detail::worker&, const reason_ptr&), const cancel_reason& reason);
+  void abandon_unfinished() noexcept;
   void kick() noexcept;
-  void end_daemons() noexcept;
 
   runtime_options options_;
   std::optional<error> invalid_;
   std::unique_ptr<clock> own_clock_;
   clock* clock_;
+  std::unique_ptr<detail::quiescence> quiet_;
   std::vector<std::unique_ptr<detail::worker>> workers_;
-  std::unique_ptr<crew> crew_;
+  std::vector<std::thread> crew_;  // of workers 1 to N-1
   std::shared_ptr<detail::blocking_pool> pool_;
 };
 

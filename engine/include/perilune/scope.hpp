@@ -32,7 +32,7 @@ class region final : public boundary {
     call(body_.get(), from, end_);
   }
   outcome<T> await_resume() {
-    if (was_cut) end_ = outcome<T>(reason_in_force());
+    if (was_cut) end_.set_cancelled(reason_in_force());
     leave();
     return std::move(end_);
   }
@@ -145,7 +145,7 @@ class scope_body {
   }
   outcome<T> await_resume() {
     if (scope_.was_cut)
-      end_ = outcome<T>(scope_.reason_in_force());
+      end_.set_cancelled(scope_.reason_in_force());
     else
       scope_.cut();
     return std::move(end_);

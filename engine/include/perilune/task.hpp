@@ -47,9 +47,9 @@ struct promise : promise_base {
   task<T> get_return_object() noexcept;
   template <class U>
   void return_value(U&& value) {
-    end->emplace(std::forward<U>(value));
+    end->set_value(std::forward<U>(value));
   }
-  void unhandled_exception() noexcept { *end = outcome<T>(std::current_exception()); }
+  void unhandled_exception() noexcept { end->set_failure(std::current_exception()); }
 };
 
 template <>
@@ -57,8 +57,8 @@ struct promise<void> : promise_base {
   outcome<void>* end = nullptr;
 
   task<void> get_return_object() noexcept;
-  void return_void() const noexcept { end->emplace(); }
-  void unhandled_exception() const noexcept { *end = outcome<void>(std::current_exception()); }
+  void return_void() const noexcept { end->set_value(); }
+  void unhandled_exception() const noexcept { end->set_failure(std::current_exception()); }
 };
 
 // Starts a coroutine inside the running task; `from` goes on when it has ended.

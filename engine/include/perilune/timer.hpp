@@ -1,4 +1,5 @@
-// Sleeping on the worker's clock. A sleep is an operation; arming and cancelling it is O(1) and allocates nothing.
+// Sleeping on the worker's clock. A sleep is an operation; arming and cancelling it is O(1) and allocates nothing. Time
+// that has passed cannot be given back: a task whose sleep is over wakes from it even if it was cancelled in that moment.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,7 @@ class timer_operation final : public operation {
   bool try_commit(waiter&) override { return false; }
   void arm(waiter& by) override;
   void disarm(waiter& by) noexcept override;
-  bool give_back(waiter&) noexcept override { return true; }
+  bool give_back(waiter&) noexcept override { return false; }
   wait_description describe() const noexcept override { return {"sleep", "timer", nullptr}; }
 };
 
@@ -35,7 +36,7 @@ class sleep_operation final : public operation {
   bool try_commit(waiter&) override { return false; }
   void arm(waiter& by) override;
   void disarm(waiter& by) noexcept override;
-  bool give_back(waiter&) noexcept override { return true; }
+  bool give_back(waiter&) noexcept override { return false; }
   wait_description describe() const noexcept override { return {"sleep", "timer", this}; }
   unit take_result() const noexcept { return {}; }
 

@@ -1,0 +1,44 @@
+// Posting to a worker and waking it. See doorway.hpp.
+#include "doorway.hpp"
+
+#include "reactor.hpp"
+
+namespace perilune::detail {
+
+// Both sides exchange the same atomic: either the poster sees that nobody attends, or whoever leaves sees the message.
+bool doorway::post(std::unique_ptr<inbox_message> message) noexcept {
+  if (!inbox_.post(std::move(message))) return false;
+  tell();
+  return true;
+}
+
+bool doorway::post_from_signal(inbox_message& message) noexcept {
+  if (!inbox_.push(message)) return false;
+  if (attention_.exchange(attention::busy, std::memory_order_acq_rel) != attention::busy) reactor_->ring();
+  return true;
+}
+
+void doorway::tell() noexcept {
+  const attention was = attention_.exchange(attention::busy, std::memory_order_acq_rel);
+  if (was == attention::busy) return;
+  const std::lock_guard lock(mutex_);
+  if (!reactor_) return;
+  if (was == attention::waiting || reactor_->joined()) reactor_->wake();
+  if (was == attention::absent && notify_) notify_();
+}
+
+bool doorway::leave(attention how) noexcept {
+  attention_.exchange(how, std::memory_order_acq_rel);
+  if (inbox_.empty()) return true;
+  if (how == attention::waiting) attend();
+  return false;
+}
+
+void doorway::close() noexcept {
+  inbox_.close();
+  const std::lock_guard lock(mutex_);
+  reactor_ = nullptr;
+  notify_ = nullptr;
+}
+
+}  // namespace perilune::detail
