@@ -143,7 +143,7 @@ end)
 
 case("SCO-05: one failure has the shape of many", function()
   local member
-  local _, e = pcall(peri.scope, function(s) member = s:spawn({}, print) end)
+  local _, e = pcall(peri.scope, function(s) member = s:spawn(42) end)
   check.contains(tostring(e), "function")
   _, e = pcall(peri.scope, function(s) member = s:spawn(error, "only", 0) end)
   check.kind(e, "group")

@@ -73,7 +73,7 @@ def check_top_level(root):
 
 def check_lua_headers(source):
     """lua.h and lua_State stay inside lua/, its opt-in public header, and the tests and benchmarks of lua/."""
-    inside = source.within("lua", "tests/lua", "tests/bench", "tests/fuzz", "tests/embed")
+    inside = source.within("lua", "tests/lua", "tests/bench", "tests/fuzz", "tests/embed", "tests/support")
     if inside and (not source.public() or source.path == NATIVE_HEADER):
         return
     for number, _, name in source.includes:
