@@ -457,4 +457,256 @@ function peri.tasks() end
 ---@return string
 function peri.dump() end
 
+-- JSON ---------------------------------------------------------------------------------------------------------------
+
+---Reading and writing JSON. Integers stay integers and floats stay floats; strings are UTF-8.
+---@class perilune.json
+local json = {}
+
+---@type perilune.json
+peri.json = nil
+
+---What `null` is read as, and written from: a Lua table cannot hold nil.
+---@type userdata
+json.null = nil
+
+---Reads a text. A text that is not JSON is an expected outcome: nil and `"line:column: what is wrong"`. Lists are marked as
+---`json.array` does; of equal keys the last one counts; at most 1000 levels deep.
+---@param text string
+---@return any value `json.null` for `null`.
+---@return string? message
+function json.decode(text) end
+
+---@class perilune.encode_options
+---@field indent? integer|string|true Spaces of one level (0 to 16), its text, or true for two spaces. Default: one line.
+---@field sort_keys? boolean Default true, so that equal values give equal texts.
+
+---Writes a value. A table whose keys are 1 to n is a list, one whose keys are strings an object, an empty one an object
+---unless marked. Metatables are not looked behind. Raises, with the path to it, for what JSON cannot say:
+---`value.list[3] is a function`. That are functions, threads, userdata, NaN and infinities, text that is no UTF-8, tables
+---that contain themselves, have other keys or are more than 1000 deep.
+---@param value any
+---@param opts? perilune.encode_options
+---@return string
+function json.encode(value, opts) end
+
+---Marks a table as a list, so that it is written as `[]` when it is empty. The mark is a metatable.
+---@generic T: table
+---@param list? T Default: a new table.
+---@return T list The same table.
+function json.array(list) end
+
+-- Log ----------------------------------------------------------------------------------------------------------------
+
+---Records on standard error, one line each, written with one call:
+---`2026-01-31T12:00:00.000Z INFO  [7 fetch] message bytes=12 name="a b"`, or a JSON object with `time`, `level`, `task`,
+---`task_name`, `message` and the fields. Logging never raises for what is logged: what has no text is named by its type.
+---The environment sets what holds at the start: `PERILUNE_LOG_LEVEL`, `PERILUNE_LOG_FORMAT`.
+---@class perilune.log
+local log = {}
+
+---@type perilune.log
+peri.log = nil
+
+---@alias perilune.log_level "debug"|"info"|"warn"|"error"
+
+---@param message any Made a text by `tostring`.
+---@param fields? table<string, any> Sorted by name.
+function log.debug(message, fields) end
+
+---@param message any
+---@param fields? table<string, any>
+function log.info(message, fields) end
+
+---@param message any
+---@param fields? table<string, any>
+function log.warn(message, fields) end
+
+---@param message any
+---@param fields? table<string, any>
+function log.error(message, fields) end
+
+---Sets the least level that is written, `"info"` at first.
+---@param name? perilune.log_level|"off"
+---@return string before The level in force before.
+function log.level(name) end
+
+---@param name? "text"|"json"
+---@return string before The format in force before.
+function log.format(name) end
+
+---Whether records of a level are written.
+---@param level perilune.log_level
+---@return boolean
+function log.enabled(level) end
+
+-- Streams ------------------------------------------------------------------------------------------------------------
+
+---What `read` is asked for: a number of bytes (fewer only at the end), `"line"` (without its newline; also `"l"`), `"L"`
+---(with it), `"all"` (until the end; also `"a"`) or `"some"` (what there is, at least one byte, at most 64 KiB).
+---@alias perilune.read_what integer|"line"|"L"|"all"|"some"|"l"|"a"
+
+---Bytes from or to a child. What was read and not asked for stays in the stream, so reads of all kinds may take turns, and
+---one that loses a select or is cancelled loses nothing. Reads of several tasks are served in order. Closable.
+---@class perilune.stream
+local stream = {}
+
+---Waits for what is asked. Failures of the system raise kind `"io"`.
+---@param what? perilune.read_what Default `"line"`.
+---@param limit? integer For lines and `"all"`: a longer one raises kind `"limit"`.
+---@return string? bytes nil at the end; `"all"` gives `""` there, and 0 bytes give `""` before it.
+function stream:read(what, limit) end
+
+---@param what? perilune.read_what
+---@param limit? integer
+---@return perilune.operation
+function stream:read_op(what, limit) end
+
+---`for line in stream:lines() do`: until the end, which leaves the stream open.
+---@param what? perilune.read_what Default `"line"`; not `"all"`.
+---@param limit? integer
+---@return fun(): string?
+---@return perilune.stream
+function stream:lines(what, limit) end
+
+---Waits while 64 KiB or more have not left yet, then hands the bytes over as a whole; they leave in the background. Raises
+---kind `"io"` when nobody reads any more (`EPIPE`), or after `close`.
+---@param ... string|number
+---@return perilune.stream self
+function stream:write(...) end
+
+---@param ... string|number
+---@return perilune.operation
+function stream:write_op(...) end
+
+---Waits until everything written has left.
+---@return perilune.stream self
+function stream:flush() end
+
+---What was written still leaves; what was not read is dropped. Idempotent.
+function stream:close() end
+
+-- Processes ----------------------------------------------------------------------------------------------------------
+
+---Child processes. Each has a process group of its own, so that it and what it starts can be ended together, default
+---signals, and none of this program's files. Their time limits are real time, whatever the runtime's clock.
+---@class perilune.process
+local process = {}
+
+---@type perilune.process
+peri.process = nil
+
+---@class perilune.command
+---@field argv? (string|number)[] The program and its words. A program without a slash is searched in the child's PATH.
+---@field sh? string Or: a command line for `/bin/sh -c`.
+---@field cwd? string
+---@field env? table<string, string|number|false> Added to this program's environment; false removes.
+---@field clear_env? boolean Start from an empty environment.
+---@field stdin? string|"inherit"|"null"|{ file: string }|{ text: string } Other strings are what the child reads.
+---@field stdout? "capture"|"inherit"|"null"|{ file: string, append: boolean? }
+---@field stderr? "capture"|"inherit"|"null"|"stdout"|{ file: string, append: boolean? } `"stdout"`: where that goes.
+---@field grace? number Seconds between TERM and KILL when the child has to be ended. Default 5.
+---@field group? boolean Default true: a process group of its own.
+
+---@class perilune.run_options: perilune.command
+---@field timeout? number Seconds; then the group is ended and kind `"timeout"` raised, with `e.result`.
+---@field check? boolean Default true: an end other than exit code 0 raises kind `"process"`.
+---@field output_limit? integer Bytes of each captured stream, default 64 MiB; more ends the group and raises kind `"limit"`.
+
+---@class perilune.exit_status
+---@field code? integer nil when a signal ended it.
+---@field signal? string `"KILL"`, when a signal ended it.
+---@field ok boolean Exit code 0.
+---@field duration number Seconds.
+---@field rusage { user: number, system: number, max_rss: integer } Seconds of processor time; bytes of memory at most.
+
+---@class perilune.run_result: perilune.exit_status
+---@field stdout? string When captured.
+---@field stderr? string When captured.
+
+---Runs a child to its end: stdin is empty unless given, stdout and stderr are captured unless sent elsewhere. Waits until
+---it was reaped and its captured streams have ended. Cancelled, the task goes on when the group is gone: TERM, grace, KILL.
+---Kind `"process"` has `e.code`, `e.signal`, `e.stderr` (its last 8 KiB) and `e.result`. A program that cannot be started
+---raises kind `"io"`.
+---@param opts perilune.run_options
+---@return perilune.run_result
+function process.run(opts) end
+
+---@class perilune.spawn_command: perilune.command
+---@field kill_on_close? boolean Default true; false: closing leaves the child running.
+
+---Starts a child. stdin and stdout are streams unless sent elsewhere; stderr is inherited unless `"capture"`.
+---@param opts perilune.spawn_command
+---@return perilune.child
+function process.spawn(opts) end
+
+---A started child. Closing it, leaving its block, ends its group and waits for that: TERM, grace, KILL, reaped. One that is
+---collected is ended in the background.
+---@class perilune.child
+---@field pid integer
+---@field stdin? perilune.stream
+---@field stdout? perilune.stream
+---@field stderr? perilune.stream
+local child = {}
+
+---Waits for the exit. May be called again, and by several tasks; giving up leaves the child alone.
+---@return perilune.exit_status
+function child:wait() end
+
+---@return perilune.operation
+function child:wait_op() end
+
+---Sends a signal to the whole group.
+---@param signal string|integer `"TERM"`, `"SIGTERM"` or a number.
+---@param group? boolean false: to the child alone.
+---@return true? sent
+---@return "ended"? why
+function child:signal(signal, group) end
+
+---Ends the group and waits until nothing of it is left: TERM, the grace, KILL.
+---@param grace? number Seconds; default: that of `spawn`. 0 kills at once.
+---@return perilune.exit_status
+function child:kill(grace) end
+
+---@return boolean
+function child:running() end
+
+---As leaving its block. Idempotent.
+function child:close() end
+
+-- Signals ------------------------------------------------------------------------------------------------------------
+
+---Signals of the operating system.
+---@class perilune.signal
+local signal = {}
+
+---@type perilune.signal
+peri.signal = nil
+
+---Listens to signals, by name: `"INT"`, `"TERM"`, `"HUP"`, `"USR1"`, ... As long as anybody listens to a signal it has no
+---other effect; when the last listener is closed it has again the effect it had before.
+---@param ... string
+---@return perilune.signal_listener
+function signal.listen(...) end
+
+---Hears every signal that arrives while it is open. Closable.
+---@class perilune.signal_listener
+local signal_listener = {}
+
+---Waits for the next signal.
+---@return string? name `"INT"`; nil when the listener was closed.
+---@return "closed"? why
+function signal_listener:recv() end
+
+---@return perilune.operation
+function signal_listener:recv_op() end
+
+---`for name in listener:iter() do`: until it is closed.
+---@return fun(): string?
+---@return perilune.signal_listener
+function signal_listener:iter() end
+
+---Waiting receivers see the end. Idempotent.
+function signal_listener:close() end
+
 return peri

@@ -71,6 +71,9 @@ local samples = {
   channel = function() return peri.channel(1) end,
   operation = function() return peri.sleep_op(1) end,
   interval = function() return peri.interval(1) end,
+  stream = function() return peri.process.spawn({ argv = { "true" } }).stdin end,
+  child = function() return peri.process.spawn { argv = { "true" } } end,
+  signal_listener = function() return peri.signal.listen("USR1") end,
 }
 
 case("the perilune table", function()
