@@ -38,8 +38,7 @@ class interrupt::request final : public detail::inbox_message {
   bool abandoned_ = false;
 };
 
-interrupt::interrupt(runtime& rt, std::function<void()> fn)
-    : request_(new request(rt.worker(0), std::move(fn))) {
+interrupt::interrupt(runtime& rt, std::function<void()> fn) : request_(new request(rt.worker(0), std::move(fn))) {
   rt.worker(0).io_reactor().open_bell();
 }
 

@@ -13,7 +13,8 @@
 namespace perilune {
 
 struct host::parts {
-  explicit parts(host_options o) : options(std::move(o)), engine(options.runtime), machine(engine, {.report = options.report}) {
+  explicit parts(host_options o)
+      : options(std::move(o)), engine(options.runtime), machine(engine, {.report = options.report}) {
     if (engine.invalid())
       invalid = engine.invalid()->message;
     else if (!machine.opened())
@@ -47,7 +48,8 @@ void set_arg(lua_State* L, lua_Integer index, const std::string& word) {
 void set_arg_table(lua_State* L, const script& what) {
   lua_createtable(L, static_cast<int>(what.arguments.size()), static_cast<int>(what.command.size()) + 1);
   set_arg(L, 0, what.program);
-  for (std::size_t i = 0; i < what.arguments.size(); ++i) set_arg(L, static_cast<lua_Integer>(i) + 1, what.arguments[i]);
+  for (std::size_t i = 0; i < what.arguments.size(); ++i)
+    set_arg(L, static_cast<lua_Integer>(i) + 1, what.arguments[i]);
   for (std::size_t i = 0; i < what.command.size(); ++i) set_arg(L, -static_cast<lua_Integer>(i) - 1, what.command[i]);
   lua_setglobal(L, "arg");
 }

@@ -30,7 +30,9 @@ task<> read_events(channel<int> events) {
 // The program's own side: a timer that fires three times, in the way of asio.
 class ticker {
  public:
-  ticker(asio::io_context& io, perilune::runtime& rt, channel<int> events) : timer_(io), rt_(rt), events_(events) { arm(); }
+  ticker(asio::io_context& io, perilune::runtime& rt, channel<int> events) : timer_(io), rt_(rt), events_(events) {
+    arm();
+  }
 
  private:
   void arm() {

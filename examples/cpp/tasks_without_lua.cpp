@@ -19,7 +19,7 @@ namespace {
 task<int> square(int n) {
   co_await perilune::sleep(1ms);
   if (n == 13) throw std::runtime_error("13 is bad luck");
-  co_return n * n;
+  co_return (n * n);
 }
 
 // A bounded channel holds back whoever is too fast.

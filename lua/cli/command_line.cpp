@@ -45,10 +45,10 @@ std::size_t edit_distance(const std::string& a, const std::string& b) {
 
 std::string unknown(const std::string& kind, std::string word, const std::vector<std::string>& known) {
   if (is_flag(word)) word.resize(std::min(word.find('='), word.size()));
-  const std::string text = "unknown " + kind + " '" + word + "'";
+  std::string text = "unknown " + kind + " '" + word + "'";
   for (const std::string& candidate : known)
-    if (edit_distance(word, candidate) <= 2) return text + "; did you mean '" + candidate + "'?";
-  return text + "; see perilune --help";
+    if (edit_distance(word, candidate) <= 2) return text.append("; did you mean '").append(candidate).append("'?");
+  return text.append("; see perilune --help");
 }
 
 command_line wrong(std::string problem) {
@@ -127,7 +127,8 @@ command_line read_command_line(int argc, char** argv) {
   } catch (const CLI::ParseError& problem) {
     return wrong((run->parsed() ? "run: " : "") + std::string(problem.what()));
   }
-  return run->parsed() ? with_run(line, run->remaining(), argc, argv) : without_command(line, app.remaining(), argc, argv);
+  return run->parsed() ? with_run(line, run->remaining(), argc, argv)
+                       : without_command(line, app.remaining(), argc, argv);
 }
 
 const char* help_text() {
@@ -143,8 +144,8 @@ const char* help_text() {
          "  --grace DUR    how long closers may take once the run is being stopped (10s) [PERILUNE_GRACE]\n"
          "  --seed N       of every random choice of the runtime; 0 draws one (0) [PERILUNE_SEED]\n"
          "\n"
-         "signals: the first INT, TERM or HUP cancels every task and lets closers run, the second kills them, the third\n"
-         "exits at once. A script that listens to a signal gets it instead.\n"
+         "signals: the first INT, TERM or HUP cancels every task and lets closers run, the second kills them,\n"
+         "the third exits at once. A script that listens to a signal gets it instead.\n"
          "\n"
          "exit codes:\n"
          "  0    the script returned and no failure went unobserved\n"

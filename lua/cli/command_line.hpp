@@ -25,8 +25,8 @@ struct command_line {
   std::vector<std::string> arguments;  // of the script
   std::vector<std::string> command;    // the words in front of the file, nearest first
   duration grace = std::chrono::seconds(10);
-  std::uint64_t seed = 0;              // 0 draws one
-  std::string problem;                 // of a usage error: one line
+  std::uint64_t seed = 0;  // 0 draws one
+  std::string problem;     // of a usage error: one line
 };
 
 command_line read_command_line(int argc, char** argv);

@@ -30,10 +30,10 @@ void fill_standard_streams() {
 
 // What the script printed must have arrived; that nobody reads it any more is for the signal rules to say.
 int flush_output(int code) {
-  const bool failed = std::ferror(stdout) != 0;
-  if (std::fflush(stdout) == 0 && !failed) return code;
-  if (errno == EPIPE || code != exit_ok) return code;
-  say(std::string("cannot write standard output: ") + std::strerror(errno));
+  const bool lost = std::ferror(stdout) != 0;
+  const int why = std::fflush(stdout) == 0 ? 0 : errno;
+  if ((!lost && !why) || why == EPIPE || code != exit_ok) return code;
+  say(why ? std::string("cannot write standard output: ") + std::strerror(why) : "cannot write standard output");
   return exit_failed;
 }
 

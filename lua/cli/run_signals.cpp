@@ -116,7 +116,7 @@ std::string describe(const task_header& task) {
 
 run_signals::run_signals(runtime& rt, message_sink say) : runtime_(rt), say_(say), request_(rt, [this] { heard(); }) {
   caught.request.store(&request_);
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);

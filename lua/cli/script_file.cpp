@@ -45,7 +45,7 @@ std::string folder_of(const std::string& path) {
 
 // A script that is reached through a symbolic link has its modules beside the file that the link names.
 std::string module_folder(const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   if (lstat(path.c_str(), &info) != 0 || !S_ISLNK(info.st_mode)) return folder_of(path);
   const std::unique_ptr<char, decltype(&std::free)> real(realpath(path.c_str(), nullptr), std::free);
   return folder_of(real ? real.get() : path);
@@ -69,7 +69,7 @@ script_file read_script(const std::string& path) {
   if (path.empty()) return unreadable("cannot open a file with an empty name", 0);
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> from(std::fopen(path.c_str(), "rbe"), std::fclose);
   if (!from) return unreadable("cannot open " + path, errno);
-  struct stat info {};
+  struct stat info{};
   if (fstat(fileno(from.get()), &info) == 0 && S_ISDIR(info.st_mode))
     return unreadable("cannot run " + path + ": it is a directory; give a .lua file", 0);
   script_file file = read_stream(from.get(), path);

@@ -28,18 +28,24 @@ ends_quietly closes.lua
 [ -f closed ] || fail "the closer did not run"
 
 it "says so when the output cannot be written"
-echo 'print("lost")' >prints.lua
-"$PERILUNE" run prints.lua >/dev/full 2>err
+echo 'io.write("lost")' >writes.lua
+"$PERILUNE" run writes.lua >/dev/full 2>err
 status=$?
 : >out
 expect 1 err <<'END'
 perilune: cannot write standard output: No space left on device
 END
+echo 'print("lost")' >prints.lua
+"$PERILUNE" run prints.lua >/dev/full 2>err
+status=$?
+expect 1 err <<'END'
+perilune: cannot write standard output
+END
 
 it "a closed standard stream is not taken for a descriptor of its own"
 given quiet.lua <<'END'
 local f = io.open("fresh", "w")
-print("lost")
+io.write("lost")
 f:write("kept")
 f:close()
 END

@@ -33,11 +33,11 @@ struct script {
 // How a script ended.
 struct script_end {
   enum class kind { returned, failed, cancelled, not_loaded } how = kind::returned;
-  std::string message;          // of a failure: what tostring(e) says; of not_loaded: one line
-  std::string report;           // of a failure: its text (of the script's own without its name), causes, traceback
-  std::uint64_t unobserved = 0; // failures of other tasks that nobody looked at
-  bool exited = false;          // os.exit was called
-  int exit_code = 0;            // its argument
+  std::string message;           // of a failure: what tostring(e) says; of not_loaded: one line
+  std::string report;            // of a failure: its text (of the script's own without its name), causes, traceback
+  std::uint64_t unobserved = 0;  // failures of other tasks that nobody looked at
+  bool exited = false;           // os.exit was called
+  int exit_code = 0;             // its argument
 };
 
 class host {
