@@ -104,6 +104,7 @@ rm -f pipe && mkfifo pipe && : >out
 (trap '' HUP; exec "$PERILUNE" run nohup.lua <input >pipe 2>err) &
 pid=$!
 exec 4>input 3<pipe
+kill_when_late "$pid"
 await ready
 send HUP
 echo "still here" >&4

@@ -8,6 +8,8 @@
 #   send SIGNAL               sends a signal to it
 #   finish                    reads the rest and waits for its end
 #   expect STATUS [out|err]   compares the status, and the output (below, as <<'END') when one is named; the rest is empty
+#
+# A program that has not ended after a minute is killed, so that the test fails where it stands (status 137).
 
 set -u
 : "${PERILUNE:?the program under test}"
@@ -16,13 +18,14 @@ trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
 what=""
 failures=0
+bound=60
 
 it() { what=$*; }
 
 given() { cat >"$1"; }
 
 run() {
-  "$PERILUNE" "$@" >out 2>err
+  timeout --foreground --signal KILL "$bound" "$PERILUNE" "$@" >out 2>err
   status=$?
 }
 
@@ -33,6 +36,12 @@ start() {
   "$PERILUNE" "$@" >pipe 2>err &
   pid=$!
   exec 3<pipe
+  kill_when_late "$pid"
+}
+
+# `tail` ends with the program, so this leaves nothing behind.
+kill_when_late() {
+  { timeout "$bound" tail -f --pid="$1" /dev/null || kill -s KILL "$1"; } >/dev/null 2>&1 3<&- 4>&- &
 }
 
 await() {

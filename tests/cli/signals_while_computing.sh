@@ -1,0 +1,27 @@
+# The third signal exits at once, even when Lua never comes back. Not a test for the thread sanitizer (see CMakeLists.txt).
+. "$(dirname "$0")/../support/cli.sh"
+
+# Signals closer together than 50 ms count as one.
+pause() { sleep 0.1; }
+
+it "SIG-05: the third signal exits on the spot, with what was printed"
+given spins.lua <<'END'
+print("ready")
+io.stdout:flush()
+io.write("in the buffer")
+while true do end
+END
+for signal in INT TERM HUP; do
+  start run spins.lua
+  await ready
+  send "$signal"
+  pause
+  send "$signal"
+  pause
+  send "$signal"
+  finish
+  case $signal in HUP) code=129 ;; INT) code=130 ;; *) code=143 ;; esac
+  printf 'ready\nin the buffer' | expect "$code" out
+done
+
+done_testing
