@@ -40,6 +40,17 @@ reason_ptr cancel_node::reason_in_force() const noexcept {
   return {};
 }
 
+std::optional<std::uint64_t> cancel_node::deadline_in_force() const noexcept {
+  std::optional<std::uint64_t> earliest;
+  for (const cancel_node* node = this; node; node = node->parent) {
+    if (node->has(is_task) || node->has(is_root)) continue;
+    const auto own = static_cast<const scope_node*>(node)->deadline();
+    if (own && (!earliest || *own < *earliest)) earliest = own;
+    if (node->has(shielded)) break;
+  }
+  return earliest;
+}
+
 namespace {
 
 // Pre-order successor of `node` inside the subtree of `root`, without descending when `prune` is set.

@@ -20,7 +20,7 @@ cancel_node* next_in_tree(cancel_node& root, cancel_node& node) noexcept {
 }
 
 std::string line_about(task_header& task) {
-  std::string line = "  task " + std::to_string(task.id) + (task.name ? std::string(" (") + task.name + ")" : "");
+  std::string line = "  " + label_of(task);
   if (task.selecting) {
     line += " waits in select";
   } else {

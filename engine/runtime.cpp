@@ -49,12 +49,6 @@ bool runs_on_this_thread(const runtime& rt) noexcept {
   return here && &here->owner().owner() == &rt;
 }
 
-std::string label_of(const task_header& task) {
-  std::string text = "task " + std::to_string(task.id);
-  if (task.name) text += std::string(" (") + task.name + ")";
-  return text;
-}
-
 std::optional<error> check(const runtime_options& options) {
   if (options.workers == 0) return error{error_kind::misuse, "runtime: workers must be at least 1, got 0", 0, {}};
   if (options.grace < duration::zero()) return error{error_kind::misuse, "runtime: grace must not be negative", 0, {}};

@@ -1,11 +1,14 @@
 // How tasks take turns and how they end. See scheduler.hpp.
 #include <perilune/scheduler.hpp>
 
+#include <algorithm>
+#include <new>
 #include <utility>
 
 #include <perilune/coroutine_task.hpp>
 #include <perilune/select_wait.hpp>
 
+#include "waits_for.hpp"
 #include "worker.hpp"
 
 namespace perilune {
@@ -13,6 +16,12 @@ namespace perilune {
 const char* to_string(task_state state) noexcept {
   constexpr const char* names[] = {"ready", "running", "waiting", "closing", "returned", "failed", "cancelled"};
   return names[static_cast<unsigned char>(state)];
+}
+
+std::string label_of(const task_header& task) {
+  std::string text = "task " + std::to_string(task.id);
+  if (task.name) text += std::string(" (") + task.name + ")";
+  return text;
 }
 
 task_header::task_header() noexcept : top(this) {
@@ -94,7 +103,33 @@ bool scheduler::park_until_drained(task_header& task, cancel_node& node) noexcep
   task.mark(task_header::trait::uninterruptible);
   task.status = task_state::waiting;
   task.stamp = now_ms_;
+  break_cycle(task);
   return true;
+}
+
+// The task has begun to wait for its children. That wait cannot fail; where it closes a cycle, another wait of the cycle does.
+void scheduler::break_cycle(task_header& task) noexcept {
+  try {
+    const detail::wait_cycle cycle = detail::cycle_through(task);
+    for (auto at = cycle.rbegin(); at != cycle.rend(); ++at) {
+      task_header& each = **at;
+      if (each.status != task_state::waiting || each.is(task_header::trait::uninterruptible)) continue;
+      deadlocks_.push_back({&each, "deadlock: " + detail::describe_cycle(cycle)});
+      return interrupt(each, wake_kind::deadlock);
+    }
+  } catch (const std::bad_alloc&) {
+    // The wait goes on; the run stalls in the end, and says so.
+  }
+}
+
+error scheduler::take_deadlock(const task_header& task, const wait_description& wait) {
+  std::string text = std::string("deadlock: nothing can end the wait in ") + wait.verb + " on a " + wait.resource;
+  const auto is_its = [&](const deadlock_note& note) { return note.task == &task; };
+  if (const auto note = std::find_if(deadlocks_.begin(), deadlocks_.end(), is_its); note != deadlocks_.end()) {
+    text = std::move(note->text);
+    deadlocks_.erase(note);
+  }
+  return {error_kind::deadlock, std::move(text), 0, {}};
 }
 
 void scheduler::withdraw_others(waiter& winner) noexcept { winner.task->selecting->commit(winner); }
@@ -176,6 +211,8 @@ void scheduler::body_ended(task_header& task, task_state end) noexcept {
     cancel_daemons(task, reason);
   }
   task.cancel_node::set(cancel_node::draining);
+  task.stamp = now_ms_;
+  break_cycle(task);
 }
 
 void scheduler::cancel_daemons(cancel_node& above, const reason_ptr& reason) noexcept {

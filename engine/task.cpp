@@ -105,9 +105,7 @@ void raise_wait(const operation& op) {
   scheduler& tasks = *scheduler::here();
   const wake_kind why = std::exchange(tasks.current()->woken_by, wake_kind::granted);
   if (why == wake_kind::failed) std::rethrow_exception(std::exchange(tasks.thrown, nullptr));
-  const wait_description wait = op.describe();
-  throw task_error({error_kind::deadlock,
-                    std::string("deadlock: nothing can end the wait in ") + wait.verb + " on a " + wait.resource, 0, {}});
+  throw task_error(tasks.take_deadlock(*tasks.current(), op.describe()));
 }
 
 void report_if_unobserved(coroutine_task& task, const std::exception_ptr& failure) noexcept {

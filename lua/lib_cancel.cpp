@@ -95,15 +95,8 @@ reply time_left_body(lua_State* L, vm& v) {
     left = -left;
   } else {
     const double now = to_seconds(v.host_runtime().time().now());
-    for (const cancel_node* node = task.top; node; node = node->parent) {
-      if (node->has(cancel_node::is_task) || node->has(cancel_node::is_root)) continue;
-      const auto& scope = static_cast<const scope_node&>(*node);
-      if (const auto deadline = scope.deadline()) {
-        const double remaining = to_seconds(instant(static_cast<std::int64_t>(*deadline))) - now;
-        if (remaining < left) left = remaining;
-      }
-      if (node->has(cancel_node::shielded)) break;
-    }
+    if (const auto deadline = task.top->deadline_in_force())
+      left = to_seconds(instant(static_cast<std::int64_t>(*deadline))) - now;
   }
   lua_pushnumber(L, left);
   return 1;

@@ -24,7 +24,7 @@ std::string lua_task::where() const {
 
 void lua_task::write_where(char* out, std::size_t size) const noexcept {
   *out = 0;
-  lua_State* at = leaf ? leaf : thread;
+  lua_State* at = status == task_state::running ? innermost : leaf;
   lua_Debug frame;
   if (!at || settled()) return;
   for (int level = 0; lua_getstack(at, level, &frame); ++level) {

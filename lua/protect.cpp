@@ -32,7 +32,7 @@ constexpr std::uint32_t guard_of(lua_KContext context) noexcept {
 reply note_deadlock(vm& v, lua_task& task) {
   const wait_description wait = task.op ? task.op->describe() : wait_description{"select", "set of operations", nullptr};
   task.woken_by = wake_kind::granted;
-  return raise_error(v, {error_kind::deadlock, std::string("deadlock: nothing can end the wait in ") + wait.verb + " on a " + wait.resource, 0, {}});
+  return raise_error(v, v.tasks().take_deadlock(task, wait));
 }
 
 int resumed(lua_State* L, int, lua_KContext context) {

@@ -95,6 +95,8 @@ struct cancel_node : list_node {
 
   // The task whose node this is.
   task_header& owner() const noexcept;
+  // The earliest deadline that cancels this node, nanoseconds of the worker's clock.
+  std::optional<std::uint64_t> deadline_in_force() const noexcept;
   // The reason in force here: that of the nearest node at or above that was asked.
   reason_ptr reason_in_force() const noexcept;
 };

@@ -5,6 +5,8 @@
 // waits; operations belong to the awaiting frame or to the resource. Touched by the task's worker only.
 #pragma once
 
+#include <string>
+
 #include <perilune/linked_queue.hpp>
 #include <perilune/timer_node.hpp>
 
@@ -44,6 +46,9 @@ struct wait_description {
 //   disarm      withdraws an armed waiter without a trace
 //   give_back   takes back a grant whose task was cancelled before it resumed; false where it cannot be taken back
 //   holds       true where a single wait goes on although its task was cancelled or killed: what runs cannot be withdrawn
+//   held_by     the one task whose progress alone can grant this, where there is one: the owner of a lock, a joined task.
+//               Such an operation calls detail::refuse_cycle first in arm, and so never completes a cycle of waits
+//   held_at     where that task took it, "file:line", where that is known
 class operation {
  public:
   virtual bool try_commit(waiter& by) = 0;
@@ -51,6 +56,8 @@ class operation {
   virtual void disarm(waiter& by) noexcept = 0;
   virtual bool give_back(waiter& by) noexcept = 0;
   virtual bool holds(waiter&) noexcept { return false; }
+  virtual const task_header* held_by() const noexcept { return nullptr; }
+  virtual std::string held_at() const { return {}; }
   virtual wait_description describe() const noexcept = 0;
 
  protected:
@@ -59,5 +66,12 @@ class operation {
   operation& operator=(const operation&) noexcept = default;
   ~operation() = default;
 };
+
+namespace detail {
+
+// Throws kind deadlock when the task of `by`, waiting for `wanted` alone, would wait for itself. See waits_for.hpp.
+void refuse_cycle(const waiter& by, const operation& wanted);
+
+}  // namespace detail
 
 }  // namespace perilune

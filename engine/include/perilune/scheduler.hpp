@@ -10,7 +10,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <string>
+#include <vector>
 
+#include <perilune/error.hpp>
 #include <perilune/run_queue.hpp>
 #include <perilune/task_header.hpp>
 
@@ -109,6 +112,9 @@ class scheduler {
   // Ends the task's wait without a grant. No effect unless it waits and may be interrupted.
   void interrupt(task_header& task, wake_kind why) noexcept;
 
+  // What the task's wait, which ended with wake_kind::deadlock, has to say.
+  error take_deadlock(const task_header& task, const wait_description& wait);
+
   // Failed tasks that only handles hold: reported when the last handle goes away or the runtime ends.
   void keep_unobserved(detail::coroutine_task& task) noexcept;
   void forget_unobserved(detail::coroutine_task& task) noexcept;
@@ -154,6 +160,7 @@ class scheduler {
   friend class detail::worker;
   void run(task_header& task);
   void level_lanes() noexcept;
+  void break_cycle(task_header& task) noexcept;
   void settle(task_header& task) noexcept;
   void withdraw_others(waiter& winner) noexcept;
   void hand_over(task_header& task) noexcept;
@@ -171,6 +178,11 @@ class scheduler {
   linked_queue<waiter> lane_;
   linked_queue<waiter> fresh_;  // children of the running task, not yet in a lane
   linked_queue<waiter> unobserved_;
+  struct deadlock_note {
+    const task_header* task;
+    std::string text;
+  };
+  std::vector<deadlock_note> deadlocks_;  // of waits that were ended and have not said so yet
   const task_header* first_yielded_ = nullptr;  // of this batch
   std::uint64_t resumes_ = 0;
   std::uint64_t live_ = 0;

@@ -61,6 +61,7 @@ class task_handle {
     void disarm(waiter& by) noexcept override { task_.header().disarm(by); }
     bool give_back(waiter&) noexcept override { return false; }
     wait_description describe() const noexcept override { return task_.header().describe(); }
+    const task_header* held_by() const noexcept override { return &task_.header(); }
     const outcome<T>& take_result() noexcept { return task_.outcome_now(); }
 
    private:

@@ -20,6 +20,8 @@ enum class task_state : unsigned char { ready, running, waiting, closing, return
 
 // "ready", "running", ... as scripts see it. Static storage.
 const char* to_string(task_state state) noexcept;
+// "task 12 (parser)".
+std::string label_of(const task_header& task);
 
 // What a task finds when it resumes.
 enum class wake_kind : unsigned char {
@@ -78,10 +80,14 @@ class task_header : public operation, public waiter, public cancel_node {
 
   // The operation of waiting for this task's outcome.
   bool try_commit(waiter&) override { return settled(); }
-  void arm(waiter& by) override { joiners.push_back(by); }
+  void arm(waiter& by) override {
+    if (status >= task_state::waiting) detail::refuse_cycle(by, *this);
+    joiners.push_back(by);
+  }
   void disarm(waiter& by) noexcept override { joiners.erase(by); }
   bool give_back(waiter&) noexcept override { return false; }
   wait_description describe() const noexcept override { return {"join", "task", this}; }
+  const task_header* held_by() const noexcept override { return this; }
 
   // What a switch does not touch comes first, so that the rest shares a cache line.
   wait_queue joiners;                // in the order in which they began to wait
