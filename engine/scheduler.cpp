@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <perilune/coroutine_task.hpp>
+#include <perilune/observer.hpp>
 #include <perilune/select_wait.hpp>
 
 #include "waits_for.hpp"
@@ -83,6 +84,8 @@ void scheduler::spawn(task_header& task, const spawn_options& options) noexcept 
     fresh_.push_back(task);
   else
     fair_.push_back(task);
+  if (observer_) [[unlikely]]
+    observer_->spawned(task);
 }
 
 void scheduler::level_lanes() noexcept {
@@ -226,6 +229,8 @@ void scheduler::settle(task_header& first) noexcept {
   for (task_header* task = &first; task;) {
     task->status = task->end;
     --live_;
+    if (observer_) [[unlikely]]
+      observer_->ended(*task);
     if (task->has(cancel_node::cancelled)) owner_.task_ended_cancelled();
     wake_joiners(*task);
     cancel_node& above = *task->cancel_node::parent;
@@ -236,12 +241,16 @@ void scheduler::settle(task_header& first) noexcept {
   }
 }
 
+template <bool Observed>
 inline void scheduler::run(task_header& task) {
+  if constexpr (Observed) observer_->resumed(task);
   current_ = &task;
   task.status = task_state::running;
   budget_ = operation_budget;
   task.resume();
   lane_.splice_front(fresh_);
+  if constexpr (Observed)
+    if (current_ == &task) observer_->suspended(task);
 }
 
 // The fair lane comes first in a batch, so that it is served however busy the hand-over lane is; now and then it is the
@@ -259,10 +268,18 @@ task_header* scheduler::first_of_batch() noexcept {
 }
 
 unsigned scheduler::run_batch(unsigned most) {
+  const unsigned count = shuffled_ ? run_shuffled(most) : observer_ ? run_in_turn<true>(most) : run_in_turn<false>(most);
+  current_ = nullptr;
+  resumes_ += count;
+  return count;
+}
+
+template <bool Observed>
+unsigned scheduler::run_in_turn(unsigned most) {
   first_yielded_ = nullptr;
   unsigned count = 0;
   for (task_header* next = first_of_batch(); next;) {
-    run(*next);
+    run<Observed>(*next);
     if (++count >= most) break;
     if (waiter* handed_over = lane_.pop_front()) {
       next = static_cast<task_header*>(handed_over);
@@ -272,9 +289,25 @@ unsigned scheduler::run_batch(unsigned most) {
     if (!next || (next == first_yielded_ && owner_.has_news())) break;
     fair_.pop_front();
   }
-  current_ = nullptr;
-  resumes_ += count;
   return count;
+}
+
+unsigned scheduler::run_shuffled(unsigned most) {
+  first_yielded_ = nullptr;
+  unsigned count = 0;
+  for (; count < most; ++count) {
+    task_header* next = take_any();
+    if (!next) break;
+    observer_ ? run<true>(*next) : run<false>(*next);
+  }
+  return count;
+}
+
+task_header* scheduler::take_any() noexcept {
+  level_lanes();
+  const std::size_t count = fair_.size();
+  for (std::size_t skipped = count ? random_below(count) : 0; skipped; --skipped) fair_.push_back(*fair_.pop_front());
+  return fair_.pop_front();
 }
 
 void scheduler::keep_unobserved(detail::coroutine_task& task) noexcept { unobserved_.push_back(task); }

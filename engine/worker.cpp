@@ -28,6 +28,8 @@ worker::worker(runtime& owner, unsigned index, const runtime_options& options)
       door_(std::make_shared<doorway>(reactor_, index == 0 ? options.on_ready : nullptr)),
       origin_ns_(now_ns()) {
   scheduler_.seed(options.seed + index * 0x9E3779B97F4A7C15ULL);
+  scheduler_.shuffle(options.shuffle);
+  scheduler_.observe(options.observed_by);
   sweep_.self = this;
   sweep_.kind = static_cast<std::uint8_t>(timer_kind::callback);
   sweep_.fire = [](timer_callback& timer) noexcept { static_cast<sweep_timer&>(timer).self->sweep(); };

@@ -29,6 +29,8 @@ struct runtime_options {
   unsigned workers = 1;                         // at least 1
   clock* time = nullptr;                        // default: a steady clock of the runtime's own
   std::uint64_t seed = 0;                       // of every random choice; 0 draws one
+  bool shuffle = false;                         // ready tasks run in an order drawn from the seed, not in turn
+  observer* observed_by = nullptr;              // told what every task does; outlives the runtime
   duration grace = std::chrono::seconds(10);    // a cancelled task that lives longer is killed
   std::size_t blocking_threads = 4;             // threads for files and other blocking calls, started when needed
   std::size_t blocking_queue = 256;             // calls that may wait for a thread before the pool counts as full

@@ -19,6 +19,8 @@
 
 namespace perilune {
 
+class observer;
+
 namespace detail {
 class coroutine_task;
 class worker;
@@ -136,6 +138,10 @@ class scheduler {
   // Uniform among 0 ... count - 1. Requires 0 < count < 2^32.
   std::size_t random_below(std::size_t count) noexcept { return static_cast<std::size_t>((random() & 0xFFFFFFFF) * count >> 32); }
   void seed(std::uint64_t value) noexcept;
+  // Who is told what tasks do, or nullptr; it outlives the scheduler.
+  void observe(observer* who) noexcept { observer_ = who; }
+  // The next to run is any of the ready tasks, drawn at random, instead of the one whose turn it is.
+  void shuffle(bool on) noexcept { shuffled_ = on; }
 
   // What an operation threw when it was tried again for a task that is just being resumed; see wake_kind::failed.
   std::exception_ptr thrown;
@@ -158,7 +164,12 @@ class scheduler {
 
  private:
   friend class detail::worker;
+  template <bool Observed>
   void run(task_header& task);
+  template <bool Observed>
+  unsigned run_in_turn(unsigned most);
+  unsigned run_shuffled(unsigned most);
+  task_header* take_any() noexcept;
   void level_lanes() noexcept;
   void break_cycle(task_header& task) noexcept;
   void settle(task_header& task) noexcept;
@@ -190,6 +201,8 @@ class scheduler {
   std::uint64_t last_id_;
   std::uint64_t random_ = 0x9E3779B97F4A7C15ULL;
   std::uint32_t batches_ = 0;
+  bool shuffled_ = false;
+  observer* observer_ = nullptr;
   detail::worker& owner_;
 };
 
