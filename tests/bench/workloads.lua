@@ -9,11 +9,11 @@ local function report(seconds, operations, extra)
   print(string.format("ns=%.0f ops=%d%s", seconds * 1e9, operations, extra or ""))
 end
 
-local function resident_bytes()
+local function bytes_of(field) -- of /proc/self/status: VmRSS, or VmHWM for the peak
   local status = io.open("/proc/self/status")
   local text = status:read("a")
   status:close()
-  return tonumber(text:match("VmRSS:%s*(%d+)")) * 1024
+  return tonumber(text:match(field .. ":%s*(%d+)")) * 1024
 end
 
 -- Runs `body` and reports it as so many operations.
@@ -108,7 +108,10 @@ function workloads.w6() -- a tree of tasks, ten children each; an operation is o
     for i = 0, 9 do sum = sum + result_of(children[i]) end
     return sum
   end
-  timed(count, function() assert(result_of(spawn(node, 0, count)) == count * (count - 1) // 2) end)
+  timed(count, function()
+    assert(result_of(spawn(node, 0, count)) == count * (count - 1) // 2)
+    return string.format(" peak_bytes=%d", bytes_of("VmHWM"))
+  end)
 end
 
 function workloads.w7() -- sleepers of 1 to 1000 ms; ns is processor time
@@ -124,12 +127,12 @@ function workloads.w7() -- sleepers of 1 to 1000 ms; ns is processor time
 end
 
 local function parked(body)
-  local before, tasks = resident_bytes(), {}
+  local before, tasks = bytes_of("VmRSS"), {}
   local begun = now()
   for i = 1, count do tasks[i] = spawn(body) end
   yield()
   peri.sleep(0.001)
-  report(now() - begun, count, string.format(" bytes_per=%.0f", (resident_bytes() - before) / count))
+  report(now() - begun, count, string.format(" bytes_per=%.0f", (bytes_of("VmRSS") - before) / count))
   os.exit(0)
 end
 function workloads.w8() -- tasks parked on a channel
