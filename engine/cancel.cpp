@@ -34,10 +34,11 @@ task_header& cancel_node::owner() const noexcept {
   return *static_cast<const scope_node*>(this)->owner_task();
 }
 
-reason_ptr cancel_node::reason_in_force() const noexcept {
+const reason_ptr& cancel_node::reason_in_force() const noexcept {
+  static const reason_ptr none;
   for (const cancel_node* node = this; node; node = node->parent)
     if (node->has(requested)) return node->reason;
-  return {};
+  return none;
 }
 
 std::optional<std::uint64_t> cancel_node::deadline_in_force() const noexcept {

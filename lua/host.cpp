@@ -14,7 +14,7 @@ namespace perilune {
 
 struct host::parts {
   explicit parts(host_options o)
-      : options(std::move(o)), engine(options.runtime), machine(engine, {.report = options.report}) {
+      : options(std::move(o)), engine(options.runtime), machine(engine, {options.allocate, options.allocate_data, options.report}) {
     if (engine.invalid())
       invalid = engine.invalid()->message;
     else if (!machine.opened())
@@ -71,16 +71,15 @@ int load_and_spawn(lua_State* L) {
   const script& what = *load.what;
   set_arg_table(L, what);
   search_first(L, what.folder);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "main");
+  lua_setfield(L, -2, "name");
+  const int options = lua_gettop(L);
   if (luaL_loadbufferx(L, load.source.data(), load.source.size(), what.name.c_str(), "t") != LUA_OK)
     return protect::conclude(L, action::raise_top);
   luaL_checkstack(L, static_cast<int>(what.arguments.size()) + 8, "too many arguments");
   for (const std::string& argument : what.arguments) lua_pushlstring(L, argument.data(), argument.size());
-  load.task = &spawn_function(L, v, static_cast<int>(what.arguments.size()), {});
-  load.task->name = "main";
-  lua_task::push_extras(L, lua_gettop(L));
-  lua_pushliteral(L, "main");
-  lua_setfield(L, -2, "name");
-  lua_pop(L, 1);
+  load.task = &spawn_function(L, v, static_cast<int>(what.arguments.size()), {}, options);
   vm::set_registry(L, registry_slot::main_task);
   return 0;
 }

@@ -267,8 +267,8 @@ reply with_token_body(lua_State* L, vm& v) {
     return 2;
   }
   token_state& state = *t->state;
-  state.retain();
   region& r = region::prepare(L, v, lua_gettop(L) - 1, conclude_token);
+  state.retain();
   r.bind_to = &state;
   return action::run_region;
 }

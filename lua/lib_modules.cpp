@@ -8,17 +8,14 @@ namespace perilune {
 
 namespace {
 
-// natives.load_shipped(name) -> chunk, or nil and why.
+// natives.load_shipped(name) -> chunk, or nil when there is none. Only want of memory keeps one from being loaded.
 reply load_shipped_body(lua_State* L, vm& v) {
   if (lua_type(L, 1) != LUA_TSTRING) return bad_argument(v, 1, "a module name expected", L);
   const embedded_module* module = find_embedded_module(lua_tostring(L, 1));
   if (!module) return lua_pushnil(L), 1;
   lua_pushfstring(L, "=%s", module->name);
-  if (luaL_loadbufferx(L, module->source, module->size, lua_tostring(L, -1), "t") != LUA_OK) {
-    lua_pushnil(L);
-    lua_insert(L, -2);
-    return 2;
-  }
+  if (luaL_loadbufferx(L, module->source, module->size, lua_tostring(L, -1), "t") != LUA_OK)
+    return action::raise_top;
   return 1;
 }
 

@@ -41,7 +41,7 @@ vm::vm(runtime& rt, vm_options options) : runtime_(rt), tasks_(rt.worker_schedul
   main_ = options_.allocate ? lua_newstate(options_.allocate, options_.allocate_data)
                             : lua_newstate(allocator::reallocate, &memory_);
   if (!main_) {
-    problem = {error_kind::limit, "not enough memory to open a VM", 0, {}};
+    message = "not enough memory";
     return;
   }
   *static_cast<vm**>(lua_getextraspace(main_)) = this;
@@ -136,9 +136,17 @@ bool vm::tell_reporter(lua_State* L, int failure) {
 void vm::report_failure(lua_State* L, int index) {
   index = lua_absindex(L, index);
   object_at<error_object>(L, index).observe();
-  if (tell_reporter(L, index)) return;
-  ++unobserved_;
   const int top = lua_gettop(L);
+  const auto tell = [](lua_State* l) {
+    lua_pushboolean(l, vm_of(l).tell_reporter(l, 1));
+    return 1;
+  };
+  lua_pushcfunction(L, tell);
+  lua_pushvalue(L, index);
+  const bool told = protect::try_call(L, 1, 1) && lua_toboolean(L, -1);
+  lua_settop(L, top);
+  if (told) return;
+  ++unobserved_;
   const auto write = [](lua_State* l) {
     error_object::push_report(l, 1);
     return 1;
@@ -156,8 +164,11 @@ void vm::flush_unobserved() {
     vm& v = vm_of(L);
     lua_settop(L, 0);
     push_registry(L, registry_slot::failures);
-    lua_rawgetp(L, 1, v.unobserved_head);
-    v.report_failure(L, 2);
+    // One that is gone has been collected, and will be told by its finalizer.
+    if (lua_rawgetp(L, 1, v.unobserved_head) == LUA_TNIL)
+      lua_gc(L, LUA_GCCOLLECT);
+    else
+      v.report_failure(L, 2);
     return 0;
   };
   while (error_object* first = unobserved_head) {

@@ -12,9 +12,9 @@ local loading = {} -- name -> { task, done = channel }
 for name, open in pairs(natives.modules) do preload[name] = open end
 
 local function shipped_searcher(name)
-  local chunk, message = natives.load_shipped(name)
+  local chunk = natives.load_shipped(name)
   if chunk then return chunk, ":shipped:" end
-  return message or ("no shipped module '" .. name .. "'")
+  return "no shipped module '" .. name .. "'"
 end
 table.insert(package.searchers, 2, shipped_searcher)
 

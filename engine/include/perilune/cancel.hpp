@@ -97,8 +97,8 @@ struct cancel_node : list_node {
   task_header& owner() const noexcept;
   // The earliest deadline that cancels this node, nanoseconds of the worker's clock.
   std::optional<std::uint64_t> deadline_in_force() const noexcept;
-  // The reason in force here: that of the nearest node at or above that was asked.
-  reason_ptr reason_in_force() const noexcept;
+  // The reason in force here: that of the nearest node at or above that was asked. Owned by that node.
+  const reason_ptr& reason_in_force() const noexcept;
 };
 
 // Asks for cancellation of a node and all below it. Idempotent; the first reason stays. Runs no user code.

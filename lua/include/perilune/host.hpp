@@ -2,6 +2,7 @@
 // that embeds it; every call from that thread. No lua_State and no asio type appears here.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
@@ -18,6 +19,10 @@ struct host_options {
   runtime_options runtime;
   // Receives the text of failures nobody looked at and of warnings. Default: a line on standard error.
   std::function<void(const std::string&)> report;
+  // Where the VM's memory comes from, a function like lua_Alloc: it may refuse, a task then fails of "not enough memory".
+  // Default: an allocator of the VM's own.
+  void* (*allocate)(void* data, void* block, std::size_t old_size, std::size_t new_size) = nullptr;
+  void* allocate_data = nullptr;  // its first argument
 };
 
 // What to run, and what it is told.
