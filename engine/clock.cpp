@@ -65,4 +65,8 @@ bool virtual_clock::auto_advance() const noexcept { return auto_advance_.load(st
 
 void virtual_clock::auto_advance(bool on) noexcept { auto_advance_.store(on, std::memory_order_release); }
 
+bool virtual_clock::pause() noexcept { return auto_advance_.exchange(false, std::memory_order_acq_rel); }
+
+bool virtual_clock::resume() noexcept { return !auto_advance_.exchange(true, std::memory_order_acq_rel); }
+
 }  // namespace perilune

@@ -24,22 +24,23 @@ quiescence::note quiescence::look_at(worker& self) {
           !self.only_daemons(),
           self.tasks().live_tasks(),
           deadline.value_or(timer_queue::never),
-          self.tasks().resumes()};
+          self.tasks().resumes(),
+          self.next_quiet()};
 }
 
 bool quiescence::rest(worker& self) {
   const std::lock_guard lock(mutex_);
   notes_[self.index()] = look_at(self);
   if (!all_rest()) return true;
-  const sum all = total();
+  const note all = total();
   if (aim_met(all) && !reached_.exchange(true, std::memory_order_acq_rel)) {
     for (unsigned i = 0; i < notes_.size(); ++i) wake(i);
     return false;
   }
+  if (quiet_due(all)) return serve_quiet(*all.quiet, self);
+  if (const auto next = next_jump(all, true)) return jump(*next, self);
   if (all.external) return true;
   const bool ahead = all.deadline != timer_queue::never;
-  if (ahead && owner_.time().kind() == clock::mode::virtual_ && static_cast<virtual_clock&>(owner_.time()).auto_advance())
-    return jump(all.deadline, self);
   if (ahead && (moves_by_itself(owner_.time()) || !leaving())) return true;
   if (all.tasks && all.resumes != stalled_at_) end_stall(all);
   return true;
@@ -50,11 +51,25 @@ void quiescence::rise(const worker& self) noexcept {
   notes_[self.index()].resting = false;
 }
 
+bool quiescence::glance(worker& self, bool own_time) {
+  const std::lock_guard lock(mutex_);
+  note& mine = notes_[self.index()];
+  mine = look_at(self);
+  bool acted = false;
+  if (all_rest()) {
+    const note all = total();
+    const auto next = next_jump(all, own_time);
+    acted = quiet_due(all) ? !serve_quiet(*all.quiet, self) : next && !jump(*next, self);
+  }
+  mine.resting = false;
+  return acted;
+}
+
 void quiescence::aim_at(aim next) noexcept {
   const std::lock_guard lock(mutex_);
   aim_ = next;
   reached_.store(false, std::memory_order_release);
-  if (next == aim::stop) leaving_.store(true, std::memory_order_relaxed);
+  if (next == aim::stop) leaving_.store(true, std::memory_order_release);
 }
 
 bool quiescence::all_rest() const noexcept {
@@ -63,21 +78,39 @@ bool quiescence::all_rest() const noexcept {
   return true;
 }
 
-quiescence::sum quiescence::total() const noexcept {
-  sum all{.deadline = timer_queue::never};
+quiescence::note quiescence::total() const noexcept {
+  note all;
   for (const note& each : notes_) {
     all.external |= each.external;
     all.work |= each.work;
     all.tasks += each.tasks;
     all.deadline = std::min(all.deadline, each.deadline);
     all.resumes += each.resumes;
+    if (each.quiet) all.quiet = std::min(all.quiet.value_or(timer_queue::never), *each.quiet);
   }
   return all;
 }
 
-bool quiescence::aim_met(const sum& all) const noexcept {
+bool quiescence::aim_met(const note& all) const noexcept {
   if (aim_ == aim::no_work) return !all.work;
   return aim_ != aim::none && all.tasks == 0;
+}
+
+// All deadlines up to the instant have come: who waits for the quiet is next. Until the end of time means until no deadline
+// is left and nothing outside can bring a new one.
+bool quiescence::quiet_due(const note& all) noexcept {
+  if (!all.quiet) return false;
+  if (*all.quiet == timer_queue::never) return all.deadline == timer_queue::never && !all.external;
+  return *all.quiet < all.deadline;
+}
+
+// Where virtual time goes next: because a task has asked for it, or by itself while nothing outside is pending.
+std::optional<std::uint64_t> quiescence::next_jump(const note& all, bool own_time) const noexcept {
+  if (owner_.time().kind() != clock::mode::virtual_ || all.deadline == timer_queue::never) return std::nullopt;
+  const bool to_the_end = all.quiet == timer_queue::never;
+  const bool asked = all.quiet && (!to_the_end || !all.external);
+  const bool by_itself = own_time && !all.external && static_cast<virtual_clock&>(owner_.time()).auto_advance();
+  return asked || by_itself ? std::optional(all.deadline) : std::nullopt;
 }
 
 // Nobody can run: virtual time goes to the next deadline. False when that is one of the asking worker's.
@@ -88,13 +121,27 @@ bool quiescence::jump(std::uint64_t deadline, const worker& self) {
   return notes_[self.index()].deadline > deadline;
 }
 
+// Nobody can run: the first who waited for that, at this instant, goes on. False when it is one of the asking worker's.
+bool quiescence::serve_quiet(std::uint64_t target, worker& self) {
+  if (owner_.time().kind() == clock::mode::virtual_ && target != timer_queue::never)
+    static_cast<virtual_clock&>(owner_.time()).jump_to(instant(static_cast<std::int64_t>(target)));
+  if (notes_[self.index()].quiet == target) return self.serve_quiet(target), false;
+  for (unsigned i = 0; i < notes_.size(); ++i) {
+    if (notes_[i].quiet != target) continue;
+    notes_[i].resting = false;
+    owner_.post(i, [&each = owner_.worker(i), target] { each.serve_quiet(target); });
+    break;
+  }
+  return true;
+}
+
 void quiescence::wake(unsigned index) noexcept {
   notes_[index].resting = false;
   owner_.worker(index).door().tell();
 }
 
 // Nothing can run and nothing can wake anything. A run that is to end kills what still holds on; otherwise the waits end.
-void quiescence::end_stall(const sum& all) {
+void quiescence::end_stall(const note& all) {
   stalled_at_ = all.resumes;
   for (unsigned i = 0; i < notes_.size(); ++i) {
     if (notes_[i].tasks == 0) continue;

@@ -1,12 +1,16 @@
 // Knows which workers of a runtime rest, and acts when all of them do at once: then nothing in the runtime can change by
-// itself, so the run is over, or virtual time jumps, or the run has stalled. Owned by the runtime; workers call it from
-// their own threads, and it is guarded by one mutex that nobody takes while there is something to run.
+// itself, so the run is over, or somebody waited for just that, or virtual time jumps, or the run has stalled. Owned by
+// the runtime; workers call it from their own threads, and it is guarded by one mutex that nobody takes while there is
+// something to run.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <vector>
+
+#include "timer_queue.hpp"
 
 namespace perilune {
 class runtime;
@@ -29,35 +33,37 @@ class quiescence {
   bool rest(worker& self);
   // The worker has woken up.
   void rise(const worker& self) noexcept;
+  // As rest, for a worker whose host waits in its place: the run does not end and does not stall. True: something was done,
+  // look again. Without `own_time` a virtual clock moves only where a task asks for it.
+  bool glance(worker& self, bool own_time);
 
   void aim_at(aim next) noexcept;
   bool reached() const noexcept { return reached_.load(std::memory_order_acquire); }
-  bool leaving() const noexcept { return leaving_.load(std::memory_order_relaxed); }
+  bool leaving() const noexcept { return leaving_.load(std::memory_order_acquire); }
+  // The threads of workers 1..N-1 end: not with a run, but with the runtime.
+  bool over() const noexcept { return leaving() && reached(); }
 
  private:
-  struct note {
+  struct note {  // of one worker, or of all
     bool resting = false;
-    bool external = false;       // something outside will wake a task
-    bool work = false;           // there are tasks that are no daemons
+    bool external = false;  // something outside will wake a task
+    bool work = false;      // there are tasks that are no daemons
     std::uint64_t tasks = 0;
-    std::uint64_t deadline = 0;  // the next one, or timer_queue::never
+    std::uint64_t deadline = timer_queue::never;  // the next one
     std::uint64_t resumes = 0;
-  };
-  struct sum {
-    bool external = false;
-    bool work = false;
-    std::uint64_t tasks = 0;
-    std::uint64_t deadline;
-    std::uint64_t resumes = 0;
+    std::optional<std::uint64_t> quiet;  // the earliest instant at which somebody waits for the quiet
   };
 
   static note look_at(worker& self);
   bool all_rest() const noexcept;
-  sum total() const noexcept;
-  bool aim_met(const sum& all) const noexcept;
+  note total() const noexcept;
+  bool aim_met(const note& all) const noexcept;
+  std::optional<std::uint64_t> next_jump(const note& all, bool own_time) const noexcept;
   bool jump(std::uint64_t deadline, const worker& self);
+  static bool quiet_due(const note& all) noexcept;
+  bool serve_quiet(std::uint64_t target, worker& self);
   void wake(unsigned index) noexcept;
-  void end_stall(const sum& all);
+  void end_stall(const note& all);
 
   runtime& owner_;
   std::mutex mutex_;

@@ -78,7 +78,7 @@ void runtime::start_crew() {
   try {
     for (unsigned i = 1; i < workers(); ++i)
       crew_.emplace_back([this, i] {
-        workers_[i]->run_until([](void* quiet) { return static_cast<quiescence*>(quiet)->reached(); }, quiet_.get());
+        workers_[i]->run_until([](void* quiet) { return static_cast<quiescence*>(quiet)->over(); }, quiet_.get());
         workers_[i]->close();
       });
   } catch (const std::system_error& e) {
@@ -185,7 +185,7 @@ tick_report runtime::tick(const tick_budget& budget) {
     std::uint64_t most = scheduler::fair_interval;
     if (budget.resumes) most = std::min(most, *budget.resumes - (self.tasks().resumes() - before));
     if (most == 0 || (budget.time && spent() >= *budget.time)) break;
-    if (!self.turn(static_cast<unsigned>(most))) break;
+    if (!self.turn(static_cast<unsigned>(most)) && !(self.tasks().idle() && quiet_->glance(self, false))) break;
   }
   report.resumed = self.tasks().resumes() - before;
   report.live = self.tasks().live_tasks();

@@ -113,14 +113,28 @@ void worker::wait_for_work() {
   others.rise(*this);
 }
 
-// A joined worker has no others to ask.
-bool worker::jump_alone() {
-  if (clock_.kind() != clock::mode::virtual_ || external_) return false;
-  auto& time = static_cast<virtual_clock&>(clock_);
-  const auto next = timers_.next_deadline();
-  if (!time.auto_advance() || !next || *next == timer_queue::never) return false;
-  time.jump_to(instant(static_cast<std::int64_t>(*next)));
-  return true;
+namespace {
+
+std::uint64_t target_of(const waiter& by) noexcept {
+  const bool end_of_time = by.deadline == static_cast<std::uint64_t>(instant::max().count());
+  return end_of_time ? timer_queue::never : by.deadline;
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> worker::next_quiet() const noexcept {
+  std::optional<std::uint64_t> next;
+  for (waiter* by = quiet_waiters_.front(); by; by = quiet_waiters_.after(*by))
+    if (!next || target_of(*by) < *next) next = target_of(*by);
+  return next;
+}
+
+void worker::serve_quiet(std::uint64_t target) noexcept {
+  for (waiter* by = quiet_waiters_.front(); by; by = quiet_waiters_.after(*by)) {
+    if (target_of(*by) != target) continue;
+    quiet_waiters_.erase(*by);
+    return scheduler_.grant(*by);
+  }
 }
 
 void worker::drive() {
@@ -129,7 +143,7 @@ void worker::drive() {
     const driving guard(*this);
     for (int batch = 0; batch < 16 && turn(); ++batch) {
     }
-    more = !scheduler_.idle() || jump_alone();
+    more = !scheduler_.idle() || runtime_.quiet().glance(*this, true);
   }
   if (more) return door_->tell();
   if (clock_.kind() != clock::mode::steady) return;

@@ -97,6 +97,13 @@ class worker {
   // Ends every wait that is not for a task with kind deadlock: nothing can end them.
   void break_stall();
 
+  // Tasks that wait until nothing else can run, each at the instant in its waiter; see virtual_time.hpp.
+  wait_queue& quiet_waiters() noexcept { return quiet_waiters_; }
+  // The earliest of these instants; the end of time is timer_queue::never.
+  std::optional<std::uint64_t> next_quiet() const noexcept;
+  // Hands the quiet to the first that waits for it at this instant.
+  void serve_quiet(std::uint64_t target) noexcept;
+
   // Kept by the cancellation tree: a task was cancelled and has `grace` to end.
   static void task_cancelled(task_header& task) noexcept;
   void task_ended_cancelled() noexcept;
@@ -108,7 +115,6 @@ class worker {
   void poll_io_now_and_then();
   void fire_due_timers();
   void fire(timer_node& timer);
-  bool jump_alone();
   void wait_for_work();
   void look_at_clock() noexcept;
   void sweep() noexcept;
@@ -122,6 +128,7 @@ class worker {
   timer_queue timers_;
   reactor reactor_;
   std::shared_ptr<doorway> door_;
+  wait_queue quiet_waiters_;
   std::size_t external_ = 0;
   std::size_t background_ = 0;
   std::uint64_t polled_at_ = 0;  // how many resumes had been when the reactor was polled last

@@ -63,7 +63,8 @@ class manual_clock final : public clock {
 };
 
 // Time that starts at zero and jumps: when nothing can run and no outside work is pending, the runtime moves it to the
-// next deadline. With auto_advance off it stands still until somebody else calls jump_to.
+// next deadline. With auto_advance off it stands still until a task advances it (virtual_time.hpp) or somebody else calls
+// jump_to.
 class virtual_clock final : public clock {
  public:
   [[nodiscard]] instant now() noexcept override;
@@ -74,6 +75,9 @@ class virtual_clock final : public clock {
 
   [[nodiscard]] bool auto_advance() const noexcept;
   void auto_advance(bool on) noexcept;
+  // auto_advance off, and on again, where doing it twice is a mistake: false then.
+  bool pause() noexcept;
+  bool resume() noexcept;
 
  private:
   std::atomic<instant::rep> now_{0};
