@@ -11,12 +11,6 @@ namespace perilune {
 
 namespace {
 
-reply push_closed(lua_State* L) {
-  lua_pushnil(L);
-  lua_pushliteral(L, "closed");
-  return 2;
-}
-
 struct recv_kind final : operation_kind {
   const char* name() const noexcept override { return "recv"; }
   int attempt(lua_State* L, vm& v, int at) const override {
@@ -80,12 +74,7 @@ reply wrong_self(lua_State* L, vm& v) { return bad_argument(v, 1, "a channel exp
 // A reply < 0 refuses what send was given.
 reply check_send(lua_State* L, vm& v) {
   if (!to_object<lua_channel>(L, 1)) return wrong_self(L, v);
-  if (lua_isnoneornil(L, 2)) {
-    v.argument = 2;
-    v.message = "nil is not a message; send false or a table instead";
-    return action::raise_argument;
-  }
-  return 0;
+  return lua_isnoneornil(L, 2) ? refuse_nil(v, 2) : 0;
 }
 
 void warn_when_long(vm& v, lua_channel& channel) {
@@ -147,58 +136,70 @@ reply recv_body(lua_State* L, vm& v) {
 
 reply try_send_body(lua_State* L, vm& v) {
   if (const reply refused = check_send(L, v); refused < 0) return refused;
-  const int done = send_verb.attempt(L, v, 1);
-  if (done != not_ready) return done;
-  lua_pushnil(L);
-  lua_pushliteral(L, "full");
-  return 2;
+  return attempt_or(L, v, send_verb, "full");
 }
 
 reply try_recv_body(lua_State* L, vm& v) {
   if (!to_object<lua_channel>(L, 1)) return wrong_self(L, v);
-  const int done = recv_verb.attempt(L, v, 1);
-  if (done != not_ready) return done;
-  lua_pushnil(L);
-  lua_pushliteral(L, "empty");
-  return 2;
+  return attempt_or(L, v, recv_verb, "empty");
 }
 
-// Moves up to `max - 1` more values behind the one on top into a list.
-reply gather_list(lua_State* L, vm& v, lua_Integer max) {
+// A list of the value on top and as many more as are there, `max` at most. The channel stands at `at`, `max` behind it.
+int gather_list(lua_State* L, vm& v, int at) {
   const int first = lua_gettop(L);
+  const lua_Integer max = lua_tointeger(L, at + 1);
   lua_newtable(L);
   lua_insert(L, first);
   lua_rawseti(L, first, 1);
-  auto& channel = object_at<lua_channel>(L, 1);
-  channel_call call{L, 1};
+  auto& channel = object_at<lua_channel>(L, at);
+  channel_call call{L, at};
   for (lua_Integer count = 2; count <= max && channel.try_recv(v.tasks(), call) == channel_status::done; ++count)
     lua_rawseti(L, first, count);
   return 1;
 }
 
-reply recv_many_granted(lua_State* L, vm& v) {
-  if (v.running().note_closed) return lua_newtable(L), 1;
-  object_at<lua_channel>(L, 1).accepted();
-  return gather_list(L, v, lua_tointeger(L, 2));
-}
+// An empty list is the end, or what a `max` of 0 asks for.
+struct recv_many_kind final : operation_kind {
+  const char* name() const noexcept override { return "recv_many"; }
+  int attempt(lua_State* L, vm& v, int at) const override {
+    if (lua_tointeger(L, at + 1) == 0) return lua_newtable(L), 1;
+    channel_call call{L, at};
+    switch (object_at<lua_channel>(L, at).try_recv(v.tasks(), call)) {
+      case channel_status::done:
+        return gather_list(L, v, at);
+      case channel_status::closed:
+        return lua_newtable(L), 1;
+      default:
+        return not_ready;
+    }
+  }
+  operation& arm_target(lua_State* L, vm& v, int at, waiter& by) const override { return recv_verb.arm_target(L, v, at, by); }
+  int collect(lua_State* L, vm& v, int at) const override {
+    if (v.running().note_closed) return lua_newtable(L), 1;
+    object_at<lua_channel>(L, at).accepted();
+    return gather_list(L, v, at);
+  }
+};
+constexpr recv_many_kind recv_many_verb;
 
-reply recv_many_body(lua_State* L, vm& v) {
+// A reply < 0 refuses what recv_many was given.
+reply check_recv_many(lua_State* L, vm& v) {
   if (!to_object<lua_channel>(L, 1)) return wrong_self(L, v);
   if (!lua_isinteger(L, 2) || lua_tointeger(L, 2) < 0)
     return bad_argument(v, 2, "max must be a non-negative integer", L);
-  if (v.running().cancel_pending()) return action::raise_cancel;
-  if (lua_tointeger(L, 2) == 0) return lua_newtable(L), 1;
-  if (!spend(v)) return yield_and_retry(L, v, recv_many_body);
   lua_settop(L, 2);
-  channel_call call{L, 1};
-  switch (object_at<lua_channel>(L, 1).try_recv(v.tasks(), call)) {
-    case channel_status::done:
-      return gather_list(L, v, lua_tointeger(L, 2));
-    case channel_status::closed:
-      return lua_newtable(L), 1;
-    default:
-      return wait_for(L, v, recv_verb.arm_target(L, v, 1, v.running()), recv_many_granted);
-  }
+  return 0;
+}
+
+reply recv_many_body(lua_State* L, vm& v) {
+  if (const reply refused = check_recv_many(L, v); refused < 0) return refused;
+  return perform<recv_many_verb>(L, v, recv_many_body);
+}
+
+reply recv_many_op_body(lua_State* L, vm& v) {
+  if (const reply refused = check_recv_many(L, v); refused < 0) return refused;
+  push_operation(L, recv_many_verb, 1, true);
+  return 1;
 }
 
 reply recv_op_body(lua_State* L, vm& v) {
@@ -236,11 +237,6 @@ reply length_body(lua_State* L, vm&) {
   return 1;
 }
 
-void set_count(lua_State* L, const char* name, std::uint64_t value) {
-  lua_pushinteger(L, static_cast<lua_Integer>(value));
-  lua_setfield(L, -2, name);
-}
-
 void push_capacity(lua_State* L, std::size_t capacity) {
   if (capacity == channel_unbounded)
     lua_pushnumber(L, HUGE_VAL);
@@ -261,8 +257,7 @@ reply stats_body(lua_State* L, vm& v) {
   set_count(L, "recvs", stats.recvs);
   set_count(L, "waiting_senders", stats.waiting_senders);
   set_count(L, "waiting_receivers", stats.waiting_receivers);
-  lua_pushboolean(L, channel->closed());
-  lua_setfield(L, -2, "closed");
+  set_flag(L, "closed", channel->closed());
   return 1;
 }
 
@@ -283,11 +278,12 @@ void push_methods(lua_State* L, std::size_t capacity) {
   constexpr library_function methods[] = {
       {"send", protect::native<send_body>},           {"recv", protect::native<recv_body>},
       {"try_send", protect::native<try_send_body>},   {"try_recv", protect::native<try_recv_body>},
-      {"recv_many", protect::native<recv_many_body>}, {"send_op", protect::native<send_op_body>},
-      {"recv_op", protect::native<recv_op_body>},     {"iter", protect::native<iter_body>},
-      {"close", protect::native<close_body>},         {"stats", protect::native<stats_body>},
+      {"recv_many", protect::native<recv_many_body>}, {"recv_many_op", protect::native<recv_many_op_body>},
+      {"send_op", protect::native<send_op_body>},     {"recv_op", protect::native<recv_op_body>},
+      {"iter", protect::native<iter_body>},           {"close", protect::native<close_body>},
+      {"stats", protect::native<stats_body>},
   };
-  lua_createtable(L, 0, 12);
+  lua_createtable(L, 0, 13);
   set_functions(L, methods);
   push_capacity(L, capacity);
   lua_setfield(L, -2, "capacity");
@@ -336,17 +332,10 @@ lua_channel& push_channel(lua_State* L, std::size_t capacity, int name) {
   return channel;
 }
 
-constexpr lua_Integer largest_capacity = 1 << 30;
-
 reply channel_body(lua_State* L, vm& v) {
   constexpr const char* expected = "capacity must be a non-negative integer";
-  lua_Integer capacity = -1;
-  if (lua_type(L, 1) == LUA_TNUMBER) {
-    int whole = 0;
-    capacity = lua_tointegerx(L, 1, &whole);
-    if (!whole) capacity = -1;
-  }
-  if (capacity < 0 || capacity > largest_capacity) return bad_argument(v, 1, expected, L);
+  const lua_Integer capacity = read_capacity(L, 1);
+  if (capacity < 0) return bad_argument(v, 1, expected, L);
   if (!lua_isnoneornil(L, 2) && lua_type(L, 2) != LUA_TSTRING) return bad_argument(v, 2, "name must be a string", L);
   push_channel(L, static_cast<std::size_t>(capacity), lua_isnoneornil(L, 2) ? 0 : 2);
   return 1;

@@ -29,6 +29,13 @@ void define_type(lua_State* L, type_name name, const char* shown, const library_
   lua_pop(L, 1);
 }
 
+lua_Integer read_capacity(lua_State* L, int argument) {
+  constexpr lua_Integer largest = 1 << 30;
+  int whole = 0;
+  const lua_Integer capacity = lua_type(L, argument) == LUA_TNUMBER ? lua_tointegerx(L, argument, &whole) : 0;
+  return whole && capacity <= largest ? capacity : -1;
+}
+
 namespace {
 
 void make_types(lua_State* L) {
@@ -53,6 +60,9 @@ int open_library(lua_State* L) {
   open_cancellation(L);
   open_scopes(L);
   open_channels(L);
+  open_oneshots(L);
+  open_watches(L);
+  open_broadcasts(L);
   open_operations(L);
   open_inspection(L);
   open_modules(L);

@@ -38,6 +38,19 @@ inline void set_type(lua_State* L, type_name name) {
   lua_setmetatable(L, -2);
 }
 
+// Set a field of the table on top.
+inline void set_count(lua_State* L, const char* name, std::uint64_t value) {
+  lua_pushinteger(L, static_cast<lua_Integer>(value));
+  lua_setfield(L, -2, name);
+}
+inline void set_flag(lua_State* L, const char* name, bool value) {
+  lua_pushboolean(L, value);
+  lua_setfield(L, -2, name);
+}
+
+// The capacity given as an argument; negative when it is no integer from 0 to 2^30.
+lua_Integer read_capacity(lua_State* L, int argument);
+
 // The parts of the perilune table; each adds its functions to the table on top and defines its types.
 void open_base(lua_State* L);
 void open_tasks(lua_State* L);
@@ -46,6 +59,9 @@ void open_time(lua_State* L);
 void open_cancellation(lua_State* L);
 void open_scopes(lua_State* L);
 void open_channels(lua_State* L);
+void open_oneshots(lua_State* L);
+void open_watches(lua_State* L);
+void open_broadcasts(lua_State* L);
 void open_operations(lua_State* L);
 void open_inspection(lua_State* L);
 void open_modules(lua_State* L);

@@ -5,30 +5,16 @@
 
 namespace perilune {
 
-// Puts the value on top of the stack (popped) at the back of the ring.
-void lua_channel::put(lua_State* L, int at) {
-  const std::size_t slot = wrap(head_ + length_);
-  if (in_table()) {
-    lua_getiuservalue(L, at, ring_table);
-    lua_insert(L, -2);
-    lua_rawseti(L, -2, static_cast<lua_Integer>(slot) + 1);
-    lua_pop(L, 1);
-  } else {
-    lua_setiuservalue(L, at, first_slot + static_cast<int>(slot));
-  }
-  ++length_;
-}
-
 void lua_channel::store(const channel_call& from) {
   lua_pushvalue(from.L, from.at + 1);
-  put(from.L, from.at);
+  values_.push_back(from.L, from.at);
 }
 
 void lua_channel::store_from(waiter& sender) {
   lua_State* leaf = lua_task_of(sender).leaf;
   const int at = position_of(sender);
   lua_pushvalue(leaf, at + 1);
-  put(leaf, at);
+  values_.push_back(leaf, at);
 }
 
 void lua_channel::fetch(const channel_call& to) {
@@ -42,22 +28,7 @@ void lua_channel::fetch(const channel_call& to) {
     lua_remove(L, -2);
     return;
   }
-  if (in_table()) {
-    lua_getiuservalue(L, to.at, ring_table);
-    lua_rawgeti(L, -1, static_cast<lua_Integer>(head_) + 1);
-    lua_pushboolean(L, 0);
-    lua_rawseti(L, -3, static_cast<lua_Integer>(head_) + 1);
-    lua_remove(L, -2);
-  } else {
-    const int slot = first_slot + static_cast<int>(head_);
-    const bool collectable = lua_getiuservalue(L, to.at, slot) >= LUA_TSTRING;
-    if (collectable) {
-      lua_pushnil(L);
-      lua_setiuservalue(L, to.at, slot);
-    }
-  }
-  head_ = wrap(head_ + 1);
-  --length_;
+  values_.pop_front(L, to.at);
 }
 
 void lua_channel::pass(const channel_call& from, waiter& receiver) {
@@ -76,24 +47,6 @@ void lua_channel::fetch_from(waiter& sender, const channel_call& to) {
 void lua_channel::finish(waiter& receiver) noexcept {
   lua_task_of(receiver).note_closed = true;
   --promised_;
-}
-
-void lua_channel::reserve_slot(const channel_call& call, std::size_t more) {
-  if (!in_table() || length_ + more <= ring_size_) return;
-  lua_State* L = call.L;
-  const std::size_t larger = std::max<std::size_t>(std::max<std::size_t>(64, ring_size_ * 2), length_ + more);
-  lua_createtable(L, static_cast<int>(larger), 0);
-  if (ring_size_) {
-    lua_getiuservalue(L, call.at, ring_table);
-    for (std::size_t i = 0; i < length_; ++i) {
-      lua_rawgeti(L, -1, static_cast<lua_Integer>(wrap(head_ + i)) + 1);
-      lua_rawseti(L, -3, static_cast<lua_Integer>(i) + 1);
-    }
-    lua_pop(L, 1);
-  }
-  lua_setiuservalue(L, call.at, ring_table);
-  ring_size_ = larger;
-  head_ = 0;
 }
 
 void lua_channel::reserve_return(const channel_call& call) {

@@ -1,7 +1,6 @@
 // A channel of a VM: the rules of channel_core with values that stay Lua values.
 //
-// Buffered values live in a ring of user values of the channel (small capacities) or of a table (large and unbounded
-// ones); a waiting receiver gets its value on its own Lua stack. Values that were given back by cancelled receivers wait
+// Buffered values live in a lua_ring; a waiting receiver gets its value on its own Lua stack. Values that were given back by cancelled receivers wait
 // in front of the ring, in a table that is enlarged when a receiver begins to wait, so that giving back cannot fail.
 // User values: 1 ring table, 2 given-back values, 3 the cached recv operation, 4... the ring.
 #pragma once
@@ -13,6 +12,7 @@
 
 #include <perilune/channel_core.hpp>
 
+#include "lua_ring.hpp"
 #include "lua_task.hpp"
 
 namespace perilune {
@@ -26,18 +26,15 @@ struct channel_call {
 class lua_channel final : public channel_core<lua_channel> {
  public:
   static constexpr std::uint64_t tag = 0x6368616e'3f8b61d2ULL;
-  static constexpr std::size_t inline_capacity = 192;
   enum user_value : int { ring_table = 1, returned_table = 2, cached_recv_op = 3, first_slot = 4 };
 
   explicit lua_channel(std::size_t capacity) noexcept
-      : channel_core(capacity), ring_size_(capacity <= inline_capacity ? capacity : 0), receiving_(*this), sending_(*this) {}
+      : channel_core(capacity), values_(capacity, ring_table, first_slot), receiving_(*this), sending_(*this) {}
 
-  static int user_values_for(std::size_t capacity) noexcept {
-    return first_slot - 1 + (capacity <= inline_capacity ? static_cast<int>(capacity) : 0);
-  }
+  static int user_values_for(std::size_t capacity) noexcept { return first_slot - 1 + lua_ring::user_values_for(capacity); }
 
   // channel_core's storage.
-  std::size_t stored() const noexcept { return returned_ + length_; }
+  std::size_t stored() const noexcept { return returned_ + values_.size(); }
   void store(const channel_call& from);
   void store_from(waiter& sender);
   void fetch(const channel_call& to);
@@ -47,7 +44,7 @@ class lua_channel final : public channel_core<lua_channel> {
   void finish(waiter& receiver) noexcept;
 
   // Makes room for one more value; the call that stores it cannot fail then. Raises when memory is out.
-  void reserve_slot(const channel_call& call, std::size_t more);
+  void reserve_slot(const channel_call& call, std::size_t more) { values_.reserve(call.L, call.at, more); }
   // Makes room for what one more waiting receiver could give back. Raises when memory is out.
   void reserve_return(const channel_call& call);
   // A receiver has accepted its grant.
@@ -91,14 +88,9 @@ class lua_channel final : public channel_core<lua_channel> {
   static lua_task& lua_task_of(waiter& w) noexcept { return static_cast<lua_task&>(*w.task); }
   // The stack position of the channel in the waiting call.
   static int position_of(waiter& w) noexcept { return &w == static_cast<waiter*>(w.task) ? 1 : static_cast<int>(w.stamp); }
-  void put(lua_State* L, int at);
   void keep_returned(lua_State* L, int at, lua_Integer order) noexcept;
-  std::size_t wrap(std::size_t i) const noexcept { return i >= ring_size_ ? i - ring_size_ : i; }
-  bool in_table() const noexcept { return capacity() > inline_capacity; }
 
-  std::size_t ring_size_;
-  std::size_t head_ = 0;
-  std::size_t length_ = 0;
+  lua_ring values_;
   std::size_t returned_ = 0;           // values in the table of given-back values
   std::size_t returned_capacity_ = 0;
   std::size_t promised_ = 0;           // receivers armed, or granted and not resumed

@@ -51,6 +51,26 @@ struct lua_operation {
 // Pushes an operation with the resource at `resource` (0 for none); user value 2 is the value on top when `with_value`.
 lua_operation& push_operation(lua_State* L, const operation_kind& kind, int resource, bool with_value);
 
+// Outcomes that several kinds share.
+inline reply push_closed(lua_State* L) {
+  lua_pushnil(L);
+  lua_pushliteral(L, "closed");
+  return 2;
+}
+inline reply refuse_nil(vm& v, int argument) {
+  v.argument = argument;
+  v.message = "nil is not a message; send false or a table instead";
+  return action::raise_argument;
+}
+// For verbs that do not wait, their resource at stack index 1: what the kind commits to now, or `nil, word`.
+inline reply attempt_or(lua_State* L, vm& v, const operation_kind& kind, const char* word) {
+  const int done = kind.attempt(L, v, 1);
+  if (done != not_ready) return done;
+  lua_pushnil(L);
+  lua_pushstring(L, word);
+  return 2;
+}
+
 template <const auto& Kind>
 reply collect_verb(lua_State* L, vm& v) {
   return Kind.collect(L, v, 1);

@@ -325,6 +325,10 @@ function channel:recv_op() end
 ---@return any[]
 function channel:recv_many(max) end
 
+---@param max integer
+---@return perilune.operation
+function channel:recv_many_op(max) end
+
 ---`for v in ch:iter() do`: until closed. Leaving the loop leaves the channel as it is.
 ---@return fun(ch: perilune.channel): any
 ---@return perilune.channel
@@ -345,6 +349,182 @@ function channel:close() end
 
 ---@return perilune.channel_stats
 function channel:stats() end
+
+---One value, sent once. It is the end of the sender and of the receiver alike. Closable: leaving the block closes it, so
+---that whoever works on the value sees that nobody waits for it any more.
+---@return perilune.oneshot
+function peri.oneshot() end
+
+---@class perilune.oneshot
+local oneshot = {}
+
+---Never waits. Sending a second value is misuse, and so is nil.
+---@param value any
+---@return true? sent
+---@return "closed"? why
+function oneshot:send(value) end
+
+---Waits for the value. It is received once; after that, and when the oneshot was closed without a value, it has ended.
+---@return any value nil: the end.
+---@return "closed"? why
+function oneshot:recv() end
+
+---@return any value
+---@return "empty"|"closed"|nil why
+function oneshot:try_recv() end
+
+---@return perilune.operation
+function oneshot:recv_op() end
+
+---Waits until nobody waits for a value any more: the oneshot was closed, or its value received. The result is `true`.
+---@return perilune.operation
+function oneshot:closed_op() end
+
+---Gives up, on either side. A value that was sent before is still received. Closing again does nothing.
+function oneshot:close() end
+
+---@class perilune.oneshot_stats
+---@field sent boolean
+---@field received boolean
+---@field closed boolean
+---@field waiting_receivers integer
+
+---@return perilune.oneshot_stats
+function oneshot:stats() end
+
+---The newest value of something, and who wants to know when it changes. nil is no value. Closable.
+---@param initial any
+---@return perilune.watch
+function peri.watch(initial) end
+
+---@class perilune.watch
+local watch = {}
+
+---Replaces the value and wakes who waits for a change; an equal value is a change too. Never waits.
+---@param value any
+---@return true? set
+---@return "closed"? why
+function watch:set(value) end
+
+---Sets what `fn(value)` returns. When it returns nil, the value stays and nobody wakes; when it raises, too. `fn` must not
+---wait: nothing comes between reading and setting.
+---@param fn fun(value: any): any
+---@return boolean? changed
+---@return "closed"? why
+function watch:update(fn) end
+
+---The newest value, also after the close.
+---@return any
+function watch:get() end
+
+---A receiver that has seen the present value.
+---@return perilune.watch_receiver
+function watch:subscribe() end
+
+---No change comes any more. Closing again does nothing.
+function watch:close() end
+
+---@class perilune.watch_stats
+---@field version integer How often it was set.
+---@field subscribers integer
+---@field waiting_receivers integer
+---@field closed boolean
+
+---@return perilune.watch_stats
+function watch:stats() end
+
+---A subscription to a watch. Tasks that share one are told of each change together. Closable.
+---@class perilune.watch_receiver
+local watch_receiver = {}
+
+---Waits for a value not seen yet, and marks it seen. Of several changes meanwhile only the last counts.
+---@return true? changed
+---@return "closed"? why The watch was closed, and its last value has been seen.
+function watch_receiver:changed() end
+
+---@return perilune.operation
+function watch_receiver:changed_op() end
+
+---The newest value. Marks nothing as seen.
+---@return any
+function watch_receiver:get() end
+
+---The newest value, which is seen now.
+---@return any
+function watch_receiver:get_and_mark() end
+
+---Waits until `pred(value)` is true; at once, when it is already. What `pred` was asked about is seen. It must not wait.
+---@param pred fun(value: any): any
+---@return any value nil: the end.
+---@return "closed"? why
+function watch_receiver:wait_for(pred) end
+
+---Ends the subscription: who waits gets `nil, "closed"`.
+function watch_receiver:close() end
+
+---Every value to every receiver that was subscribed when it was sent. A receiver that is more than `capacity` values behind
+---loses the oldest. Closable.
+---@param capacity integer At least 1, exact.
+---@return perilune.broadcast
+function peri.broadcast(capacity) end
+
+---@class perilune.broadcast
+local broadcast = {}
+
+---Never waits. nil is misuse.
+---@param value any
+---@return integer? subscribers How many receivers it is for; with 0 it is gone.
+---@return "closed"? why
+function broadcast:send(value) end
+
+---A receiver of what is sent from now on.
+---@return perilune.broadcast_receiver
+function broadcast:subscribe() end
+
+---Receivers get what they have not received yet, and then the end. Closing again does nothing.
+function broadcast:close() end
+
+---@class perilune.broadcast_stats
+---@field len integer Values that some receiver has not received yet.
+---@field capacity integer
+---@field sends integer Also those nobody was subscribed for.
+---@field subscribers integer
+---@field waiting_receivers integer
+---@field closed boolean
+
+---@return perilune.broadcast_stats
+function broadcast:stats() end
+
+---A subscription to a broadcast. Of tasks that share one, each gets other values. Closable. One that is collected is closed.
+---@class perilune.broadcast_receiver
+local broadcast_receiver = {}
+
+---Waits for the next value. `nil, "lagged", n`: so many were lost since the last; the next call goes on behind them.
+---@return any value
+---@return "lagged"|"closed"|nil why
+---@return integer? lost
+function broadcast_receiver:recv() end
+
+---@return any value
+---@return "lagged"|"empty"|"closed"|nil why
+---@return integer? lost
+function broadcast_receiver:try_recv() end
+
+---@return perilune.operation
+function broadcast_receiver:recv_op() end
+
+---Ends the subscription: what was not received is dropped, who waits gets `nil, "closed"`.
+function broadcast_receiver:close() end
+
+---@class perilune.broadcast_receiver_stats
+---@field len integer Values it can still receive.
+---@field recvs integer
+---@field lagged integer Values it has been told it lost.
+---@field waiting_receivers integer
+---@field closed boolean
+
+---@return perilune.broadcast_receiver_stats
+function broadcast_receiver:stats() end
 
 -- Select -------------------------------------------------------------------------------------------------------------
 

@@ -49,6 +49,20 @@ case("CHN-25: recv_many takes from waiting senders too, in their order", functio
   end
 end)
 
+case("CHN-25: recv_many in a select takes all or nothing", function()
+  local ch, stop = peri.channel(4), peri.channel(0)
+  local selecting = peri.spawn(peri.select, { batch = ch:recv_many_op(3), stop = stop:recv_op() })
+  peri.yield()
+  for v = 1, 4 do ch:send(v) end
+  selecting:cancel()
+  check.equal((selecting:join()), false)
+  check.same({ peri.select { ch:recv_many_op(3) } }, { 1, { 1, 2, 3 } })
+  ch:close()
+  check.same(peri.perform(ch:recv_many_op(0)), {})
+  check.same(peri.perform(ch:recv_many_op(3)), { 4 })
+  check.same(peri.perform(ch:recv_many_op(3)), {})
+end)
+
 case("CHN-25: recv_many of limit 0 returns at once, whatever waits", function()
   local ch = peri.channel(0)
   check.same(ch:recv_many(0), {})

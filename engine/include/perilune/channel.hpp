@@ -6,8 +6,10 @@
 #include <cstddef>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include <perilune/channel_core.hpp>
+#include <perilune/home_worker.hpp>
 #include <perilune/ring.hpp>
 #include <perilune/task.hpp>
 
@@ -20,9 +22,6 @@ namespace detail {
 
 template <class T>
 class channel_state;
-
-// Throws kind misuse: a channel of one worker was used on another.
-[[noreturn]] void refuse_foreign_channel();
 
 // The channel of an operation: borrowed from the handle that made it, kept from the moment on from which it may wait.
 template <class T>
@@ -88,13 +87,12 @@ class send_operation final : public operation {
   T value_;
 };
 
-// Receives one value, once.
-template <class T>
-class recv_operation final : public operation {
- public:
-  explicit recv_operation(detail::channel_state<T>& from) noexcept : channel_(from) {}
-  explicit recv_operation(const channel<T>& from) noexcept : recv_operation(from.state()) { channel_.keep(); }
+namespace detail {
 
+// What the receiving operations share: waiting for one value.
+template <class T>
+class recv_wait : public operation {
+ public:
   [[gnu::always_inline]] bool try_now(waiter&) {
     return channel_->try_recv(channel_->use_here(), value_) != channel_status::empty;
   }
@@ -110,17 +108,64 @@ class recv_operation final : public operation {
     return true;
   }
   wait_description describe() const noexcept override { return {"recv", "channel", channel_.get()}; }
+
+ protected:
+  explicit recv_wait(channel_state<T>& from) noexcept : channel_(from) {}
+  recv_wait(recv_wait&&) noexcept = default;
+  recv_wait& operator=(recv_wait&&) = delete;
+  ~recv_wait() = default;
+
+  channel_use<T> channel_;
+  std::optional<T> value_;
+
+ private:
+  friend class channel_state<T>;
+};
+
+}  // namespace detail
+
+// Receives one value, once.
+template <class T>
+class recv_operation final : public detail::recv_wait<T> {
+ public:
+  explicit recv_operation(detail::channel_state<T>& from) noexcept : detail::recv_wait<T>(from) {}
+  explicit recv_operation(const channel<T>& from) noexcept : recv_operation(from.state()) { this->channel_.keep(); }
+
   // The value, or nothing when the channel has ended.
   std::optional<T> take_result() noexcept {
-    if (!value_) [[unlikely]]
+    if (!this->value_) [[unlikely]]
       return std::nullopt;
-    return std::optional<T>(std::in_place, std::move(*value_));
+    return std::optional<T>(std::in_place, std::move(*this->value_));
+  }
+};
+
+// Receives one value and what else is there, up to a limit, once.
+template <class T>
+class recv_many_operation final : public detail::recv_wait<T> {
+ public:
+  recv_many_operation(detail::channel_state<T>& from, std::size_t limit) noexcept
+      : detail::recv_wait<T>(from), limit_(limit) {}
+  recv_many_operation(const channel<T>& from, std::size_t limit) noexcept : recv_many_operation(from.state(), limit) {
+    this->channel_.keep();
+  }
+
+  bool try_now(waiter& by) { return limit_ == 0 || detail::recv_wait<T>::try_now(by); }
+  bool try_commit(waiter& by) override { return try_now(by); }
+  wait_description describe() const noexcept override { return {"recv_many", "channel", this->channel_.get()}; }
+  // Empty when the channel has ended, or the limit is 0.
+  std::vector<T> take_result() {
+    std::vector<T> values;
+    scheduler& here = *scheduler::here();
+    while (this->value_) {
+      values.push_back(std::move(*this->value_));
+      this->value_.reset();
+      if (values.size() < limit_) this->channel_->try_recv(here, this->value_);
+    }
+    return values;
   }
 
  private:
-  friend class detail::channel_state<T>;
-  detail::channel_use<T> channel_;
-  std::optional<T> value_;
+  std::size_t limit_;
 };
 
 namespace detail {
@@ -143,18 +188,8 @@ class channel_state final : public channel_core<channel_state<T>> {
   void finish(waiter&) noexcept {}
   void put_back(T& value, std::size_t place) { values_.insert(place, std::move(value)); }
 
-  // The channel belongs to the worker of the first task that uses it, and to no other.
-  scheduler& use_here() {
-    scheduler& here = *scheduler::here();
-    if (home_ != &here) [[unlikely]]
-      settle_at(here);
-    return here;
-  }
-  // For a call that does not wait: by a task or, between ticks, by the host.
-  void check_outsider() const {
-    const scheduler* const running = scheduler::here();
-    if (home_ && home_ != running && running && running->current()) refuse_foreign_channel();
-  }
+  scheduler& use_here() { return home_.use_here(); }
+  void check_outsider() const { home_.check_outsider(); }
 
   void retain() noexcept { ++uses_; }
   void release() noexcept {
@@ -164,14 +199,10 @@ class channel_state final : public channel_core<channel_state<T>> {
 
  private:
   static send_operation<T>& sending(waiter& w) noexcept { return static_cast<send_operation<T>&>(*w.op); }
-  static recv_operation<T>& receiving(waiter& w) noexcept { return static_cast<recv_operation<T>&>(*w.op); }
-  void settle_at(scheduler& worker) {
-    if (home_) refuse_foreign_channel();
-    home_ = &worker;
-  }
+  static recv_wait<T>& receiving(waiter& w) noexcept { return static_cast<recv_wait<T>&>(*w.op); }
   [[gnu::noinline]] void destroy() noexcept { delete this; }
 
-  scheduler* home_ = nullptr;
+  home_worker home_{"channel"};
   ring<T> values_;
   std::size_t uses_ = 1;
 };
@@ -197,6 +228,11 @@ class channel {
   auto send(T value) const { return detail::awaiter<send_operation<T>>(std::in_place, *state_, std::move(value)); }
   // Waits while empty. Yields std::optional<T>, empty at the end.
   auto recv() const { return detail::awaiter<recv_operation<T>>(std::in_place, *state_); }
+  // Waits for one value and takes up to `limit`. Yields std::vector<T>, empty at the end; at once when the limit is 0.
+  auto recv_many(std::size_t limit) const {
+    return detail::awaiter<recv_many_operation<T>>(std::in_place, *state_, limit);
+  }
+  recv_many_operation<T> recv_many_op(std::size_t limit) const { return {*this, limit}; }
   send_operation<T> send_op(T value) const { return {*this, std::move(value)}; }
   recv_operation<T> recv_op() const { return recv_operation<T>(*this); }
 

@@ -18,17 +18,21 @@ class ring {
   ring() noexcept = default;
   ring(const ring&) = delete;
   ring& operator=(const ring&) = delete;
-  ~ring() {
-    for (; size_; --size_) at(size_ - 1).~T();
-    release(slots_, capacity());
-  }
+  ~ring() { clear(); }
 
   std::size_t size() const noexcept { return size_; }
+  bool empty() const noexcept { return size_ == 0; }
   T& front() noexcept { return at(0); }
+  // Counted from the front.
+  T& operator[](std::size_t i) noexcept { return at(i); }
 
-  void push_back(T&& value) {
+  // The next push_back will not throw.
+  void make_room() {
     if (size_ == capacity()) [[unlikely]]
       grow();
+  }
+  void push_back(T&& value) {
+    make_room();
     new (slots_ + wrap(head_ + size_)) T(std::move(value));
     ++size_;
   }
@@ -36,6 +40,13 @@ class ring {
     front().~T();
     head_ = wrap(head_ + 1);
     --size_;
+  }
+  // Drops all values, and the memory.
+  void clear() noexcept {
+    for (; size_; --size_) at(size_ - 1).~T();
+    release(slots_, capacity());
+    slots_ = nullptr;
+    head_ = 0;
   }
   // Places the value before the one at `index`, by moving those in front of it.
   void insert(std::size_t index, T&& value) {
