@@ -136,15 +136,26 @@ reply join_timed_out(lua_State* L, vm& v) {
   return 2;
 }
 
-reply join_body(lua_State* L, vm& v) {
-  if (const reply refused = check_joinable(L, v); refused < 0) return refused;
-  if (lua_isnoneornil(L, 2)) return perform<join_verb>(L, v, join_body);
+reply join_within(lua_State* L, vm& v) {
   double seconds = 0;
   if (const reply refused = read_seconds(L, v, 2, seconds); refused < 0) return refused;
   if (v.running().cancel_pending()) return action::raise_cancel;
   auto& task = object_at<lua_task>(L, 1);
   if (task.settled()) return task.push_outcome(L, 1);
   return wait_with_limit(L, v, task, seconds, join_timed_out);
+}
+
+// join is perform<> written out, with the task in hand.
+reply join_body(lua_State* L, vm& v) {
+  lua_task* task = to_object<lua_task>(L, 1);
+  if (!task || task == &v.running()) return check_joinable(L, v);
+  if (!lua_isnoneornil(L, 2)) return join_within(L, v);
+  if (v.running().cancel_pending()) [[unlikely]]
+    return action::raise_cancel;
+  if (!spend(v)) [[unlikely]]
+    return yield_and_retry(L, v, join_body);
+  if (task->settled()) return task->push_outcome(L, 1);
+  return wait_for(L, v, *task, collect_verb<join_verb>);
 }
 
 // Adds the awaiting task's traceback to that of the error object, up to a size that no script wants to read.
@@ -247,35 +258,52 @@ void push_name(lua_State* L, const lua_task& task, int handle) {
   lua_remove(L, -2);
 }
 
-reply property_body(lua_State* L, vm& v) {
-  const lua_task* task = to_object<lua_task>(L, 1);
-  if (!task || lua_type(L, 2) != LUA_TSTRING) return 1;
-  const char* key = lua_tostring(L, 2);
-  if (!std::strcmp(key, "id")) {
-    lua_pushinteger(L, static_cast<lua_Integer>(task->id));
-  } else if (!std::strcmp(key, "name")) {
-    push_name(L, *task, 1);
-  } else if (!std::strcmp(key, "parent")) {
-    const task_header* parent = task->settled() ? nullptr : task->parent_task();
-    if (parent)
-      v.push_handle(L, static_cast<const lua_task*>(parent)->slot);
-    else
-      lua_pushnil(L);
-  } else if (!std::strcmp(key, "labels") && task->has_extras) {
-    lua_task::push_extras(L, 1);
-    lua_getfield(L, -1, "labels");
-  } else {
-    lua_pushnil(L);
-  }
+reply id_body(lua_State* L, vm&) {
+  lua_pushinteger(L, static_cast<lua_Integer>(object_at<lua_task>(L, 1).id));
   return 1;
 }
 
-// __index of tasks: a method (upvalue 1 holds them) or a property.
+reply name_body(lua_State* L, vm&) {
+  push_name(L, object_at<lua_task>(L, 1), 1);
+  return 1;
+}
+
+reply parent_body(lua_State* L, vm& v) {
+  const auto& task = object_at<lua_task>(L, 1);
+  const task_header* parent = task.settled() ? nullptr : task.parent_task();
+  if (parent)
+    v.push_handle(L, static_cast<const lua_task*>(parent)->slot);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+reply labels_body(lua_State* L, vm&) {
+  if (!object_at<lua_task>(L, 1).has_extras) return lua_pushnil(L), 1;
+  lua_task::push_extras(L, 1);
+  lua_getfield(L, -1, "labels");
+  return 1;
+}
+
+// Properties stand among the methods (upvalue 1 of index_task), as light userdata that name the function to call.
+struct property {
+  const char* name;
+  lua_CFunction read;
+};
+constexpr property properties[] = {
+    {"id", protect::native<id_body>},
+    {"name", protect::native<name_body>},
+    {"parent", protect::native<parent_body>},
+    {"labels", protect::native<labels_body>},
+};
+
+// __index of tasks.
 int index_task(lua_State* L) {
-  lua_pushvalue(L, 2);
-  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) [[likely]]
+  lua_settop(L, 2);
+  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TLIGHTUSERDATA) [[likely]]
     return 1;
-  return protect::native<property_body>(L);
+  const auto* found = static_cast<const property*>(lua_touserdata(L, -1));
+  return to_object<lua_task>(L, 1) ? found->read(L) : 0;
 }
 
 reply print_body(lua_State* L, vm&) {
@@ -304,7 +332,7 @@ reply after_yield(lua_State*, vm& v) { return v.running().cancel_pending() ? act
 reply yield_body(lua_State* L, vm& v) {
   if (v.running().cancel_pending()) return action::raise_cancel;
   if (!protect::suspendable(L, v.running())) return action::raise_unsuspendable;
-  return yield_and_retry(L, v, after_yield);
+  return yield_then(v, after_yield);
 }
 
 reply cancel_requested_body(lua_State* L, vm& v) {
@@ -387,6 +415,10 @@ void define_task_type(lua_State* L) {
   define_type(L, type_name::task, "perilune.task", methods, metamethods);
   push_type(L, type_name::task);
   lua_getfield(L, -1, "__index");
+  for (const property& each : properties) {
+    lua_pushlightuserdata(L, const_cast<property*>(&each));
+    lua_setfield(L, -2, each.name);
+  }
   lua_pushcclosure(L, index_task, 1);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
@@ -425,10 +457,12 @@ lua_task& spawn_function(lua_State* L, vm& v, int arguments, const spawn_options
   task.note_spawn_site(L, handle);
   inherit_data(L, task, handle);
   if (option_table) keep_options(L, task, handle, option_table);
-  luaL_checkstack(L, arguments + 2, "too many arguments to spawn");
+  // A call of a C function and a new thread both have room for LUA_MINSTACK values.
+  const bool many = arguments > LUA_MINSTACK / 2;
+  if (many) luaL_checkstack(L, arguments + 2, "too many arguments to spawn");
   const std::uint32_t slot = v.take_slot(L);
   lua_State* thread = v.thread_of(slot);
-  if (!lua_checkstack(thread, arguments + 4)) {
+  if (many && !lua_checkstack(thread, arguments + 4)) {
     v.free_slot(slot);
     luaL_checkstack(L, LUAI_MAXSTACK, "too many arguments to spawn");
   }

@@ -42,17 +42,9 @@ int resumed(lua_State* L, int, lua_KContext context) {
   if (task.woken_by != wake_kind::granted) [[unlikely]] {
     abandon_select(v, task);
     if (task.woken_by == wake_kind::cancelled) raise_cancellation(L, task);
-    return conclude(L, note_deadlock(v, task));
+    return conclude(L, v, note_deadlock(v, task));
   }
-  return protect::conclude(L, protect::guard(reinterpret_cast<native_body>(context), L, v));
-}
-
-int suspend(lua_State* L, vm& v) {
-  lua_task& task = v.running();
-  task.leaf = L;
-  task.incoming = 0;
-  v.suspending = true;
-  return lua_yieldk(L, 0, reinterpret_cast<lua_KContext>(v.continuation), resumed);
+  return conclude(L, v, guard(reinterpret_cast<native_body>(context), L, v));
 }
 
 int pcall_done(lua_State* L, int status, lua_KContext context) {
@@ -101,8 +93,15 @@ reply keep_exception(vm& v) noexcept {
   return action::raise_problem;
 }
 
-int conclude_slow(lua_State* L, reply r) {
-  vm& v = vm_of(L);
+int suspend(lua_State* L, vm& v) {
+  lua_task& task = v.running();
+  task.leaf = L;
+  task.incoming = 0;
+  v.suspending = true;
+  return lua_yieldk(L, 0, reinterpret_cast<lua_KContext>(v.continuation), resumed);
+}
+
+int conclude_otherwise(lua_State* L, vm& v, reply r) {
   switch (r) {
     case action::raise_top:
       return lua_error(L);
@@ -120,8 +119,6 @@ int conclude_slow(lua_State* L, reply r) {
     case action::raise_problem:
       error_object::push_engine_error(L, v, v.problem);
       return lua_error(L);
-    case action::suspend:
-      return suspend(L, v);
     case action::run_region:
       return run_region(L, v);
     case action::call_plain:
@@ -181,10 +178,6 @@ int critical(lua_State* L) {
   if (status == LUA_OK) return lua_gettop(L) - 1;
   if (task.depth > depth) return pass_unwinding(L, task);
   return lua_error(L);
-}
-
-bool suspendable(lua_State* L, const lua_task& task) noexcept {
-  return task.host->in_task() && L == task.innermost && !task.blocked_at && task.critical == 0 && lua_isyieldable(L);
 }
 
 bool calls_back(lua_CFunction function) noexcept {
@@ -271,9 +264,7 @@ reply wait_for(lua_State* L, vm& v, operation& op, native_body then) {
 reply yield_and_retry(lua_State* L, vm& v, native_body again) {
   lua_task& task = v.running();
   if (!protect::suspendable(L, task)) return again(L, v);
-  v.tasks().yield(task);
-  v.continuation = again;
-  return action::suspend;
+  return yield_then(v, again);
 }
 
 reply pushed_results(lua_State*, vm& v) { return v.running().incoming; }

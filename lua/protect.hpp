@@ -46,11 +46,12 @@ inline reply guard(native_body body, lua_State* L, vm& v) noexcept {
     return keep_exception(v);
   }
 }
-int conclude_slow(lua_State* L, reply r);
-inline int conclude(lua_State* L, reply r) {
+int suspend(lua_State* L, vm& v);
+int conclude_otherwise(lua_State* L, vm& v, reply r);
+inline int conclude(lua_State* L, vm& v, reply r) {
   if (r >= 0) [[likely]]
     return r;
-  return conclude_slow(L, r);
+  return r == action::suspend ? suspend(L, v) : conclude_otherwise(L, v, r);
 }
 
 template <native_body Body>
@@ -62,7 +63,7 @@ int native(lua_State* L) {
   } catch (...) {
     r = keep_exception(v);
   }
-  return conclude(L, r);
+  return conclude(L, v, r);
 }
 
 // Body of every task's Lua thread; stack: message handler, function, arguments.
@@ -91,7 +92,9 @@ bool try_call(lua_State* L, int arguments, int results) noexcept;
 bool call_outside(lua_State* L, int (*fn)(lua_State*), void* data, std::string* problem) noexcept;
 
 // Whether every thread from the running one up to the task's can be suspended.
-bool suspendable(lua_State* L, const lua_task& task) noexcept;
+inline bool suspendable(lua_State* L, const lua_task& task) noexcept {
+  return task.host->in_task() && L == task.innermost && !task.blocked_at && task.critical == 0 && lua_isyieldable(L);
+}
 // For naming what stands in the way: functions of ours that can be suspended inside, and the frame of xpcall's handler.
 bool calls_back(lua_CFunction function) noexcept;
 bool is_message_handler(lua_CFunction function) noexcept;
@@ -106,6 +109,12 @@ reply wait_for(lua_State* L, vm& v, operation& op, native_body then);
 // Takes a unit of budget. False: the caller returns yield_and_retry(its own body).
 inline bool spend(vm& v) noexcept { return v.tasks().spend(); }
 reply yield_and_retry(lua_State* L, vm& v, native_body again);
+// The running task, which can suspend, yields; `then` runs when it goes on.
+inline reply yield_then(vm& v, native_body then) {
+  v.tasks().yield(v.running());
+  v.continuation = then;
+  return action::suspend;
+}
 // The results are what the waker has pushed.
 reply pushed_results(lua_State* L, vm& v);
 

@@ -32,7 +32,7 @@ int region_drained(lua_State* L, int, lua_KContext) {
   } catch (...) {
     end = keep_exception(v);
   }
-  return conclude(L, end);
+  return conclude(L, v, end);
 }
 
 // The body was unwound: by a cancellation aimed at this region, which ends here, or at one further out.
