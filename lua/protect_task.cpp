@@ -31,28 +31,31 @@ void push_traceback(lua_State* L, lua_task& task, int value) {
   push_script_traceback(L, nullptr, 1);
 }
 
-// Makes the error object on top (popped) the failure of the task.
+// Makes the error object on top (popped) the failure of the task. It names the first task that failed of it.
 void keep_failure(lua_State* L, lua_task& task) {
   error_object::watch(L, -1);
   task.host->push_handle(L, task.slot);
+  if (lua_getiuservalue(L, -2, error_object::handle) == LUA_TNIL) {
+    lua_pushvalue(L, -2);
+    lua_setiuservalue(L, -4, error_object::handle);
+  }
+  lua_pop(L, 1);
   lua_insert(L, -2);
   lua_setiuservalue(L, -2, 1);
   lua_pop(L, 1);
   task.kind = result_kind::error;
 }
 
-// Makes the error at `value` the failure of the task.
-void store_failure(lua_State* L, lua_task& task, int value) {
+// Makes the error at `value` the failure of the task, of this kind unless it has one.
+void store_failure(lua_State* L, lua_task& task, int value, error_kind kind) {
   value = lua_absindex(L, value);
   if (to_object<error_object>(L, value) && !is_unwinding(L, value)) {
     lua_pushvalue(L, value);
   } else {
-    error_object::push_new(L, *task.host, error_kind::error, true);
+    error_object::push_new(L, *task.host, kind, true);
     const int object = lua_gettop(L);
     lua_pushvalue(L, value);
     lua_setiuservalue(L, object, error_object::value);
-    task.host->push_handle(L, task.slot);
-    lua_setiuservalue(L, object, error_object::handle);
     push_traceback(L, task, value);
     error_object::set_field(L, object, "traceback");
   }
@@ -127,10 +130,10 @@ void store_cancelled(lua_State* L, lua_task& task) {
 }
 
 // The body has failed, or was cancelled and its closers raised: a failure either way.
-void store_end_by_error(lua_State* L, lua_task& task) {
+void store_end_by_error(lua_State* L, lua_task& task, error_kind kind) {
   const int value = lua_gettop(L);
   luaL_checkstack(L, LUA_MINSTACK, nullptr);
-  if (!task.has_error() && task.depth == 0) store_failure(L, task, value);
+  if (!task.has_error() && task.depth == 0) store_failure(L, task, value, kind);
   take_suppressed(L, task, 0);
   if (task.has_error()) {
     task.end = task_state::failed;
@@ -154,7 +157,7 @@ int task_done(lua_State* L, int status, lua_KContext) {
     store_results(L, task);
     task.end = task_state::returned;
   } else {
-    store_end_by_error(L, task);
+    store_end_by_error(L, task, status == LUA_ERRMEM ? error_kind::limit : error_kind::error);
   }
   return 0;
 }
@@ -172,14 +175,14 @@ int on_task_error(lua_State* L) {
     task.host->push_handle(L, task.slot);
     lua_getiuservalue(L, 2, 1);
     lua_getiuservalue(L, 3, error_object::handle);
-    if (lua_rawequal(L, 2, 4))
+    if (lua_rawequal(L, 2, 4) && object_at<error_object>(L, 3).kind == error_kind::error)
       lua_getiuservalue(L, 3, error_object::value);
     else
       lua_settop(L, 3);
     return 1;
   }
   if (task.depth > 0) return on_guarded_error(L);
-  store_failure(L, task, 1);
+  store_failure(L, task, 1, error_kind::error);
   return 1;
 }
 

@@ -1,6 +1,8 @@
 // A VM whose memory runs out at every place where it could: a script that uses everything at once is run again and again,
 // with another allocation refused each time. However it ends, it ends: with an outcome, with no task and no byte left
 // behind, and the host runs the next script as if nothing had been.
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -120,10 +122,23 @@ assert(task:await() == "works")
 peri.sleep(1)
 )lua";
 
+constexpr std::string_view greedy = R"lua(
+local peri = require "perilune"
+local task = peri.spawn({ name = "greedy" }, function()
+  local text = "x"
+  while true do text = text .. text end
+end)
+local ok, e = task:join()
+assert(not ok and e.kind == "limit" and e.value == "not enough memory" and e.task.name == "greedy", tostring(e))
+assert(tostring(e) == ("task %d (greedy) failed: not enough memory"):format(task.id), tostring(e))
+assert(not pcall(string.rep, "x", 1 << 24))
+)lua";
+
 // Refuses `span` requests for more memory, beginning with the `first`-th; keeps the balance.
 struct hostile {
   std::size_t first = 0;  // counted from 1; 0: none
   std::size_t span = 0;
+  std::size_t largest = SIZE_MAX;  // of one block
   std::size_t requests = 0;
   std::size_t bytes = 0;
 
@@ -133,6 +148,7 @@ struct hostile {
     if (new_size > old_size) {
       ++self.requests;
       if (self.first && self.requests >= self.first && self.requests - self.first < self.span) return nullptr;
+      if (new_size > self.largest) return nullptr;
     }
     void* moved = nullptr;
     if (new_size == 0)
@@ -202,6 +218,14 @@ TEST_CASE("JOIN-25: a script that runs out of memory at any place ends, and leav
 TEST_CASE("JOIN-25: so does one that has no memory for a while, for its cleanup neither") {
   run_every(20, 3);
   run_every(400, 7);
+}
+
+TEST_CASE("JOIN-25: a task that wants too much fails of kind limit, and names itself") {
+  hostile memory{.largest = 1 << 20};
+  virtual_clock time;
+  host scripts(on(memory, time));
+  CHECK(run(scripts, greedy).report == "");
+  CHECK(run(scripts, afterwards).report == "");
 }
 
 TEST_CASE("JOIN-25: a VM that cannot be opened says so") {
