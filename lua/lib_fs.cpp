@@ -1,107 +1,56 @@
-// The native half of perilune.fs: one call that carries out a file request on the pool while its task waits. What scripts
-// pass is checked in scripts/perilune/fs.lua.
-//
-//   call(verb, path, other, options) -> results of the verb; raises kind "io"
-// A request lives in a userdata on the calling task's stack, so that it is there when the call has ended and is freed when
-// the task was cancelled meanwhile. An open file is a userdata that closes its descriptor when it is collected.
-#include <cstring>
-#include <memory>
+// The native half of perilune.fs: the engine's calls on files and folders, each carried out while its task waits. What
+// scripts pass is checked in scripts/perilune/fs.lua. Open files and walks are userdata that share what the engine holds.
 #include <optional>
 #include <string>
+#include <vector>
 
-#include <unistd.h>
+#include <perilune/file.hpp>
+#include <perilune/fs.hpp>
 
-#include <perilune/blocking.hpp>
-
-#include "file_calls.hpp"
-#include "library.hpp"
+#include "error_object.hpp"
+#include "fs_call.hpp"
 #include "native_modules.hpp"
-#include "object.hpp"
 
 namespace perilune {
 
 namespace {
 
-// What the pool works on; it outlives the call when its task does not wait for the end.
-struct file_work {
-  file_request request;
-  file_answer answer;
-};
-
-struct file_call {
-  static constexpr std::uint64_t tag = 0x66696c65'2ac7b059ULL;
-  std::shared_ptr<file_work> work = std::make_shared<file_work>();
-  std::optional<blocking_operation<unit>> running;
-};
-
-struct open_file {
+struct lua_file {
   static constexpr std::uint64_t tag = 0x6f70656e'91d3e680ULL;
-  int descriptor = -1;
+  fs::file file;
 };
 
-struct verb_name {
-  const char* name;
-  file_verb verb;
-  bool reads_only;  // a cancelled task need not wait for the end
+struct lua_walk {
+  static constexpr std::uint64_t tag = 0x77616c6b'5e02c7f4ULL;
+  std::optional<fs::dir_walker> walker{};
 };
 
-constexpr verb_name verbs[] = {
-    {"read", file_verb::read, true},           {"write", file_verb::write, false},
-    {"append", file_verb::append, false},      {"stat", file_verb::stat, true},
-    {"list", file_verb::list, true},           {"mkdir", file_verb::mkdir, false},
-    {"remove", file_verb::remove, false},      {"rename", file_verb::rename, false},
-    {"copy", file_verb::copy, false},          {"temp_file", file_verb::temp_file, false},
-    {"temp_dir", file_verb::temp_dir, false},  {"real_path", file_verb::real_path, true},
-    {"open", file_verb::open, false},          {"read_some", file_verb::read_some, false},
-    {"write_some", file_verb::write_some, false}, {"seek", file_verb::seek, false},
-    {"close", file_verb::close, false},
-};
+// Reading the arguments; `n` counts from 1, the call stands below them.
 
-const verb_name* find_verb(lua_State* L) noexcept {
-  if (lua_type(L, 1) != LUA_TSTRING) return nullptr;
-  for (const verb_name& verb : verbs)
-    if (!std::strcmp(verb.name, lua_tostring(L, 1))) return &verb;
-  return nullptr;
-}
-
-bool option(lua_State* L, const char* name, bool fallback) {
-  if (!lua_istable(L, 4)) return fallback;
-  lua_getfield(L, 4, name);
-  const bool value = lua_isnil(L, -1) ? fallback : lua_toboolean(L, -1) != 0;
-  lua_pop(L, 1);
-  return value;
-}
-
-lua_Integer number_option(lua_State* L, const char* name) {
-  if (!lua_istable(L, 4)) return 0;
-  lua_getfield(L, 4, name);
-  const lua_Integer value = lua_tointeger(L, -1);
-  lua_pop(L, 1);
-  return value;
-}
-
-void set_text(lua_State* L, int index, std::string& into) {
+std::string text(lua_State* L, int n) {
   std::size_t size = 0;
-  if (lua_type(L, index) != LUA_TSTRING) return;
-  const char* text = lua_tolstring(L, index, &size);
-  into.assign(text, size);
+  const char* bytes = lua_type(L, n + 1) == LUA_TSTRING ? lua_tolstring(L, n + 1, &size) : "";
+  return {bytes, size};
 }
 
-// Reads the arguments (verb, path or file, other, options) into the request.
-void fill_request(lua_State* L, file_request& request) {
-  request.atomic = option(L, "atomic", true);
-  request.follow = option(L, "follow", true);
-  request.recursive = option(L, "recursive", false);
-  request.amount = number_option(L, "amount");
-  request.whence = static_cast<int>(number_option(L, "whence"));
-  set_text(L, 2, request.path);
-  set_text(L, 3, request.other);
-  if (const open_file* file = to_object<open_file>(L, 2)) request.descriptor = file->descriptor;
+bool flag(lua_State* L, int n, bool fallback) {
+  return lua_isnoneornil(L, n + 1) ? fallback : lua_toboolean(L, n + 1) != 0;
 }
 
-void set_number(lua_State* L, const char* name, double value) {
-  lua_pushnumber(L, value);
-  lua_setfield(L, -2, name);
+std::size_t count(lua_State* L, int n, std::size_t fallback) {
+  return lua_isinteger(L, n + 1) ? static_cast<std::size_t>(lua_tointeger(L, n + 1)) : fallback;
+}
+
+// Pushing results.
+
+reply push_done(lua_State* L, unit&) {
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+reply push_text(lua_State* L, std::string& bytes) {
+  lua_pushlstring(L, bytes.data(), bytes.size());
+  return 1;
 }
 
 void set_integer(lua_State* L, const char* name, std::uint64_t value) {
@@ -109,140 +58,228 @@ void set_integer(lua_State* L, const char* name, std::uint64_t value) {
   lua_setfield(L, -2, name);
 }
 
-void push_facts(lua_State* L, const file_facts& facts) {
-  lua_createtable(L, 0, 10);
-  lua_pushstring(L, facts.type);
+void set_number(lua_State* L, const char* name, double value) {
+  lua_pushnumber(L, value);
+  lua_setfield(L, -2, name);
+}
+
+void set_type_field(lua_State* L, fs::file_type type) {
+  lua_pushstring(L, fs::to_string(type));
   lua_setfield(L, -2, "type");
-  set_integer(L, "size", static_cast<std::uint64_t>(facts.size));
-  set_number(L, "modified", facts.modified);
-  set_number(L, "accessed", facts.accessed);
-  set_integer(L, "mode", facts.mode);
-  set_integer(L, "inode", facts.inode);
-  set_integer(L, "device", facts.device);
-  set_integer(L, "links", facts.links);
-  set_integer(L, "owner", facts.owner);
-  set_integer(L, "group", facts.group);
+}
+
+reply push_status(lua_State* L, fs::file_status& status) {
+  lua_createtable(L, 0, 11);
+  set_type_field(L, status.type);
+  set_integer(L, "size", status.size);
+  set_number(L, "modified", status.modified);
+  set_number(L, "accessed", status.accessed);
+  set_integer(L, "mode", status.mode);
+  set_integer(L, "inode", status.inode);
+  set_integer(L, "device", status.device);
+  set_integer(L, "links", status.links);
+  set_integer(L, "owner", status.owner);
+  set_integer(L, "group", status.group);
+  if (status.type != fs::file_type::link) return 1;
+  push_text(L, status.target);
+  lua_setfield(L, -2, "target");
+  return 1;
 }
 
 // A list of names, and a list of their types.
-void push_entries(lua_State* L, const std::vector<file_entry>& entries) {
-  const int count = static_cast<int>(entries.size());
-  lua_createtable(L, count, 0);
-  lua_createtable(L, count, 0);
+reply push_entries(lua_State* L, std::vector<fs::dir_entry>& entries) {
+  lua_createtable(L, static_cast<int>(entries.size()), 0);
+  lua_createtable(L, static_cast<int>(entries.size()), 0);
   lua_Integer i = 0;
-  for (const file_entry& entry : entries) {
-    lua_pushlstring(L, entry.name.data(), entry.name.size());
+  for (fs::dir_entry& entry : entries) {
+    push_text(L, entry.name);
     lua_rawseti(L, -3, ++i);
-    lua_pushstring(L, entry.type);
+    lua_pushstring(L, fs::to_string(entry.type));
     lua_rawseti(L, -2, i);
   }
+  return 2;
 }
 
-reply push_answer(lua_State* L, const file_call& call) {
-  const file_answer& answer = call.work->answer;
-  switch (call.work->request.verb) {
-    case file_verb::stat:
-      push_facts(L, answer.facts);
-      return 1;
-    case file_verb::list:
-      push_entries(L, answer.entries);
-      return 2;
-    case file_verb::seek:
-      lua_pushinteger(L, answer.number);
-      return 1;
-    case file_verb::read:
-    case file_verb::temp_file:
-    case file_verb::temp_dir:
-    case file_verb::real_path:
-      lua_pushlstring(L, answer.text.data(), answer.text.size());
-      return 1;
-    case file_verb::read_some:
-      lua_pushlstring(L, answer.text.data(), answer.text.size());
-      lua_pushboolean(L, answer.at_end);
-      return 2;
-    default:
-      lua_pushboolean(L, 1);
-      return 1;
+reply push_texts(lua_State* L, std::vector<std::string>& texts) {
+  lua_createtable(L, static_cast<int>(texts.size()), 0);
+  lua_Integer i = 0;
+  for (std::string& one : texts) {
+    push_text(L, one);
+    lua_rawseti(L, -2, ++i);
   }
-}
-
-// Takes the answer out of the finished operation. False when it is an error, kept as vm::problem.
-bool take_answer(vm& v, file_call& call) {
-  static_cast<void>(call.running->take_result());
-  call.running.reset();
-  const file_work& work = *call.work;
-  if (!work.answer.code) return true;
-  std::string what = work.answer.call;
-  if (!work.request.path.empty()) what += " " + work.request.path;
-  v.problem = error::system(std::move(what), work.answer.code);
-  return false;
-}
-
-// The stack is [verb, path or file, other, options, call, an open_file for `open`].
-reply file_call_ended(lua_State* L, vm& v) {
-  auto& call = object_at<file_call>(L, 5);
-  if (!take_answer(v, call)) return action::raise_problem;
-  if (call.work->request.verb != file_verb::open) return push_answer(L, call);
-  object_at<open_file>(L, 6).descriptor = call.work->answer.descriptor;
-  lua_pushvalue(L, 6);
   return 1;
 }
 
-void start_call(file_call& call, const verb_name& verb) {
-  call.work->request.verb = verb.verb;
-  auto running = blocking([work = call.work] { work->answer = perform_file_request(work->request); },
-                          {.name = verb.name, .abandonable = verb.reads_only});
-  call.running.emplace(std::move(running).take());
+void push_walk_entry(lua_State* L, const fs::walk_entry& entry) {
+  lua_createtable(L, 0, 4);
+  set_type_field(L, entry.type);
+  const std::size_t slash = entry.path.rfind('/') + 1;  // 0 where there is none
+  lua_pushlstring(L, entry.path.data() + slash, entry.path.size() - slash);
+  lua_setfield(L, -2, "name");
+  set_integer(L, "depth", entry.depth);
+  if (!entry.problem) return;
+  error_object::push_engine_error(L, vm_of(L), *entry.problem);
+  lua_setfield(L, -2, "error");
 }
 
-reply call_body(lua_State* L, vm& v) {
-  const verb_name* verb = find_verb(L);
-  if (!verb) return bad_argument(v, 1, "a known verb expected", L);
-  if (v.running().cancel_pending() && verb->verb != file_verb::close) return action::raise_cancel;
-  if (!protect::suspendable(L, v.running())) return action::raise_unsuspendable;
-  lua_settop(L, 4);
-  auto& call = push_object<file_call>(L, 0);
-  set_type(L, type_name::file_call);
-  if (verb->verb == file_verb::open) {
-    push_object<open_file>(L, 0);
-    set_type(L, type_name::file);
+// A list of paths, and a list of what is there.
+reply push_batch(lua_State* L, std::vector<fs::walk_entry>& batch) {
+  lua_createtable(L, static_cast<int>(batch.size()), 0);
+  lua_createtable(L, static_cast<int>(batch.size()), 0);
+  lua_Integer i = 0;
+  for (fs::walk_entry& entry : batch) {
+    push_text(L, entry.path);
+    lua_rawseti(L, -3, ++i);
+    push_walk_entry(L, entry);
+    lua_rawseti(L, -2, i);
   }
-  fill_request(L, call.work->request);
-  if (open_file* file = to_object<open_file>(L, 2); file && verb->verb == file_verb::close) file->descriptor = -1;
-  start_call(call, *verb);
-  return wait_for(L, v, *call.running, file_call_ended);
+  return 2;
 }
 
-int collect_call(lua_State* L) {
-  object_at<file_call>(L, 1).~file_call();
-  return 0;
-}
-
-int collect_file(lua_State* L) {
-  open_file& file = object_at<open_file>(L, 1);
-  if (file.descriptor >= 0) ::close(file.descriptor);
-  file.descriptor = -1;
-  return 0;
-}
-
-reply is_open_body(lua_State* L, vm&) {
-  const open_file* file = to_object<open_file>(L, 1);
-  lua_pushboolean(L, file && file->descriptor >= 0);
+reply push_file(lua_State* L, fs::file& opened) {
+  push_object<lua_file>(L, 0, std::move(opened));
+  set_type(L, type_name::file);
   return 1;
+}
+
+reply push_position(lua_State* L, std::uint64_t& position) {
+  lua_pushinteger(L, static_cast<lua_Integer>(position));
+  return 1;
+}
+
+// The calls, with their arguments as fs.lua passes them.
+
+reply read_body(lua_State* L, vm& v) {
+  return perform_fs(L, v, [L] { return fs::read_file(text(L, 1)); }, push_text);
+}
+reply write_body(lua_State* L, vm& v) {
+  const auto make = [L] { return fs::write_file(text(L, 1), text(L, 2), {.atomic = flag(L, 3, true)}); };
+  return perform_fs(L, v, make, push_done);
+}
+reply append_body(lua_State* L, vm& v) {
+  return perform_fs(L, v, [L] { return fs::append_file(text(L, 1), text(L, 2)); }, push_done);
+}
+reply stat_body(lua_State* L, vm& v) {
+  return perform_fs(L, v, [L] { return fs::stat(text(L, 1), flag(L, 2, true)); }, push_status);
+}
+reply real_path_body(lua_State* L, vm& v) {
+  return perform_fs(L, v, [L] { return fs::real_path(text(L, 1)); }, push_text);
+}
+reply list_body(lua_State* L, vm& v) {
+  return perform_fs(L, v, [L] { return fs::list(text(L, 1)); }, push_entries);
+}
+reply mkdir_body(lua_State* L, vm& v) {
+  return perform_fs(L, v, [L] { return fs::make_dir(text(L, 1), flag(L, 2, false)); }, push_done);
+}
+reply remove_body(lua_State* L, vm& v) {
+  return perform_fs(L, v, [L] { return fs::remove(text(L, 1), flag(L, 2, false)); }, push_done);
+}
+reply rename_body(lua_State* L, vm& v) {
+  return perform_fs(L, v, [L] { return fs::rename(text(L, 1), text(L, 2)); }, push_done);
+}
+reply copy_body(lua_State* L, vm& v) {
+  const auto make = [L] {
+    return fs::copy(text(L, 1), text(L, 2), {.recursive = flag(L, 3, false), .overwrite = flag(L, 4, true)});
+  };
+  return perform_fs(L, v, make, push_done);
+}
+reply temp_file_body(lua_State* L, vm& v) {
+  return perform_fs(L, v, [L] { return fs::temp_file(text(L, 1), text(L, 2)); }, push_text);
+}
+reply temp_dir_body(lua_State* L, vm& v) {
+  return perform_fs(L, v, [L] { return fs::temp_dir(text(L, 1), text(L, 2)); }, push_text);
+}
+reply glob_body(lua_State* L, vm& v) {
+  return perform_fs(L, v, [L] { return fs::glob(text(L, 1)); }, push_texts);
+}
+
+// walk(root, depth, follow) -> walk; walk_next(walk) -> paths, entries; both empty at the end.
+reply walk_body(lua_State* L, vm&) {
+  lua_settop(L, 3);
+  lua_pushnil(L);
+  lua_insert(L, 1);
+  auto& made = push_object<lua_walk>(L, 0);
+  set_type(L, type_name::walker);
+  made.walker.emplace(text(L, 1), fs::walk_options{.follow_links = flag(L, 3, false), .max_depth = count(L, 2, fs::unlimited)});
+  return 1;
+}
+reply walk_next_body(lua_State* L, vm& v) {
+  return perform_fs(L, v, [L] { return object_at<lua_walk>(L, 2).walker->next(); }, push_batch);
+}
+
+// open(path, mode) -> file, and the calls on it.
+
+fs::open_options mode_of(const std::string& mode) {
+  const bool both = mode.find('+') != std::string::npos;
+  if (mode[0] == 'a') return {.read = both, .append = true, .create = true};
+  if (mode[0] == 'w') return {.read = both, .write = true, .create = true, .truncate = true};
+  return {.write = both};
+}
+
+reply open_body(lua_State* L, vm& v) {
+  return perform_fs(L, v, [L] { return fs::open(text(L, 1), mode_of(text(L, 2))); }, push_file);
+}
+reply read_some_body(lua_State* L, vm& v) {
+  return perform_fs(L, v, [L] { return object_at<lua_file>(L, 2).file.read(); }, push_text);
+}
+reply write_some_body(lua_State* L, vm& v) {
+  return perform_fs(L, v, [L] { return object_at<lua_file>(L, 2).file.write(text(L, 2)); }, push_done);
+}
+reply seek_body(lua_State* L, vm& v) {
+  const auto make = [L] {
+    return object_at<lua_file>(L, 2).file.seek(lua_tointeger(L, 3), static_cast<fs::seek_from>(lua_tointeger(L, 4)));
+  };
+  return perform_fs(L, v, make, push_position);
+}
+reply flush_body(lua_State* L, vm& v) {
+  return perform_fs(L, v, [L] { return object_at<lua_file>(L, 2).file.flush(); }, push_done);
+}
+reply close_body(lua_State* L, vm& v) {
+  return perform_fs(L, v, [L] { return object_at<lua_file>(L, 2).file.close(); }, push_done);
+}
+
+template <class T>
+reply collect(lua_State* L, vm&) {
+  object_at<T>(L, 1).~T();
+  return 0;
+}
+
+template <class T>
+void define(lua_State* L, type_name type, const char* shown) {
+  constexpr library_function* none = nullptr;
+  constexpr library_function metamethods[] = {{"__gc", protect::native<collect<T>>}};
+  define_type(L, type, shown, none, 0, metamethods, 1);
 }
 
 }  // namespace
 
 int open_fs(lua_State* L) {
-  constexpr library_function* none = nullptr;
-  constexpr library_function call_metamethods[] = {{"__gc", collect_call}};
-  define_type(L, type_name::file_call, "perilune.file_call", none, 0, call_metamethods, 1);
-  constexpr library_function file_metamethods[] = {{"__gc", collect_file}};
-  define_type(L, type_name::file, "perilune.descriptor", none, 0, file_metamethods, 1);
+  define_fs_call(L);
+  define<lua_file>(L, type_name::file, "perilune.descriptor");
+  define<lua_walk>(L, type_name::walker, "perilune.walk");
   lua_newtable(L);
   constexpr library_function functions[] = {
-      {"call", protect::native<call_body>},
-      {"is_open", protect::native<is_open_body>},
+      {"read", protect::native<read_body>},
+      {"write", protect::native<write_body>},
+      {"append", protect::native<append_body>},
+      {"stat", protect::native<stat_body>},
+      {"real_path", protect::native<real_path_body>},
+      {"list", protect::native<list_body>},
+      {"mkdir", protect::native<mkdir_body>},
+      {"remove", protect::native<remove_body>},
+      {"rename", protect::native<rename_body>},
+      {"copy", protect::native<copy_body>},
+      {"temp_file", protect::native<temp_file_body>},
+      {"temp_dir", protect::native<temp_dir_body>},
+      {"glob", protect::native<glob_body>},
+      {"walk", protect::native<walk_body>},
+      {"walk_next", protect::native<walk_next_body>},
+      {"open", protect::native<open_body>},
+      {"read_some", protect::native<read_some_body>},
+      {"write_some", protect::native<write_some_body>},
+      {"seek", protect::native<seek_body>},
+      {"flush", protect::native<flush_body>},
+      {"close", protect::native<close_body>},
   };
   set_functions(L, functions);
   return 1;

@@ -3,34 +3,43 @@
 -- for the end of that change.
 local peri = require "perilune"
 local native = require "perilune.native.fs"
+local option_checks = require "perilune.native.options"
 
-local call, type, error, setmetatable = native.call, type, error, setmetatable
+local error, pcall, setmetatable, tostring, type = error, pcall, setmetatable, tostring, type
+local math_type, concat = math.type, table.concat
 local fs = {}
 
-local function check(value, wanted, name, position, what)
+-- The checks raise at the line of the call that a script made of the public function around them.
+local function check(value, wanted, name, position, what, level)
   if type(value) ~= wanted then
-    error(("bad argument #%d to '%s' (%s expected, got %s)"):format(position, name, what or wanted, type(value)), 3)
+    error(("bad argument #%d to '%s' (%s expected, got %s)"):format(position, name, what or wanted, type(value)), level or 3)
   end
 end
 
 local function check_path(path, name, position)
-  check(path, "string", name, position or 1, "a path")
+  check(path, "string", name, position or 1, "a path", 4)
   if path:find("\0", 1, true) then
     error(("bad argument #%d to '%s' (a path holds no zero byte)"):format(position or 1, name), 3)
   end
 end
 
+-- `known` maps each option to the type it has. Returns the options, or an empty table.
+local no_options <const> = {}
 local function check_options(options, name, position, known)
-  if options == nil then return end
-  check(options, "table", name, position, "a table of options")
-  for key in pairs(options) do
-    if not known[key] then
-      local names = {}
-      for option in pairs(known) do names[#names + 1] = option end
-      table.sort(names)
-      error(("bad option '%s' to '%s' (known: %s)"):format(tostring(key), name, table.concat(names, ", ")), 3)
+  if options == nil then return no_options end
+  check(options, "table", name, position, "a table of options", 4)
+  local names = {}
+  for option in pairs(known) do names[#names + 1] = option end
+  table.sort(names)
+  local problem = option_checks.problem(options, name, names)
+  if problem then error(problem, 3) end
+  for _, option in ipairs(names) do
+    local value = options[option]
+    if value ~= nil and type(value) ~= known[option] then
+      error(("bad option '%s' to '%s' (a %s expected, got %s)"):format(option, name, known[option], type(value)), 3)
     end
   end
+  return options
 end
 
 local function check_bytes(bytes, name, position)
@@ -40,37 +49,47 @@ local function check_bytes(bytes, name, position)
   return tostring(bytes)
 end
 
+-- What only one task at a time may do: the others wait their turn. `local _ <close> = turns()`.
+local release = { __close = function(turn) turn.held:try_recv() end }
+local function one_at_a_time()
+  local turn = setmetatable({ held = peri.channel(1) }, release)
+  return function()
+    turn.held:send(true)
+    return turn
+  end
+end
+
 -- Whole files.
 
 function fs.read(path)
   check_path(path, "read")
-  return call("read", path)
+  return native.read(path)
 end
 
 -- Atomic unless `options.atomic` is false: readers see the old content or the new one, and a crash leaves one of them.
 function fs.write(path, bytes, options)
   check_path(path, "write")
   bytes = check_bytes(bytes, "write", 2)
-  check_options(options, "write", 3, { atomic = true })
-  return call("write", path, bytes, options)
+  options = check_options(options, "write", 3, { atomic = "boolean" })
+  return native.write(path, bytes, options.atomic)
 end
 
 function fs.append(path, bytes)
   check_path(path, "append")
-  return call("append", path, check_bytes(bytes, "append", 2))
+  return native.append(path, check_bytes(bytes, "append", 2))
 end
 
 -- Facts about a path.
 
 function fs.stat(path, options)
   check_path(path, "stat")
-  check_options(options, "stat", 2, { follow = true })
-  return call("stat", path, nil, options)
+  options = check_options(options, "stat", 2, { follow = "boolean" })
+  return native.stat(path, options.follow)
 end
 
 function fs.exists(path)
   check_path(path, "exists")
-  local ok, e = pcall(call, "stat", path)
+  local ok, e = pcall(native.stat, path)
   if ok then return true end
   if e.code == "ENOENT" or e.code == "ENOTDIR" then return false end
   error(e, 0)
@@ -78,7 +97,7 @@ end
 
 function fs.real_path(path)
   check_path(path, "real_path")
-  return call("real_path", path)
+  return native.real_path(path)
 end
 
 -- Folders.
@@ -86,181 +105,96 @@ end
 -- Names in order, and a second list with the type of each.
 function fs.list(path)
   check_path(path, "list")
-  return call("list", path)
+  return native.list(path)
 end
 
 function fs.mkdir(path, options)
   check_path(path, "mkdir")
-  check_options(options, "mkdir", 2, { recursive = true })
-  return call("mkdir", path, nil, options)
+  options = check_options(options, "mkdir", 2, { recursive = "boolean" })
+  return native.mkdir(path, options.recursive)
 end
 
 function fs.remove(path, options)
   check_path(path, "remove")
-  check_options(options, "remove", 2, { recursive = true })
-  return call("remove", path, nil, options)
+  options = check_options(options, "remove", 2, { recursive = "boolean" })
+  return native.remove(path, options.recursive)
 end
 
 function fs.rename(from, to)
   check_path(from, "rename")
   check_path(to, "rename", 2)
-  return call("rename", from, to)
+  return native.rename(from, to)
 end
 
-function fs.copy(from, to)
+function fs.copy(from, to, options)
   check_path(from, "copy")
   check_path(to, "copy", 2)
-  return call("copy", from, to)
+  options = check_options(options, "copy", 3, { recursive = "boolean", overwrite = "boolean" })
+  return native.copy(from, to, options.recursive, options.overwrite)
 end
 
--- Temporary ones are the caller's to remove. `template` ends in XXXXXX.
-function fs.temp_file(template)
-  if template ~= nil then check_path(template, "temp_file") end
-  return call("temp_file", template)
+-- Temporary ones are the caller's to remove.
+
+local temp_options = { folder = "string", prefix = "string" }
+
+function fs.temp_file(options)
+  options = check_options(options, "temp_file", 1, temp_options)
+  return native.temp_file(options.folder, options.prefix or "perilune-")
 end
 
-function fs.temp_dir(template)
-  if template ~= nil then check_path(template, "temp_dir") end
-  return call("temp_dir", template)
-end
-
-local function joined(folder, name)
-  if folder == "" then return name end
-  return folder:sub(-1) == "/" and folder .. name or folder .. "/" .. name
-end
-
--- Lists one folder for walk: its entries, or the error in its place.
-local function entries_of(path)
-  local ok, names, types = pcall(call, "list", path)
-  if ok then return names, types end
-  return nil, nil, names
-end
-
-local function type_of(path, known)
-  if known ~= "unknown" then return known end
-  local ok, facts = pcall(call, "stat", path, nil, { follow = false })
-  return ok and facts.type or "unknown"
+function fs.temp_dir(options)
+  options = check_options(options, "temp_dir", 1, temp_options)
+  return native.temp_dir(options.folder, options.prefix or "perilune-")
 end
 
 -- `for path, entry in fs.walk(root) do`: everything below root, folders before what is in them, names in order. entry has
--- `type`, `name`, `depth`; a folder that cannot be read comes once more, with `error`. Symbolic links are not followed.
+-- `type`, `name`, `depth`, and `error` for a folder that cannot be read. Several tasks may share one walk.
 function fs.walk(root, options)
   check_path(root, "walk")
-  check_options(options, "walk", 2, { depth = true })
-  local deepest = options and options.depth or math.huge
-  local stack = {}
-  local function enter(path, depth)
-    local names, types, problem = entries_of(path)
-    if problem then return path, { type = "directory", name = path, depth = depth, error = problem } end
-    stack[#stack + 1] = { path = path, names = names, types = types, at = 0, depth = depth }
+  options = check_options(options, "walk", 2, { depth = "number", follow = "boolean" })
+  local depth = options.depth
+  if depth == math.huge then depth = nil end
+  if depth and (math_type(depth) ~= "integer" or depth < 1) then
+    error(("bad option 'depth' to 'walk' (a positive integer expected, got %s)"):format(tostring(depth)), 2)
   end
-  local pending = root
+  local walk, turn = native.walk(root, depth, options.follow), one_at_a_time()
+  local paths, entries, at = no_options, no_options, 0
+  local function fetch()
+    local _ <close> = turn()
+    if at < #paths then return end
+    paths, entries = native.walk_next(walk)
+    at = 0
+  end
   return function()
-    if pending then
-      local path = pending
-      pending = nil
-      local failed, entry = enter(path, #stack)
-      if failed then return failed, entry end
-    end
-    while #stack > 0 do
-      local folder = stack[#stack]
-      folder.at = folder.at + 1
-      local name = folder.names[folder.at]
-      if name then
-        local path = joined(folder.path, name)
-        local kind = type_of(path, folder.types[folder.at])
-        if kind == "directory" and #stack < deepest then pending = path end
-        return path, { type = kind, name = name, depth = #stack }
-      end
-      stack[#stack] = nil
-    end
+    if at >= #paths then fetch() end
+    at = at + 1
+    return paths[at], entries[at]
   end
 end
 
--- Globs: * and ? within a name, [abc], ** for any number of folders.
-
-local function name_pattern(part)
-  local out, i = { "^" }, 1
-  while i <= #part do
-    local c = part:sub(i, i)
-    local set, set_end = part:match("^%[([!^]?%]?[^%]]*)%]()", i)
-    if c == "*" then
-      out[#out + 1] = ".*"
-    elseif c == "?" then
-      out[#out + 1] = "."
-    elseif c == "[" and set then
-      out[#out + 1] = "[" .. set:gsub("^!", "^"):gsub("%%", "%%%%") .. "]"
-      i = set_end - 1
-    else
-      out[#out + 1] = c:gsub("%W", "%%%0")
-    end
-    i = i + 1
-  end
-  out[#out + 1] = "$"
-  return table.concat(out)
-end
-
-local function expand(found, folder, parts, index)
-  local part = parts[index]
-  if not part then
-    found[#found + 1] = folder
-    return
-  end
-  if part == "**" then
-    expand(found, folder, parts, index + 1)
-  elseif not part:find("[*?%[]") then
-    local path = joined(folder, part)
-    if fs.exists(path) then expand(found, path, parts, index + 1) end
-    return
-  end
-  local names, types = entries_of(folder == "" and "." or folder)
-  if not names then return end
-  local pattern = part ~= "**" and name_pattern(part)
-  for i, name in ipairs(names) do
-    local hidden = name:sub(1, 1) == "." and part:sub(1, 1) ~= "."
-    local path = joined(folder, name)
-    if not hidden and pattern and name:find(pattern) then
-      expand(found, path, parts, index + 1)
-    elseif not hidden and not pattern and type_of(path, types[i]) == "directory" then
-      expand(found, path, parts, index)
-    end
-  end
-end
-
--- A sorted list of the paths that match.
+-- The paths that match: * and ? within a name, [abc], ** for any number of folders. In the order of a walk.
 function fs.glob(pattern)
   check_path(pattern, "glob")
-  local parts = {}
-  for part in pattern:gmatch("[^/]+") do parts[#parts + 1] = part end
-  local found, seen, result = {}, {}, {}
-  expand(found, pattern:sub(1, 1) == "/" and "/" or "", parts, 1)
-  for _, path in ipairs(found) do
-    if path ~= "" and not seen[path] then
-      seen[path] = true
-      result[#result + 1] = path
-    end
-  end
-  table.sort(result)
-  return result
+  return native.glob(pattern)
 end
 
 -- Open files.
 
-local chunk = 65536
+-- A file keeps what it has read ahead; tasks that share it take turns.
 local file = {}
 file.__index = file
 file.__name = "perilune.file"
 
 local function descriptor_of(self)
-  if not native.is_open(self.descriptor) then error("the file is closed", 3) end
+  if not self.descriptor then error("the file is closed", 3) end
   return self.descriptor
 end
 
 -- Reads more into the buffer. False at the end.
-local function fill(self, descriptor)
-  local bytes, at_end = call("read_some", descriptor, nil, { amount = chunk })
+local function fill(self)
+  local bytes = native.read_some(self.descriptor)
   self.buffer = self.buffer .. bytes
-  return not at_end
+  return bytes ~= ""
 end
 
 local function take(self, length, drop)
@@ -269,46 +203,66 @@ local function take(self, length, drop)
   return bytes
 end
 
-local function read_line(self, descriptor)
+local function read_line(self)
   local from = 1
   while true do
     local newline = self.buffer:find("\n", from, true)
     if newline then return take(self, newline - 1, 1) end
     from = #self.buffer + 1
-    if not fill(self, descriptor) then
+    if not fill(self) then
       if self.buffer == "" then return nil end
       return take(self, #self.buffer)
     end
   end
 end
 
-local function read_rest(self, descriptor)
+local function read_rest(self)
   local parts = { self.buffer }
   self.buffer = ""
-  while true do
-    local bytes, at_end = call("read_some", descriptor, nil, { amount = chunk })
-    if at_end then return table.concat(parts) end
+  repeat
+    local bytes = native.read_some(self.descriptor)
     parts[#parts + 1] = bytes
-  end
+  until bytes == ""
+  return concat(parts)
 end
 
--- read(n): up to n bytes, nil at the end; read("line"): without its newline, nil at the end; read("all").
+local function read_bytes(self, count)
+  while #self.buffer < count and fill(self) do end
+  if self.buffer == "" and count > 0 then return nil end
+  return take(self, count)
+end
+
+-- read(n): n bytes, fewer at the end and then nil; read("line"): without its newline, nil at the end; read("all").
 function file:read(what)
-  local descriptor = descriptor_of(self)
-  if what == nil or what == "line" then return read_line(self, descriptor) end
-  if what == "all" then return read_rest(self, descriptor) end
-  if math.type(what) ~= "integer" or what < 0 then
-    error("bad argument #1 to 'read' (a count of bytes, \"line\" or \"all\" expected)", 2)
+  descriptor_of(self)
+  local is_count = math_type(what) == "integer" and what >= 0
+  if what ~= nil and what ~= "line" and what ~= "all" and not is_count then
+    error("bad argument #1 to 'read' (a count of bytes, \"line\" or \"all\" expected, got " .. tostring(what) .. ")", 2)
   end
-  while #self.buffer < what and fill(self, descriptor) do end
-  if self.buffer == "" and what > 0 then return nil end
-  return take(self, what)
+  local _ <close> = self.turn()
+  if is_count then return read_bytes(self, what) end
+  return what == "all" and read_rest(self) or read_line(self)
+end
+
+-- Where the script is: reading ahead has moved the descriptor.
+local function step_back(self)
+  if self.buffer == "" then return end
+  native.seek(self.descriptor, -#self.buffer, 1)
+  self.buffer = ""
 end
 
 function file:write(bytes)
+  descriptor_of(self)
   bytes = check_bytes(bytes, "write", 1)
-  if self.buffer ~= "" then self:seek("cur", 0) end
-  return call("write_some", descriptor_of(self), bytes)
+  local _ <close> = self.turn()
+  step_back(self)
+  native.write_some(self.descriptor, bytes)
+  return self
+end
+
+function file:flush()
+  native.flush(descriptor_of(self))
+  return self
 end
 
 local whences = { set = 0, cur = 1, ["end"] = 2 }
@@ -317,24 +271,26 @@ local whences = { set = 0, cur = 1, ["end"] = 2 }
 function file:seek(whence, offset)
   whence, offset = whence or "cur", offset or 0
   if not whences[whence] then error("bad argument #1 to 'seek' (\"set\", \"cur\" or \"end\" expected)", 2) end
-  check(offset, "number", "seek", 2)
-  if whence == "cur" then offset = offset - #self.buffer end
-  self.buffer = ""
-  return call("seek", descriptor_of(self), nil, { amount = math.tointeger(offset), whence = whences[whence] })
+  if not math.tointeger(offset) then error("bad argument #2 to 'seek' (an integer expected, got " .. tostring(offset) .. ")", 2) end
+  descriptor_of(self)
+  local _ <close> = self.turn()
+  step_back(self)
+  return native.seek(self.descriptor, math.tointeger(offset), whences[whence])
 end
 
 function file:lines()
+  descriptor_of(self)
   return function() return self:read("line") end
 end
 
+-- Idempotent. An error that only closing reveals (a disk over its quota) is raised.
 function file:close()
-  if not native.is_open(self.descriptor) then return true end
-  return call("close", self.descriptor)
+  local descriptor = self.descriptor
+  self.descriptor = nil
+  if descriptor then peri.shield(native.close, descriptor) end
 end
 
-function file:__close()
-  if native.is_open(self.descriptor) then peri.shield(file.close, self) end
-end
+file.__close = file.close
 
 local modes = { r = true, w = true, a = true, ["r+"] = true, ["w+"] = true, ["a+"] = true }
 
@@ -342,9 +298,9 @@ function fs.open(path, mode)
   check_path(path, "open")
   mode = mode or "r"
   if not modes[type(mode) == "string" and mode:gsub("b", "") or mode] then
-    error("bad argument #2 to 'open' (\"r\", \"w\", \"a\", \"r+\", \"w+\" or \"a+\" expected)", 2)
+    error("bad argument #2 to 'open' (\"r\", \"w\", \"a\", \"r+\", \"w+\" or \"a+\" expected, got " .. tostring(mode) .. ")", 2)
   end
-  return setmetatable({ descriptor = call("open", path, mode), buffer = "", path = path }, file)
+  return setmetatable({ descriptor = native.open(path, mode), buffer = "", turn = one_at_a_time(), path = path }, file)
 end
 
 -- `for line in fs.lines(path) do`: the file is closed when the loop is left.

@@ -854,6 +854,166 @@ function child:running() end
 ---As leaving its block. Idempotent.
 function child:close() end
 
+-- Files --------------------------------------------------------------------------------------------------------------
+
+---Files and folders. Every call waits on a thread of the pool; failures raise kind `"io"` with `e.code` (`"ENOENT"`), and
+---name call and path. A task cancelled while it looks goes on at once; one that changes something first ends the change.
+---Paths are bytes; relative ones begin at the directory of the program.
+---@class perilune.fs
+local fs = {}
+
+---@type perilune.fs
+peri.fs = nil
+
+---@alias perilune.file_type "file"|"directory"|"link"|"fifo"|"socket"|"block device"|"char device"|"unknown"
+
+---The whole file.
+---@param path string
+---@return string
+function fs.read(path) end
+
+---Replaces the file: written beside it, flushed to the disk, renamed over it. Readers see the old content or the new one,
+---and a write that fails leaves the old. Mode and symbolic links stay. What is no regular file is written in place.
+---@param path string
+---@param bytes string|number
+---@param options? { atomic: boolean? } `atomic = false`: in place.
+---@return true
+function fs.write(path, bytes, options) end
+
+---To the end of the file, which is made where there is none.
+---@param path string
+---@param bytes string|number
+---@return true
+function fs.append(path, bytes) end
+
+---@class perilune.file_facts
+---@field type perilune.file_type
+---@field size integer Bytes.
+---@field modified number Seconds since 1970.
+---@field accessed number Seconds since 1970.
+---@field mode integer Permission bits, 0 to 4095.
+---@field inode integer
+---@field device integer
+---@field links integer
+---@field owner integer
+---@field group integer
+---@field target? string Of a symbolic link that was not followed.
+
+---@param path string
+---@param options? { follow: boolean? } `follow = false`: of a symbolic link itself.
+---@return perilune.file_facts
+function fs.stat(path, options) end
+
+---Whether there is anything, behind symbolic links.
+---@param path string
+---@return boolean
+function fs.exists(path) end
+
+---Absolute, without `.`, `..` and symbolic links.
+---@param path string
+---@return string
+function fs.real_path(path) end
+
+---What a folder holds, in order.
+---@param path string
+---@return string[] names
+---@return perilune.file_type[] types
+function fs.list(path) end
+
+---`recursive`: with all folders above, and no error where it exists.
+---@param path string
+---@param options? { recursive: boolean? }
+---@return true
+function fs.mkdir(path, options) end
+
+---A file, a link, an empty folder; `recursive`: a folder with all it holds. Never follows a symbolic link.
+---@param path string
+---@param options? { recursive: boolean? }
+---@return true
+function fs.remove(path, options) end
+
+---@param from string
+---@param to string
+---@return true
+function fs.rename(from, to) end
+
+---Bytes and mode of a file; `recursive`: folders with all they hold, their links as links.
+---@param from string
+---@param to string
+---@param options? { recursive: boolean?, overwrite: boolean? } `overwrite = false`: `EEXIST` where the target is there.
+---@return true
+function fs.copy(from, to, options) end
+
+---A new empty file that only this user may open; the caller's to remove.
+---@param options? { folder: string?, prefix: string? } Default folder: TMPDIR, or /tmp.
+---@return string path
+function fs.temp_file(options) end
+
+---A new empty folder that only this user may open; the caller's to remove.
+---@param options? { folder: string?, prefix: string? }
+---@return string path
+function fs.temp_dir(options) end
+
+---@class perilune.walk_entry
+---@field type perilune.file_type
+---@field name string
+---@field depth integer 1 for what the root holds.
+---@field error? perilune.error The folder could not be read; the walk goes on behind it.
+
+---`for path, entry in fs.walk(root) do`: all below a folder, folders before what they hold, names in order. What vanishes
+---meanwhile is left out. A root that cannot be read raises at the first step. Tasks may share one walk.
+---@param root string
+---@param options? { depth: integer?, follow: boolean? } `follow`: into folders behind symbolic links, never in circles.
+---@return fun(): string?, perilune.walk_entry?
+function fs.walk(root, options) end
+
+---The paths that match, in the order of a walk: `*` and `?` within a name, `[a-z]`, `[!a-z]`, `**` for any number of
+---folders, `\` before a character as it is. A leading dot is matched by a dot only.
+---@param pattern string
+---@return string[]
+function fs.glob(pattern) end
+
+---@param path string
+---@param mode? "r"|"w"|"a"|"r+"|"w+"|"a+" Default `"r"`.
+---@return perilune.file
+function fs.open(path, mode) end
+
+---`for line in fs.lines(path) do`: without newlines; the file is closed when the loop is left.
+---@param path string
+---@return fun(): string?
+function fs.lines(path) end
+
+---An open file. Closable. Tasks that share one take turns, call by call; a cancelled read loses no bytes.
+---@class perilune.file
+---@field path string
+local file = {}
+
+---A number: so many bytes, fewer at the end. Default: a line without its newline. nil at the end, `""` for `"all"`.
+---@param what? integer|"line"|"all"
+---@return string?
+function file:read(what) end
+
+---@return fun(): string?
+function file:lines() end
+
+---Writes where the reader stands.
+---@param bytes string|number
+---@return perilune.file self
+function file:write(bytes) end
+
+---To the disk.
+---@return perilune.file self
+function file:flush() end
+
+---As io's: the new position from the start.
+---@param whence? "set"|"cur"|"end" Default `"cur"`.
+---@param offset? integer Default 0.
+---@return integer
+function file:seek(whence, offset) end
+
+---Idempotent; raises what only closing reveals.
+function file:close() end
+
 -- Signals ------------------------------------------------------------------------------------------------------------
 
 ---Signals of the operating system.

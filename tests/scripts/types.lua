@@ -78,6 +78,7 @@ local samples = {
   interval = function() return peri.interval(1) end,
   stream = function() return peri.process.spawn({ argv = { "true" } }).stdin end,
   child = function() return peri.process.spawn { argv = { "true" } } end,
+  file = function() return peri.fs.open("/dev/null") end,
   signal_listener = function() return peri.signal.listen("USR1") end,
 }
 
