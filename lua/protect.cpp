@@ -107,7 +107,7 @@ int conclude_otherwise(lua_State* L, vm& v, reply r) {
       return lua_error(L);
     case action::raise_message:
       lua_pushlstring(L, v.message.data(), v.message.size());
-      luaL_where(L, 1);
+      push_caller_position(L);
       lua_insert(L, -2);
       lua_concat(L, 2);
       return lua_error(L);
@@ -130,7 +130,7 @@ int conclude_otherwise(lua_State* L, vm& v, reply r) {
     default:
       v.refused_to_suspend = true;
       push_boundary_name(L, v.running());
-      luaL_where(L, 1);
+      push_caller_position(L);
       lua_insert(L, -2);
       lua_concat(L, 2);
       return lua_error(L);

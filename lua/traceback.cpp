@@ -1,4 +1,4 @@
-// Trimming Lua's own traceback. See traceback.hpp.
+// Trimming what Lua says of its stack. See traceback.hpp.
 #include "traceback.hpp"
 
 #include <string_view>
@@ -13,6 +13,17 @@ void push_script_traceback(lua_State* L, const char* heading, int level) {
   if (!std::string_view(text, size).ends_with(entry)) return;
   lua_pushlstring(L, text, size - entry.size());
   lua_replace(L, -2);
+}
+
+void push_caller_position(lua_State* L) {
+  constexpr std::string_view shipped = "=perilune.";
+  lua_Debug frame;
+  int level = 1;
+  for (; lua_getstack(L, level, &frame) && lua_getinfo(L, "S", &frame); ++level) {
+    const bool calls_shipped = level > 1 && *frame.what == 'C';
+    if (!calls_shipped && !std::string_view(frame.source).starts_with(shipped)) break;
+  }
+  luaL_where(L, level);
 }
 
 }  // namespace perilune

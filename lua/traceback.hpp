@@ -1,4 +1,4 @@
-// Tracebacks as the reader of a script wants them: without the frame by which the runtime entered the task or coroutine.
+// Tracebacks and positions as the reader of a script wants them: without what the runtime itself put on the stack.
 #pragma once
 
 #include <lua.hpp>
@@ -7,5 +7,8 @@ namespace perilune {
 
 // Pushes the traceback of the running thread from `level` on, below a line with `heading` when there is one.
 void push_script_traceback(lua_State* L, const char* heading, int level);
+// Pushes "file:line: " of what called the running native function: behind shipped modules, the script's line. "" when that
+// is no Lua code.
+void push_caller_position(lua_State* L);
 
 }  // namespace perilune
