@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <deque>
 #include <iterator>
 #include <mutex>
 #include <string>
@@ -13,7 +12,7 @@
 #include <string.h>
 #include <asio/signal_set.hpp>
 
-#include "external_queue.hpp"
+#include "arrival_queue.hpp"
 #include "reactor.hpp"
 
 namespace perilune {
@@ -64,7 +63,7 @@ bool can_be_waited_for(int number) noexcept {
 
 class signal_queue final : public std::enable_shared_from_this<signal_queue> {
  public:
-  explicit signal_queue(worker& home) : home_(home), set_(home.io_reactor().executor()) { home_.background_begins(); }
+  explicit signal_queue(worker& home) : set_(home.io_reactor().executor()), arrived_(home) {}
   signal_queue(const signal_queue&) = delete;
   signal_queue& operator=(const signal_queue&) = delete;
   ~signal_queue() { close(); }
@@ -83,59 +82,27 @@ class signal_queue final : public std::enable_shared_from_this<signal_queue> {
   void hear() {
     set_.async_wait([weak = weak_from_this()](const asio::error_code& stopped, int number) {
       auto self = weak.lock();
-      if (stopped || !self || self->closed_) return;
-      if (self->arrived_.size() < longest_queue) self->arrived_.push_back(number);
-      self->offer();
+      if (stopped || !self || self->arrived_.closed()) return;
+      if (self->arrived_.size() < longest_queue) self->arrived_.push(number);
       self->hear();
     });
   }
 
-  bool attempt() noexcept {
-    if (!closed_ && (!receivers_.empty() || arrived_.size() <= granted_)) return false;
-    ++granted_;
-    return true;
-  }
-  std::optional<int> take() noexcept {
-    --granted_;
-    if (arrived_.empty()) return std::nullopt;
-    const int number = arrived_.front();
-    arrived_.pop_front();
-    return number;
-  }
-  void give_back() noexcept {
-    --granted_;
-    offer();
-  }
-  void arm(waiter& by) noexcept { receivers_.arm(by); }
-  void disarm(waiter& by) noexcept { receivers_.disarm(by); }
+  arrival_queue<int>& arrived() noexcept { return arrived_; }
 
   void close() noexcept {
-    if (std::exchange(closed_, true)) return;
+    if (arrived_.closed()) return;
     asio::error_code ignored;
     static_cast<void>(set_.clear(ignored));
     static_cast<void>(set_.cancel(ignored));
     for (const int number : numbers_) dispositions::of_process().restore(number);
-    home_.background_ends();
-    if (arrived_.size() > granted_) arrived_.resize(granted_);
-    while (!receivers_.empty()) grant();
+    arrived_.close();
   }
 
  private:
-  void offer() noexcept {
-    while (!receivers_.empty() && arrived_.size() > granted_) grant();
-  }
-  void grant() noexcept {
-    ++granted_;
-    receivers_.grant_front();
-  }
-
-  worker& home_;
   asio::signal_set set_;
   std::vector<int> numbers_;
-  std::deque<int> arrived_;
-  external_queue receivers_;
-  std::size_t granted_ = 0;  // receivers on their way to take what arrived first, or to see the end
-  bool closed_ = false;
+  arrival_queue<int> arrived_;
 };
 
 }  // namespace detail
@@ -152,16 +119,16 @@ std::string_view signal_name(int number) noexcept {
   return name ? name : std::string_view();
 }
 
-bool signal_operation::try_now(waiter&) noexcept { return queue_->attempt(); }
-void signal_operation::arm(waiter& by) { queue_->arm(by); }
-void signal_operation::disarm(waiter& by) noexcept { queue_->disarm(by); }
+bool signal_operation::try_now(waiter&) noexcept { return queue_->arrived().attempt(); }
+void signal_operation::arm(waiter& by) { queue_->arrived().arm(by); }
+void signal_operation::disarm(waiter& by) noexcept { queue_->arrived().disarm(by); }
 
 bool signal_operation::give_back(waiter&) noexcept {
-  queue_->give_back();
+  queue_->arrived().give_back();
   return true;
 }
 
-std::optional<int> signal_operation::take_result() { return queue_->take(); }
+std::optional<int> signal_operation::take_result() { return queue_->arrived().take(); }
 
 result<signal_listener> signal_listener::listen(const std::vector<int>& numbers) {
   const auto misuse = [](std::string text) {

@@ -9,6 +9,7 @@
 
 #include "error_object.hpp"
 #include "fs_call.hpp"
+#include "lua_watcher.hpp"
 #include "native_modules.hpp"
 
 namespace perilune {
@@ -207,6 +208,14 @@ reply walk_next_body(lua_State* L, vm& v) {
   return perform_fs(L, v, [L] { return object_at<lua_walk>(L, 2).walker->next(); }, push_batch);
 }
 
+// watch(path, recursive, debounce) -> watcher
+reply watch_body(lua_State* L, vm& v) {
+  const auto make = [L] {
+    return fs::watch(text(L, 1), {.recursive = flag(L, 2, false), .debounce = from_seconds(lua_tonumber(L, 4))});
+  };
+  return perform_fs(L, v, make, push_watcher);
+}
+
 // open(path, mode) -> file, and the calls on it.
 
 fs::open_options mode_of(const std::string& mode) {
@@ -256,6 +265,7 @@ void define(lua_State* L, type_name type, const char* shown) {
 int open_fs(lua_State* L) {
   define_fs_call(L);
   define<lua_file>(L, type_name::file, "perilune.descriptor");
+  define_watcher(L);
   define<lua_walk>(L, type_name::walker, "perilune.walk");
   lua_newtable(L);
   constexpr library_function functions[] = {
@@ -274,6 +284,7 @@ int open_fs(lua_State* L) {
       {"glob", protect::native<glob_body>},
       {"walk", protect::native<walk_body>},
       {"walk_next", protect::native<walk_next_body>},
+      {"watch", protect::native<watch_body>},
       {"open", protect::native<open_body>},
       {"read_some", protect::native<read_some_body>},
       {"write_some", protect::native<write_some_body>},

@@ -178,6 +178,17 @@ function fs.glob(pattern)
   return native.glob(pattern)
 end
 
+-- What happens at `path` from now on, as events {kind, path}: w:next(), w:next_op(), `for event in w:events() do`.
+function fs.watch(path, options)
+  check_path(path, "watch")
+  options = check_options(options, "watch", 2, { recursive = "boolean", debounce = "number" })
+  local debounce = options.debounce or 0
+  if not (debounce >= 0 and debounce < math.huge) then
+    error(("bad option 'debounce' to 'watch' (seconds expected, got %s)"):format(tostring(debounce)), 2)
+  end
+  return native.watch(path, options.recursive, debounce)
+end
+
 -- Open files.
 
 -- A file keeps what it has read ahead; tasks that share it take turns.

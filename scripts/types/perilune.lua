@@ -973,6 +973,40 @@ function fs.walk(root, options) end
 ---@return string[]
 function fs.glob(pattern) end
 
+---Watches a file, by its name, or what a folder holds. `recursive`: folders below too, also those that come later; not
+---through symbolic links. `debounce`: seconds of quiet (at most ten times as long) before what happened to a path is told,
+---once; real time, whatever the runtime's clock.
+---@param path string
+---@param options? { recursive: boolean?, debounce: number? }
+---@return perilune.watcher
+function fs.watch(path, options) end
+
+---@class perilune.watch_event
+---@field kind "created"|"modified"|"removed"|"renamed"|"overflow" `"overflow"`: what happened at or below `path` may be missing, look again.
+---@field path string Begins as the watched path was given.
+---@field from? string Of `"renamed"`.
+---@field error? perilune.error Of `"overflow"`, where the reason is known.
+
+---Keeps what has happened, in order, until it is taken. Each event goes to one task. Closable. Ends by itself when what it
+---watches is removed or moved away.
+---@class perilune.watcher
+local watcher = {}
+
+---@return perilune.watch_event? event
+---@return "closed"? why
+function watcher:next() end
+
+---@return perilune.operation
+function watcher:next_op() end
+
+---`for event in watcher:events() do`: until it is closed.
+---@return fun(): perilune.watch_event?
+---@return perilune.watcher
+function watcher:events() end
+
+---Drops what nobody has taken; waiting tasks see the end. Idempotent.
+function watcher:close() end
+
 ---@param path string
 ---@param mode? "r"|"w"|"a"|"r+"|"w+"|"a+" Default `"r"`.
 ---@return perilune.file

@@ -79,6 +79,7 @@ local samples = {
   stream = function() return peri.process.spawn({ argv = { "true" } }).stdin end,
   child = function() return peri.process.spawn { argv = { "true" } } end,
   file = function() return peri.fs.open("/dev/null") end,
+  watcher = function() return peri.fs.watch "/dev" end,
   signal_listener = function() return peri.signal.listen("USR1") end,
 }
 
