@@ -6,6 +6,7 @@
 #include "lua_channel.hpp"
 #include "object.hpp"
 #include "operation_object.hpp"
+#include "option_table.hpp"
 
 namespace perilune {
 
@@ -345,12 +346,15 @@ reply unbounded_body(lua_State* L, vm& v) {
   std::size_t warn_at = 0;
   int name = 0;
   if (lua_istable(L, 1)) {
+    constexpr const char* known[] = {"warn_at", "name"};
+    if (const reply refused = check_option_names(L, v, 1, "unbounded", known); refused < 0) return refused;
     lua_settop(L, 1);
     lua_getfield(L, 1, "warn_at");
     if (!lua_isnil(L, 2) && (!lua_isinteger(L, 2) || lua_tointeger(L, 2) < 1))
-      return raise_text(v, "bad option 'warn_at' to 'unbounded' (a positive integer expected)");
+      return bad_option(L, v, "warn_at", "unbounded", "a positive integer expected");
     warn_at = static_cast<std::size_t>(lua_tointeger(L, 2));
     if (lua_getfield(L, 1, "name") == LUA_TSTRING) name = 3;
+    if (!name && !lua_isnil(L, 3)) return bad_option(L, v, "name", "unbounded", "a string expected");
   } else if (!lua_isnoneornil(L, 1)) {
     return bad_argument(v, 1, "a table of options expected", L);
   }

@@ -207,7 +207,11 @@ reply gather(lua_State* L, vm& v, select_setup& setup, bool biased) {
     if (const reply refused = add_arm(L, v, setup, lua_gettop(L) - 1, 0); refused < 0) return refused;
     lua_pushvalue(L, -2);
   }
-  if (setup.count == 0) return raise_text(v, "bad argument #1 to 'select' (no operations)");
+  if (setup.count == 0) {
+    v.argument = 1;
+    v.message = "no operations";
+    return action::raise_argument;
+  }
   sort_by_key(L, setup);
   return 0;
 }

@@ -10,6 +10,7 @@
 #include "library.hpp"
 #include "lua_select.hpp"
 #include "object.hpp"
+#include "option_table.hpp"
 #include "protect_handlers.hpp"
 #include "region.hpp"
 #include "traceback.hpp"
@@ -36,21 +37,23 @@ reply read_policy(lua_State* L, vm& v, scope_options& options) {
   if (!std::strcmp(name, "fail_fast")) return options.policy = scope_kind::fail_fast, 0;
   if (!std::strcmp(name, "supervise")) return options.policy = scope_kind::supervise, 0;
   if (!std::strcmp(name, "any")) return options.policy = scope_kind::any, 0;
-  return raise_text(v, "bad option 'policy' to 'scope' (\"fail_fast\", \"supervise\" or \"any\" expected)");
+  return bad_option(L, v, "policy", "scope", "\"fail_fast\", \"supervise\" or \"any\" expected");
 }
 
 // Reads the options table at index 1. A reply < 0 refuses.
 reply read_options(lua_State* L, vm& v, scope_options& options) {
+  constexpr const char* known[] = {"name", "policy", "timeout"};
+  if (const reply refused = check_option_names(L, v, 1, "scope", known); refused < 0) return refused;
   for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
-    const char* key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
+    const char* key = lua_tostring(L, -2);
     if (!std::strcmp(key, "policy")) {
       if (const reply refused = read_policy(L, v, options); refused < 0) return refused;
     } else if (!std::strcmp(key, "timeout")) {
       if (lua_type(L, -1) != LUA_TNUMBER || !(lua_tonumber(L, -1) >= 0))
-        return raise_text(v, "bad option 'timeout' to 'scope' (seconds expected)");
+        return bad_option(L, v, "timeout", "scope", "seconds expected");
       options.timeout = lua_tonumber(L, -1);
-    } else if (std::strcmp(key, "name") != 0) {
-      return raise_text(v, std::string("bad option '") + key + "' to 'scope' (known: name, policy, timeout)");
+    } else if (lua_type(L, -1) != LUA_TSTRING) {
+      return bad_option(L, v, "name", "scope", "a string expected");
     }
   }
   return 0;

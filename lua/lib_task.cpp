@@ -6,6 +6,7 @@
 #include "lua_select.hpp"
 #include "object.hpp"
 #include "operation_object.hpp"
+#include "option_table.hpp"
 #include "traceback.hpp"
 #include "protect_handlers.hpp"
 #include "tree.hpp"
@@ -18,26 +19,24 @@ struct data_proxy {
   static constexpr std::uint64_t tag = 0x64617461'c05b1e37ULL;
 };
 
-const char* const option_names = "name, labels, daemon, detached, local_data";
+constexpr const char* option_names[] = {"name", "labels", "daemon", "detached", "local_data"};
 
 // Reads the options table at `index`. A reply < 0 refuses.
 reply read_options(lua_State* L, vm& v, int index, spawn_request& request) {
+  if (const reply refused = check_option_names(L, v, index, "spawn", option_names); refused < 0) return refused;
   spawn_options& engine = request.options;
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-    if (lua_type(L, -2) != LUA_TSTRING) return raise_text(v, "bad options to 'spawn' (option names must be strings)");
     const char* key = lua_tostring(L, -2);
     if (!std::strcmp(key, "daemon")) {
       engine.daemon = lua_toboolean(L, -1) != 0;
     } else if (!std::strcmp(key, "detached")) {
       engine.detached = lua_toboolean(L, -1) != 0;
     } else if (!std::strcmp(key, "name")) {
-      if (lua_type(L, -1) != LUA_TSTRING) return raise_text(v, "bad option 'name' to 'spawn' (string expected)");
-      request.kept = index;
-    } else if (!std::strcmp(key, "labels") || !std::strcmp(key, "local_data")) {
-      if (!lua_istable(L, -1)) return raise_text(v, std::string("bad option '") + key + "' to 'spawn' (table expected)");
+      if (lua_type(L, -1) != LUA_TSTRING) return bad_option(L, v, key, "spawn", "a string expected");
       request.kept = index;
     } else {
-      return raise_text(v, std::string("bad option '") + key + "' to 'spawn' (known: " + option_names + ")");
+      if (!lua_istable(L, -1)) return bad_option(L, v, key, "spawn", "a table expected");
+      request.kept = index;
     }
   }
   return 0;

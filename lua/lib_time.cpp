@@ -9,6 +9,7 @@
 #include "lua_select.hpp"
 #include "object.hpp"
 #include "operation_object.hpp"
+#include "option_table.hpp"
 
 namespace perilune {
 
@@ -150,12 +151,14 @@ reply close_interval(lua_State* L, vm& v) {
 reply read_missed(lua_State* L, vm& v, missed_ticks& mode) {
   if (lua_isnoneornil(L, 2)) return 0;
   if (!lua_istable(L, 2)) return bad_argument(v, 2, "a table of options expected", L);
+  constexpr const char* known[] = {"missed"};
+  if (const reply refused = check_option_names(L, v, 2, "interval", known); refused < 0) return refused;
   lua_getfield(L, 2, "missed");
   const char* name = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : nullptr;
   if (lua_isnil(L, -1) || (name && !std::strcmp(name, "burst"))) return 0;
   if (name && !std::strcmp(name, "delay")) return mode = missed_ticks::delay, 0;
   if (name && !std::strcmp(name, "skip")) return mode = missed_ticks::skip, 0;
-  return raise_text(v, "bad option 'missed' to 'interval' (\"burst\", \"delay\" or \"skip\" expected)");
+  return bad_option(L, v, "missed", "interval", "\"burst\", \"delay\" or \"skip\" expected");
 }
 
 reply interval_body(lua_State* L, vm& v) {
