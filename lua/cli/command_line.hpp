@@ -7,6 +7,8 @@
 
 #include <perilune/clock.hpp>
 
+#include "test_request.hpp"
+
 namespace perilune::cli {
 
 // Exit codes. Those of a signal are 128 and its number.
@@ -20,12 +22,13 @@ enum exit_code : int {
 };
 
 struct command_line {
-  enum class verb { run, version, help, usage_error } what = verb::run;
+  enum class verb { run, test, version, help, usage_error } what = verb::run;
   std::string file;                    // "-" for standard input
   std::vector<std::string> arguments;  // of the script
   std::vector<std::string> command;    // the words in front of the file, nearest first
   duration grace = std::chrono::seconds(10);
   std::uint64_t seed = 0;  // 0 draws one
+  test_request test;       // of the verb `test`
   std::string problem;     // of a usage error: one line
 };
 

@@ -11,6 +11,7 @@
 
 #include "run_signals.hpp"
 #include "script_file.hpp"
+#include "test_command.hpp"
 
 namespace perilune::cli {
 
@@ -91,6 +92,8 @@ int execute(const command_line& line) {
       return exit_usage;
     case command_line::verb::run:
       return run_script(line);
+    case command_line::verb::test:
+      return flush_output(run_tests(line.test, say));
   }
   return exit_internal;
 }

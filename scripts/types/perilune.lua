@@ -1083,4 +1083,136 @@ function signal_listener:iter() end
 ---Waiting receivers see the end. Idempotent.
 function signal_listener:close() end
 
+-- Tests ----------------------------------------------------------------------------------------------------------------
+
+---Tests as tasks on a virtual clock. A test file registers tests by calling the module; `perilune test PATH...` runs them, each
+---file in a VM of its own, each test as a task. The clock jumps when nothing can run, so that a test may sleep for a day.
+---A test fails when it raises, takes too long, hangs (with the report of the deadlock), or leaves something behind: a task, or
+---a failure that nobody looked at.
+---
+---Everything but the registering functions is found on the context `t` that a test is given, too.
+---@class perilune.test
+---@overload fun(name: string, fn: fun(t: perilune.test_context))
+---@overload fun(name: string, opts: perilune.test_options, fn: fun(t: perilune.test_context))
+local test = {}
+
+---@type perilune.test
+peri.test = nil
+
+---@class perilune.test_options
+---@field timeout? number Seconds of the virtual clock that it may take; default: that of `--timeout`, else a million.
+---@field skip? string Do not run it, for this reason, which is shown.
+
+---@class perilune.test_context: perilune.test
+---@field name string With the names of its groups: `"channels > a full one holds back the sender"`.
+
+---Registers what `fn` registers under a common name. Hooks inside hold for the tests inside.
+---@param name string
+---@param fn fun()
+function test.group(name, fn) end
+
+---Calls `fn` before each test of the group (of the file, outside of one), in the test's task; outer groups go first. What it
+---sets in `t` the test finds there.
+---@param fn fun(t: perilune.test_context)
+function test.before(fn) end
+
+---Calls `fn` after each test of the group, however it ended; it may wait. Inner groups, and the last registered, go first.
+---@param fn fun(t: perilune.test_context)
+function test.after(fn) end
+
+---Calls `fn` when the running test ends, however it does; it may wait. The last registered goes first, after the
+---hooks of the groups.
+---@param fn fun()
+function test.cleanup(fn) end
+
+---Ends the running test as skipped, for this reason, which is shown.
+---@param reason string
+function test.skip(reason) end
+
+---Fails with this text, at the caller's line.
+---@param text string
+function test.fail(text) end
+
+---The same value (NaN is NaN). Numbers of both kinds compare as Lua compares them.
+---@param got any
+---@param expected any
+---@param what? string Begins the message of a failure.
+function test.equal(got, expected, what) end
+
+---Tables with the same contents, at any depth; other values as `equal`. A failure shows where they differ.
+---@param got any
+---@param expected any
+---@param what? string
+function test.same(got, expected, what) end
+
+---@generic T
+---@param value T
+---@param what? string
+---@return T value
+function test.truthy(value, what) end
+
+---A text that has another in it, plainly; or a table that has a value with the same contents.
+---@param container string|table
+---@param part any
+---@param what? string
+function test.contains(container, part, what) end
+
+---The contrary of `contains`.
+---@param container string|table
+---@param part any
+---@param what? string
+function test.lacks(container, part, what) end
+
+---Calls `fn`, which must raise something whose text has `part` in it. Returns what was raised.
+---@param part string
+---@param fn fun(...): ...
+---@param ... any
+---@return any e
+function test.raises(part, fn, ...) end
+
+---An error object of this kind.
+---@param e any
+---@param kind perilune.error_kind
+---@return perilune.error e
+function test.kind(e, kind) end
+
+---Seconds of the virtual clock since the test began.
+---@return number
+function test.elapsed() end
+
+---Waits while the clock walks on by so many seconds, from deadline to deadline in order, and then until every other task is
+---blocked: what was due has happened.
+---@param seconds number
+function test.advance(seconds) end
+
+---Waits until no other task can run at this instant. A task that waits for something outside counts as blocked.
+function test.wait_all_blocked() end
+
+---Waits until no other task can run and no timer is left; the clock walks on meanwhile.
+function test.run_until_idle() end
+
+---Fails when there are other tasks than when the test began, and names them with where they wait and were spawned. Also done
+---after each test.
+function test.assert_no_leaks() end
+
+---What was reported since the last call: failures that nobody looked at, warnings, killed tasks. What a test takes so is not
+---held against it.
+---@return string[]
+function test.reports() end
+
+---Runs `fn` as a task, and returns every switch of tasks until it ended, as text: time since the start, task, what it did. Tasks
+---are numbered as they appear, and random choices begin anew: the same program gives the same text, byte for byte.
+---@param fn fun(...): ...
+---@param ... any
+---@return string
+function test.trace(fn, ...) end
+
+---Runs `fn` as a task, once for each point where it, or a task below it, suspends, and cancels it there; then once to its end.
+---After each run `check` is called (with the number and place of the point, nil the last time), and it is a failure when
+---tasks are left behind, or the end is neither a return nor the cancellation. Returns how many points there were.
+---@param fn fun()
+---@param check? fun(n: integer?, place: string?)
+---@return integer
+function test.cancel_everywhere(fn, check) end
+
 return peri

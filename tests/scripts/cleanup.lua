@@ -248,7 +248,7 @@ case("CAN-24: a shielded cleanup that never ends is killed after the grace", fun
   check.kind(e, "cancelled")
   check.equal(taken(), "outer")
   check.equal(peri.now() - start, 10)
-  check.contains(table.concat(native.reports(), "\n"), "overstay: task ")
+  check.contains(table.concat(check.reports(), "\n"), "overstay: task ")
 end)
 
 case("CAN-37: task-local data is there while closers run", function()
