@@ -108,6 +108,8 @@ class recv_wait : public operation {
     return true;
   }
   wait_description describe() const noexcept override { return {"recv", "channel", channel_.get()}; }
+  // Where the value goes that is granted.
+  std::optional<T>& slot() noexcept { return value_; }
 
  protected:
   explicit recv_wait(channel_state<T>& from) noexcept : channel_(from) {}
@@ -117,9 +119,6 @@ class recv_wait : public operation {
 
   channel_use<T> channel_;
   std::optional<T> value_;
-
- private:
-  friend class channel_state<T>;
 };
 
 }  // namespace detail
@@ -182,7 +181,7 @@ class channel_state final : public channel_core<channel_state<T>> {
     to.emplace(std::move(values_.front()));
     values_.drop_front();
   }
-  void pass(T& from, waiter& receiver) noexcept { receiving(receiver).value_.emplace(std::move(from)); }
+  void pass(T& from, waiter& receiver) noexcept { receiving(receiver).slot().emplace(std::move(from)); }
   void fetch_from(waiter& sender, std::optional<T>& to) noexcept { to.emplace(std::move(sending(sender).value_)); }
   void refuse(waiter& sender) noexcept { sending(sender).status_ = channel_status::closed; }
   void finish(waiter&) noexcept {}
