@@ -102,6 +102,17 @@ reply spawn_body(lua_State* L, vm& v) {
   return 1;
 }
 
+// For shipped modules: below the task itself, so that the scope or limit it is in may end before. Of a task that was
+// cancelled, and so is inside a shield, below that.
+reply spawn_below_task_body(lua_State* L, vm& v) {
+  spawn_request request;
+  if (const reply refused = read_spawn_arguments(L, v, 1, request); refused < 0) return refused;
+  cancel_node& root = v.running();
+  if (!root.has(cancel_node::cancelled)) request.options.below = &root;
+  spawn_function(L, v, lua_gettop(L) - request.function, request.options, request.kept);
+  return 1;
+}
+
 // Joining.
 
 reply refuse_self(vm& v, const lua_task& task) {
@@ -480,6 +491,7 @@ lua_task& spawn_function(lua_State* L, vm& v, int arguments, const spawn_options
 void open_tasks(lua_State* L) {
   constexpr library_function functions[] = {
       {"spawn", protect::native<spawn_body>},
+      {"spawn_below_task_", protect::native<spawn_below_task_body>},
       {"self", protect::native<self_body>},
       {"yield", protect::native<yield_body>},
       {"cancel_requested", protect::native<cancel_requested_body>},

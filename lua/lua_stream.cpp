@@ -333,7 +333,7 @@ void open_streams(lua_State* L) {
   };
   constexpr library_function metamethods[] = {{"__close", protect::native<close_body>},
                                               {"__gc", protect::native<collect_stream>}};
-  define_type(L, type_name::stream, "perilune.stream", methods, metamethods);
+  define_type(L, type_name::stream, "perilune.pipe", methods, metamethods);
   define_call<read_call>(L, type_name::read_call, "perilune.read");
   define_call<write_call>(L, type_name::write_call, "perilune.write");
   define_call<flush_call>(L, type_name::flush_call, "perilune.flush");

@@ -722,49 +722,230 @@ function log.enabled(level) end
 
 -- Streams ------------------------------------------------------------------------------------------------------------
 
+---Sequences whose elements may have to be waited for. They are pulled: nothing is read before somebody asks for the next
+---element, and the functions given to operators run in the task that asks. Elements are never nil.
+---@class perilune.stream
+local stream = {}
+
+---@type perilune.stream
+peri.stream = nil
+
+---What a stream can be made of: a list, a function that is called until it returns nil, a channel, a receiver of broadcasts or
+---of a watch (its value, each time it has changed), an interval, or a stream.
+---@alias perilune.stream_source any[]|function|perilune.channel|perilune.interval|perilune.value_stream|table
+
+---@class perilune.stream_options
+---@field on_lag? fun(lost: integer) Of a receiver of broadcasts: called when it lagged, and the stream goes on. Without it the stream fails.
+
+---Takes what a generic `for` takes as well, `stream.from(io.lines(path))`: the first value of each round, and the closing
+---value is closed with the stream. A channel stays open when the stream is closed.
+---@param source perilune.stream_source
+---@param state? any Or options, where the source is a receiver.
+---@param control? any
+---@param closing? any
+---@return perilune.value_stream
+function stream.from(source, state, control, closing) end
+
+---@param ... any The elements.
+---@return perilune.value_stream
+function stream.of(...) end
+
+---first, first + step, ...
+---@param first number
+---@param last? number Included; default: without end.
+---@param step? number Default 1.
+---@return perilune.value_stream
+function stream.range(first, last, step) end
+
+---The instants of the ticks of an interval of its own.
+---@param seconds number
+---@param opts? perilune.interval_options
+---@return perilune.value_stream
+function stream.interval(seconds, opts) end
+
+---The lines of a file, without their ends.
+---@param path string
+---@return perilune.value_stream
+function stream.lines(path) end
+
+---@param value any
+---@return boolean
+function stream.is_stream(value) end
+
+---Belongs to one reader at a time; once given to an operator, a sink or another stream it is theirs. An error in its source
+---or in a function is raised where the next element was asked for. End, error and `close` close every stream below and wait
+---until they have ended. `for v in s do` reads on and leaves it open; closable.
+---
+---What loses a select, reaches a time limit or is cancelled while it waits for the next element loses none, except one whose
+---function was cancelled while it ran. Tasks a stream needs are daemons of the task that reads it.
+---@class perilune.value_stream
+---@overload fun(): any
+local value_stream = {}
+
+---Waits.
+---@return any element nil at the end, and ever after.
+function value_stream:next() end
+
+---Sources are waited for as they are; for other streams a task reads one element ahead.
+---@return perilune.operation
+function value_stream:next_op() end
+
+---`for v in s:iter() do`: leaving the loop closes the stream.
+---@return perilune.value_stream
+function value_stream:iter() end
+
+---Idempotent; waits for what it closes.
+function value_stream:close() end
+
+---@param fn fun(element: any): any Not nil.
+---@return perilune.value_stream
+function value_stream:map(fn) end
+
+---@param fn fun(element: any): boolean
+---@return perilune.value_stream
+function value_stream:filter(fn) end
+
+---The first `count` elements; asks for no more.
+---@param count integer
+---@return perilune.value_stream
+function value_stream:take(count) end
+
+---@param count integer
+---@return perilune.value_stream
+function value_stream:skip(count) end
+
+---Up to the first element that does not pass, which is dropped.
+---@param fn fun(element: any): boolean
+---@return perilune.value_stream
+function value_stream:take_while(fn) end
+
+---Until an operation commits or a token is cancelled. The operation is waited for once, from the first element asked for on.
+---@param stop perilune.operation|perilune.token
+---@return perilune.value_stream
+function value_stream:take_until(stop) end
+
+---The accumulated value after each element.
+---@param start any
+---@param fn fun(sum: any, element: any): any
+---@return perilune.value_stream
+function value_stream:scan(start, fn) end
+
+---Calls `fn` with each element that passes.
+---@param fn fun(element: any)
+---@return perilune.value_stream
+function value_stream:inspect(fn) end
+
+---@param fn fun(element: any): perilune.stream_source Their elements follow each other.
+---@return perilune.value_stream
+function value_stream:flat_map(fn) end
+
+---Pairs `{a, b}`, until one of the two has ended.
+---@param other perilune.stream_source
+---@return perilune.value_stream
+function value_stream:zip(other) end
+
+---The elements of all as they come. Among those that are ready the choice is uniform.
+---@param ... perilune.stream_source
+---@return perilune.value_stream
+function value_stream:merge(...) end
+
+---Lists of `size` elements; the last may be shorter.
+---@param size integer
+---@return perilune.value_stream
+function value_stream:chunks(size) end
+
+---As chunks, and a list is delivered as it is `seconds` after its first element.
+---@param size integer
+---@param seconds number
+---@return perilune.value_stream
+function value_stream:chunks_timeout(size, seconds) end
+
+---At least `seconds` between two elements; none is dropped.
+---@param seconds number
+---@return perilune.value_stream
+function value_stream:throttle(seconds) end
+
+---An element when none has come for `seconds` after it; those before it are dropped. The last one comes at the end.
+---@param seconds number
+---@return perilune.value_stream
+function value_stream:debounce(seconds) end
+
+---@class perilune.buffered_options
+---@field ordered? boolean Results in the order of the elements (default), or as they are done.
+
+---Runs `fn` for up to `size` elements at once, each in a task of its own. The first failure cancels the others. When
+---the reading task ends and another one reads on, elements that had not ended are run again.
+---@param size integer
+---@param fn? fun(element: any): any Default: the elements are functions, and are called.
+---@param opts? perilune.buffered_options
+---@return perilune.value_stream
+function value_stream:buffered(size, fn, opts) end
+
+---@param fn fun(element: any)
+function value_stream:each(fn) end
+
+---@return any[]
+function value_stream:collect() end
+
+---@param start any
+---@param fn fun(sum: any, element: any): any
+---@return any
+function value_stream:fold(start, fn) end
+
+---@return any element nil when there was none.
+function value_stream:first() end
+
+---A task fills the channel and closes it at the end; it fails where the stream fails. Closing the channel closes the stream.
+---@param capacity? integer Default 0.
+---@return perilune.channel
+---@return perilune.task
+function value_stream:to_channel(capacity) end
+
+-- Pipes --------------------------------------------------------------------------------------------------------------
+
 ---What `read` is asked for: a number of bytes (fewer only at the end), `"line"` (without its newline; also `"l"`), `"L"`
 ---(with it), `"all"` (until the end; also `"a"`) or `"some"` (what there is, at least one byte, at most 64 KiB).
 ---@alias perilune.read_what integer|"line"|"L"|"all"|"some"|"l"|"a"
 
----Bytes from or to a child. What was read and not asked for stays in the stream, so reads of all kinds may take turns, and
+---Bytes from or to a child. What was read and not asked for stays in the pipe, so reads of all kinds may take turns, and
 ---one that loses a select or is cancelled loses nothing. Reads of several tasks are served in order. Closable.
----@class perilune.stream
-local stream = {}
+---@class perilune.pipe
+local pipe = {}
 
 ---Waits for what is asked. Failures of the system raise kind `"io"`.
 ---@param what? perilune.read_what Default `"line"`.
 ---@param limit? integer For lines and `"all"`: a longer one raises kind `"limit"`.
 ---@return string? bytes nil at the end; `"all"` gives `""` there, and 0 bytes give `""` before it.
-function stream:read(what, limit) end
+function pipe:read(what, limit) end
 
 ---@param what? perilune.read_what
 ---@param limit? integer
 ---@return perilune.operation
-function stream:read_op(what, limit) end
+function pipe:read_op(what, limit) end
 
----`for line in stream:lines() do`: until the end, which leaves the stream open.
+---`for line in pipe:lines() do`: until the end, which leaves the pipe open.
 ---@param what? perilune.read_what Default `"line"`; not `"all"`.
 ---@param limit? integer
 ---@return fun(): string?
----@return perilune.stream
-function stream:lines(what, limit) end
+---@return perilune.pipe
+function pipe:lines(what, limit) end
 
 ---Waits while 64 KiB or more have not left yet, then hands the bytes over as a whole; they leave in the background. Raises
 ---kind `"io"` when nobody reads any more (`EPIPE`), or after `close`.
 ---@param ... string|number
----@return perilune.stream self
-function stream:write(...) end
+---@return perilune.pipe self
+function pipe:write(...) end
 
 ---@param ... string|number
 ---@return perilune.operation
-function stream:write_op(...) end
+function pipe:write_op(...) end
 
 ---Waits until everything written has left.
----@return perilune.stream self
-function stream:flush() end
+---@return perilune.pipe self
+function pipe:flush() end
 
 ---What was written still leaves; what was not read is dropped. Idempotent.
-function stream:close() end
+function pipe:close() end
 
 -- Processes ----------------------------------------------------------------------------------------------------------
 
@@ -824,9 +1005,9 @@ function process.spawn(opts) end
 ---collected is ended in the background.
 ---@class perilune.child
 ---@field pid integer
----@field stdin? perilune.stream
----@field stdout? perilune.stream
----@field stderr? perilune.stream
+---@field stdin? perilune.pipe
+---@field stdout? perilune.pipe
+---@field stderr? perilune.pipe
 local child = {}
 
 ---Waits for the exit. May be called again, and by several tasks; giving up leaves the child alone.
