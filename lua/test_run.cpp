@@ -1,6 +1,7 @@
 // perilune.native.test: what the test kit asks of the program that runs it. See test_run.hpp.
 #include "test_run.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include <perilune/virtual_time.hpp>
@@ -16,20 +17,27 @@ namespace {
 
 test_run& run_of(lua_State* L) noexcept { return *static_cast<test_run*>(lua_touserdata(L, lua_upvalueindex(1))); }
 
-// Pushes the texts as a list and empties it.
+// Pushes the texts behind the first so many, which is argument 1, as a list, and takes them away.
 reply take_texts(lua_State* L, std::vector<std::string>& texts) {
-  lua_createtable(L, static_cast<int>(texts.size()), 0);
-  for (std::size_t i = 0; i < texts.size(); ++i) {
+  const std::size_t kept = std::min(texts.size(), static_cast<std::size_t>(lua_tointeger(L, 1)));
+  lua_createtable(L, static_cast<int>(texts.size() - kept), 0);
+  for (std::size_t i = kept; i < texts.size(); ++i) {
     lua_pushlstring(L, texts[i].data(), texts[i].size());
-    lua_rawseti(L, -2, static_cast<lua_Integer>(i) + 1);
+    lua_rawseti(L, -2, static_cast<lua_Integer>(i - kept) + 1);
   }
-  texts.clear();
+  texts.resize(kept);
   return 1;
 }
 
-// take_reports(), take_stalls() -> list of texts since the last call.
+// take_reports([kept]), take_stalls([kept]) -> list of texts, all but so many that came first.
 reply take_reports_body(lua_State* L, vm&) { return take_texts(L, run_of(L).reports); }
 reply take_stalls_body(lua_State* L, vm&) { return take_texts(L, run_of(L).stalls); }
+
+// reports() -> how many there are.
+reply reports_body(lua_State* L, vm&) {
+  lua_pushinteger(L, static_cast<lua_Integer>(run_of(L).reports.size()));
+  return 1;
+}
 
 // add_result(text)
 reply add_result_body(lua_State* L, vm&) {
@@ -58,6 +66,12 @@ reply cancelled_at_body(lua_State* L, vm&) {
   const std::string& point = run_of(L).watch.cancelled_at();
   if (point.empty()) return 0;
   lua_pushlstring(L, point.data(), point.size());
+  return 1;
+}
+
+// now_ns() -> nanoseconds of the clock, so that differences are exact.
+reply now_ns_body(lua_State* L, vm&) {
+  lua_pushinteger(L, run_of(L).time.now().count());
   return 1;
 }
 
@@ -114,7 +128,8 @@ constexpr library_function functions[] = {
     {"cancel_at", protect::native<cancel_at_body>},         {"cancelled_at", protect::native<cancelled_at_body>},
     {"seed", protect::native<seed_body>},                   {"start_trace", protect::native<start_trace_body>},
     {"take_trace", protect::native<take_trace_body>},       {"cancel_others", protect::native<cancel_others_body>},
-    {"advance", protect::native<advance_body>},
+    {"advance", protect::native<advance_body>},             {"now_ns", protect::native<now_ns_body>},
+    {"reports", protect::native<reports_body>},
 };
 
 int publish_functions(lua_State* L) {

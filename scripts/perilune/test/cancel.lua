@@ -5,25 +5,32 @@ local native = package.loaded["perilune.native.test"]
 
 local cancel = {}
 
--- Runs `fn` as a task that is cancelled at its nth suspension, or that of a task below it. Returns where that was, nil when
--- it ended before, and what was wrong with the end, nil when nothing was.
-function cancel.at(n, fn)
-  local before = leaks.now()
+-- What is wrong with how the task ended, or nil.
+local function problem_of(ok, e, cancelled, earlier)
+  local stalls = native.take_stalls()
+  if #stalls > 0 then return "deadlock: nothing could run any more:\n" .. stalls[1] end
+  local reports = native.take_reports(earlier)
+  if #reports > 0 then return table.concat(reports, "\n") end
+  if not ok and not (cancelled and peri.is_error(e, "cancelled")) then return e end
+end
+
+-- Runs `fn` as a task that is cancelled at its nth suspension, or that of a task below it, and then calls `check`. Returns where
+-- that was, nil when it ended before, and what was wrong with the end or is left behind, nil when all is well.
+function cancel.at(n, fn, check)
+  local before, earlier = leaks.now(), native.reports()
   native.take_stalls()
   local task = peri.spawn({ name = "cancelled at " .. n }, fn)
   native.cancel_at(task, n)
   local ok, e = task:join()
   local point = native.cancelled_at()
+  local problem = problem_of(ok, e, point, earlier)
+  if problem then return point, problem end
   native.advance(0)
+  if check then check(point and n, point) end
   local left = leaks.since(before)
-  if left then
-    leaks.clear(before)
-    return point, "left behind: " .. left
-  end
-  local stalls = native.take_stalls()
-  if #stalls > 0 then return point, "deadlock: nothing could run any more:\n" .. stalls[1] end
-  if not ok and not (point and peri.is_error(e, "cancelled")) then return point, e end
-  return point
+  if not left then return point end
+  leaks.clear(before)
+  return point, "left behind: " .. left
 end
 
 local most_points = 10000
@@ -31,12 +38,11 @@ local most_points = 10000
 function cancel.everywhere(seed, fn, check)
   for n = 1, most_points do
     native.seed(seed)
-    local point, problem = cancel.at(n, fn)
-    if problem then error(("cancelled at suspension %d, in %s: %s"):format(n, point or "none", tostring(problem)), 3) end
-    if check then check(point and n or nil, point) end
+    local point, problem = cancel.at(n, fn, check)
+    if problem then error(("cancelled at suspension %d, in %s: %s"):format(n, point or "none", tostring(problem)), 2) end
     if not point then return n - 1 end
   end
-  error(("no end after %d suspensions"):format(most_points), 3)
+  error(("no end after %d suspensions"):format(most_points), 2)
 end
 
 return cancel

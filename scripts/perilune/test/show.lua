@@ -52,7 +52,15 @@ local function has_own_text(value)
   return meta ~= nil and (type(meta) ~= "table" or meta.__tostring or meta.__name)
 end
 
+-- With as many digits as it takes to tell it from its neighbours.
+local function number(value)
+  local text = tostring(value)
+  if tonumber(text) == value or value ~= value then return text end
+  return ("%.17g"):format(value)
+end
+
 function write(value, depth, open)
+  if type(value) == "number" then return number(value) end
   if type(value) == "string" then return quoted(value) end
   if type(value) == "table" and not has_own_text(value) then return write_table(value, depth, open) end
   local ok, text = pcall(tostring, value)
