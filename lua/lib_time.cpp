@@ -80,7 +80,20 @@ reply clock_body(lua_State* L, vm&) {
   return 1;
 }
 
-// Intervals. Ticks stand on a grid of `period`; what happens to those that were missed is the interval's mode.
+// Intervals. Ticks stand on a grid of `period`; what happens to those that were missed is the interval's mode. A tick that is
+// late by no more than `tolerance` was not missed.
+constexpr duration tolerance = std::chrono::milliseconds(5);
+
+// Waiting for a tick: nothing is taken before its task has resumed, so a cancellation in between finds it where it was.
+class tick_operation final : public operation {
+ public:
+  bool try_commit(waiter&) override { return false; }
+  void arm(waiter& by) override { timer_wait.arm(by); }
+  void disarm(waiter& by) noexcept override { timer_wait.disarm(by); }
+  bool give_back(waiter&) noexcept override { return true; }
+  wait_description describe() const noexcept override { return {"tick", "interval", nullptr}; }
+};
+tick_operation tick_wait;
 
 enum class missed_ticks : unsigned char { burst, delay, skip };
 
@@ -93,9 +106,10 @@ struct interval {
 
   // A tick fell due and is taken at `now`: where the next one stands.
   void take(instant now) noexcept {
-    if (mode == missed_ticks::delay && now > next) {
+    const bool missed = now > saturating_add(next, tolerance);
+    if (mode == missed_ticks::delay && missed) {
       next = saturating_add(now, period);
-    } else if (mode == missed_ticks::skip && now >= saturating_add(next, period)) {
+    } else if (mode == missed_ticks::skip && missed && now >= saturating_add(next, period)) {
       const auto behind = (now - next) / period;
       next = saturating_add(next, period * (behind + 1));
     } else {
@@ -114,7 +128,7 @@ struct tick_kind final : operation_kind {
   }
   operation& arm_target(lua_State* L, vm&, int at, waiter& by) const override {
     by.deadline = static_cast<std::uint64_t>(object_at<interval>(L, at).next.count());
-    return timer_wait;
+    return tick_wait;
   }
   int collect(lua_State* L, vm& v, int at) const override { return take(L, v, object_at<interval>(L, at)); }
 

@@ -590,7 +590,7 @@ function peri.clock() end
 
 ---@class perilune.interval_options
 ---@field missed? "burst"|"delay"|"skip" What becomes of ticks that nobody waited for: `"burst"` (default): all at once;
----`"delay"`: one, and the next a period later; `"skip"`: one, and the next on the grid.
+---`"delay"`: one, and the next a period later; `"skip"`: one, and the next on the grid. Up to 5 ms late is on time.
 
 ---Ticks every `seconds`, the first at once.
 ---@param seconds number

@@ -203,6 +203,32 @@ case("TIM-13: a tick taken a little late keeps burst and skip on the grid", func
   end
 end)
 
+case("TIM-13: delay keeps to the grid too when a tick is no more than 5 ms late", function()
+  for late, expected in pairs { [0.003] = { 0.053, 0.1, 0.15 }, [0.006] = { 0.056, 0.106, 0.156 } } do
+    local iv <close> = peri.interval(0.05, { missed = "delay" })
+    local start = peri.now()
+    iv:tick()
+    peri.sleep(0.05 + late)
+    check_times(tick_times(iv, 3, start), expected)
+  end
+end)
+
+case("CAN-32: a tick whose task is cancelled before it resumes is not taken", function()
+  local iv <close> = peri.interval(5)
+  local start = peri.now()
+  iv:tick()
+  local task
+  peri.spawn(function()
+    peri.sleep(5)
+    task:cancel()
+  end)
+  peri.yield()
+  task = peri.spawn(iv.tick, iv)
+  peri.sleep(5)
+  check.equal(task:join(), false)
+  check_times(tick_times(iv, 2, start), { 5, 10 })
+end)
+
 case("TIM-08: a closed interval does not tick, and leaving the block closes it", function()
   local kept
   do
