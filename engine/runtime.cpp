@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "blocking_pool.hpp"
+#include "call_message.hpp"
 #include "quiescence.hpp"
 #include "worker.hpp"
 
@@ -16,22 +17,6 @@ namespace perilune {
 namespace {
 
 using detail::quiescence;
-
-class call_message final : public detail::inbox_message {
- public:
-  call_message(runtime& owner, std::function<void()> fn) : owner_(owner), fn_(std::move(fn)) {}
-  void deliver() override {
-    try {
-      fn_();
-    } catch (...) {
-      owner_.report_escaped(describe_exception(std::current_exception()));
-    }
-  }
-
- private:
-  runtime& owner_;
-  std::function<void()> fn_;
-};
 
 // A host's function must not throw; what it throws all the same goes no further.
 template <class F, class... Args>
@@ -131,7 +116,7 @@ blocking_stats runtime::blocking() const noexcept { return pool_->stats(); }
 scheduler& runtime::worker_scheduler(unsigned index) noexcept { return workers_[index]->tasks(); }
 
 bool runtime::post(unsigned worker, std::function<void()> fn) {
-  return worker < workers() && workers_[worker]->post(std::make_unique<call_message>(*this, std::move(fn)));
+  return worker < workers() && workers_[worker]->post(std::make_unique<detail::call_message>(*this, std::move(fn)));
 }
 
 std::optional<error> runtime::refuse_run() const {

@@ -175,7 +175,7 @@ class broadcast_state final : public broadcast_core, public counted {
   }
   void drop(std::size_t count) noexcept {
     for (; count; --count) {
-      const T gone(std::move(values_.front()));
+      [[maybe_unused]] const T gone(std::move(values_.front()));
       values_.drop_front();
     }
   }

@@ -71,7 +71,10 @@ class send_operation final : public operation {
     status_ = channel_status::done;
     channel_->arm_sender(by);
   }
-  void disarm(waiter& by) noexcept override { channel_->disarm_sender(by); }
+  void disarm(waiter& by) noexcept override {
+    channel_->disarm_sender(by);
+    status_ = channel_status::full;
+  }
   bool give_back(waiter&) noexcept override { return false; }
   wait_description describe() const noexcept override { return {"send", "channel", channel_.get()}; }
   send_result<T> take_result() noexcept {
@@ -83,7 +86,7 @@ class send_operation final : public operation {
  private:
   friend class detail::channel_state<T>;
   detail::channel_use<T> channel_;
-  channel_status status_ = channel_status::done;
+  channel_status status_ = channel_status::full;  // while the value is still here
   T value_;
 };
 

@@ -141,8 +141,10 @@ class watch_receiver {
  private:
   template <class Predicate>
   static task<std::optional<T>> wait_at(watch_receiver at, Predicate holds) {
-    while (!holds(at.get_and_mark()))
-      if (!co_await at.changed()) co_return std::nullopt;
+    while (!holds(at.get_and_mark())) {
+      const bool changed = co_await at.changed();
+      if (!changed) co_return std::nullopt;
+    }
     co_return at.get();
   }
 
