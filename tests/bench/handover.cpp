@@ -33,7 +33,11 @@ task<long> broadcasts(long n) {
 }
 
 task<void> answer(watch_receiver<long> at, watch<long> back) {
-  for (bool changed = true; changed; back.set(at.get())) changed = co_await at.changed();
+  for (;;) {
+    const bool changed = co_await at.changed();
+    if (!changed) co_return;
+    back.set(at.get());
+  }
 }
 
 // Round trips over two watches.

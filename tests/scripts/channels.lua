@@ -321,6 +321,25 @@ case("Channels: an unbounded channel takes everything, and warns once", function
   check.equal(peri.unbounded().capacity, math.huge)
 end)
 
+case("CHN-32: a channel is both its ends: one that is lost has nobody left to tell, and goes with its values", function()
+  local collected, lost = 0, setmetatable({}, { __mode = "k" })
+  do
+    local ch = peri.channel(2)
+    lost[ch] = true
+    ch:send(setmetatable({}, { __gc = function() collected = collected + 1 end }))
+    local receiver = peri.spawn(ch.recv, peri.channel(1)) -- who waits keeps the channel
+    peri.yield()
+    collectgarbage()
+    check.equal(receiver:status(), "waiting")
+    receiver:cancel()
+    receiver:join()
+  end
+  collectgarbage()
+  collectgarbage()
+  check.equal(next(lost), nil)
+  check.equal(collected, 1)
+end)
+
 case("Channels: length, capacity, name and text", function()
   local ch = peri.channel(2, "orders")
   check.equal(ch.capacity, 2)
