@@ -43,7 +43,8 @@ task_header* task_header::parent_task() const noexcept {
   return &above->owner();
 }
 
-scheduler::scheduler(detail::worker& owner) noexcept : last_id_(owner.index() + 1), owner_(owner) {
+scheduler::scheduler(detail::worker& owner, unsigned workers) noexcept
+    : next_id_(owner.index() + 1), id_step_(workers), owner_(owner) {
   roots.set(cancel_node::is_root);
   detached.set(cancel_node::is_root);
 }
@@ -65,7 +66,8 @@ std::uint64_t scheduler::random() noexcept {
 
 void scheduler::spawn(task_header& task, const spawn_options& options) noexcept {
   task.home = this;
-  task.id = std::exchange(last_id_, last_id_ + owner_.owner().workers());
+  task.id = next_id_;
+  next_id_ += id_step_;
   task.spawned_ms = now_ms_;
   cancel_node* above = options.below ? options.below : current_ ? current_->top : &roots;
   if (options.detached) {
@@ -86,6 +88,14 @@ void scheduler::spawn(task_header& task, const spawn_options& options) noexcept 
     fair_.push_back(task);
   if (observer_) [[unlikely]]
     observer_->spawned(task);
+}
+
+reason_ptr scheduler::asked_by_current(std::string text) {
+  const bool plain = text.empty();
+  if (plain && plain_reason_ && plain_reason_->by_task == current_->id) return plain_reason_;
+  auto reason = reason_ptr::make(cancel_source::cancel, std::move(text), current_->id, current_->name ? current_->name : "");
+  if (plain) plain_reason_ = reason;
+  return reason;
 }
 
 void scheduler::level_lanes() noexcept {
@@ -168,17 +178,16 @@ void scheduler::hand_over(task_header& task) noexcept {
 }
 
 void scheduler::wake_joiners(task_header& task) noexcept {
-  linked_queue<waiter> woken;
-  while (waiter* joiner = task.joiners.pop_front()) {
+  while (waiter* joiner = task.joiners.back()) {
+    task.joiners.erase(*joiner);
     joiner->become(wait_state::granted);
     task_header& waiting = *joiner->task;
     if (waiting.selecting) [[unlikely]]
       withdraw_others(*joiner);
     waiting.woken_by = wake_kind::granted;
     waiting.status = task_state::ready;
-    woken.push_back(waiting);
+    lane_.push_front(waiting);
   }
-  lane_.splice_front(woken);
 }
 
 // The last child below `node` has ended. Returns the task to settle next, if the node was that of an ended body.

@@ -121,10 +121,9 @@ void check_joinable(const task_header& target, const task_header& by) {
 
 void cancel_from_here(task_header& task, std::string text) {
   scheduler* tasks = scheduler::here();
-  task_header* asker = tasks ? tasks->current() : nullptr;
-  cancel(task, reason_ptr::make(cancel_source::cancel, std::move(text), asker ? asker->id : 0,
-                                asker && asker->name ? asker->name : ""));
-  if (!asker) task.home->nudge();
+  if (tasks && tasks->current()) return cancel(task, tasks->asked_by_current(std::move(text)));
+  cancel(task, reason_ptr::make(cancel_source::cancel, std::move(text)));
+  task.home->nudge();
 }
 
 void check_spawnable(bool has_body) {

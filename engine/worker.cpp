@@ -22,7 +22,7 @@ worker::worker(runtime& owner, unsigned index, const runtime_options& options)
     : runtime_(owner),
       index_(index),
       clock_(owner.time()),
-      scheduler_(*this),
+      scheduler_(*this, options.workers),
       timers_(now_ns()),
       reactor_(make_reactor(*this, options)),
       door_(std::make_shared<doorway>(reactor_, index == 0 ? options.on_ready : nullptr)),

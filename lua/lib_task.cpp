@@ -207,15 +207,9 @@ reply await_body(lua_State* L, vm& v) {
 
 // Cancelling.
 
-// A task that cancels many without giving a reason shares one between them.
 reason_ptr asked_by_running_task(vm& v, std::string text) {
   if (!v.in_task()) return reason_ptr::make(cancel_source::cancel, std::move(text), 0, "host");
-  lua_task& asker = v.running();
-  const bool plain = text.empty();
-  if (plain && v.plain_reason && v.plain_reason->by_task == asker.id) return v.plain_reason;
-  auto reason = reason_ptr::make(cancel_source::cancel, std::move(text), asker.id, asker.name ? asker.name : "");
-  if (plain) v.plain_reason = reason;
-  return reason;
+  return v.tasks().asked_by_current(std::move(text));
 }
 
 template <void (*Request)(cancel_node&, reason_ptr) noexcept>

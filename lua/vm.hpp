@@ -119,7 +119,6 @@ class vm {
 
   lua_select* free_selects = nullptr;
   lua_select* building = nullptr;  // a block whose arms are being set up; released when that raises
-  reason_ptr plain_reason;         // the newest cancellation without a text
   reason_ptr object_reason;        // of the newest cancellation object: held, so that its address stays its identity
   error_object* unobserved_head = nullptr;  // failures not looked at yet, oldest first
   error_object** unobserved_end = &unobserved_head;

@@ -9,8 +9,8 @@ namespace perilune::detail {
 
 class frame_pool {
  public:
-  static constexpr std::size_t grain = 32;
-  static constexpr std::size_t classes = 32;  // blocks up to 1 KiB; larger ones go to the allocator
+  static constexpr std::size_t grain = 16;
+  static constexpr std::size_t classes = 64;  // blocks up to 1 KiB; larger ones go to the allocator
 
   static void* take(std::size_t bytes) {
     const std::size_t index = (bytes + grain - 1) / grain;

@@ -39,7 +39,7 @@ class scheduler {
   static constexpr unsigned oldest_batches = 16;  // batches of fair_interval: the oldest hand-over task runs each 976
   static constexpr std::int32_t operation_budget = 128;  // operations a task may complete before it yields
 
-  explicit scheduler(detail::worker& owner) noexcept;
+  scheduler(detail::worker& owner, unsigned workers) noexcept;
   scheduler(const scheduler&) = delete;
   scheduler& operator=(const scheduler&) = delete;
 
@@ -58,6 +58,9 @@ class scheduler {
   void end_slice(const task_header& task) noexcept {
     if (&task == current_) budget_ = 0;
   }
+
+  // The reason of a cancellation that the running task asks for. A task that cancels many without a text shares one between them.
+  reason_ptr asked_by_current(std::string text);
 
   // Makes a task runnable behind all that are ready.
   void make_ready(task_header& task) noexcept {
@@ -198,7 +201,9 @@ class scheduler {
   std::uint64_t resumes_ = 0;
   std::uint64_t live_ = 0;
   std::uint64_t cancelling_ = 0;
-  std::uint64_t last_id_;
+  std::uint64_t next_id_;
+  std::uint64_t id_step_;  // the number of workers, so that ids are unique among them
+  reason_ptr plain_reason_;  // the newest without a text
   std::uint64_t random_ = 0x9E3779B97F4A7C15ULL;
   std::uint32_t batches_ = 0;
   bool shuffled_ = false;
