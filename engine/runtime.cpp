@@ -37,6 +37,7 @@ bool runs_on_this_thread(const runtime& rt) noexcept {
 std::optional<error> check(const runtime_options& options) {
   if (options.workers == 0) return error{error_kind::misuse, "runtime: workers must be at least 1, got 0", 0, {}};
   if (options.grace < duration::zero()) return error{error_kind::misuse, "runtime: grace must not be negative", 0, {}};
+  if (options.long_hold < duration::zero()) return error{error_kind::misuse, "runtime: long_hold must not be negative", 0, {}};
   if (options.blocking_threads == 0)
     return error{error_kind::misuse, "runtime: blocking_threads must be at least 1, got 0", 0, {}};
   if (options.joined && options.workers != 1)
@@ -239,6 +240,11 @@ void runtime::report_overstay(const task_header& task) noexcept {
   const std::string place = task.where();
   std::fprintf(stderr, "perilune: warning: %s did not end within its grace%s%s; killed\n", label_of(task).c_str(),
                place.empty() ? "" : " at ", place.c_str());
+}
+
+void runtime::report_long_hold(const std::string& warning) noexcept {
+  if (options_.on_long_hold) return tell_host(options_.on_long_hold, warning);
+  std::fprintf(stderr, "perilune: warning: %s\n", warning.c_str());
 }
 
 void runtime::report_stuck(const char* name) noexcept {

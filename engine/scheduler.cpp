@@ -214,6 +214,8 @@ void scheduler::release_from_parent(task_header& task) noexcept {
 void scheduler::body_ended(task_header& task, task_state end) noexcept {
   task.end = end;
   task.status = task_state::closing;
+  if (task.locks) [[unlikely]]
+    holds.release_locks_of(task);
   if (task.child_tasks == 0) [[likely]]
     return settle(task);
   if (end != task_state::returned) {

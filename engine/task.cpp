@@ -82,10 +82,10 @@ void coroutine_task::unwind() {
   selecting = nullptr;
   cancel_node& target = cancel_target();
   if (wait_for_children_below(target)) return;
-  unmark(trait::unwinding);
   if (target.has(is_task)) {
     store_cancelled(target.reason_in_force());
     destroy_frames();
+    unmark(trait::unwinding);
     home->body_ended(*this, task_state::cancelled);
     return;
   }
@@ -93,6 +93,7 @@ void coroutine_task::unwind() {
   leaf = stop.continuation;
   stop.was_cut = true;
   stop.cut();
+  unmark(trait::unwinding);
   if (!home->park_until_drained(*this, stop)) go_on();
 }
 

@@ -1,6 +1,7 @@
 // The loop of a worker. See worker.hpp.
 #include "worker.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include <perilune/asio.hpp>
@@ -10,6 +11,8 @@
 namespace perilune::detail {
 
 namespace {
+
+constexpr duration::rep longest_hold_ms = 1U << 30;
 
 reactor make_reactor(worker& self, const runtime_options& options) {
   if (options.joined) return reactor(options.joined->executor, [&self] { self.drive(); });
@@ -30,6 +33,7 @@ worker::worker(runtime& owner, unsigned index, const runtime_options& options)
   scheduler_.seed(options.seed + index * 0x9E3779B97F4A7C15ULL);
   scheduler_.shuffle(options.shuffle);
   scheduler_.observe(options.observed_by);
+  scheduler_.holds.set_limit(static_cast<std::uint32_t>(std::min(options.long_hold.count() / 1'000'000, longest_hold_ms)));
   sweep_.self = this;
   sweep_.kind = static_cast<std::uint8_t>(timer_kind::callback);
   sweep_.fire = [](timer_callback& timer) noexcept { static_cast<sweep_timer&>(timer).self->sweep(); };
@@ -51,8 +55,26 @@ void worker::look_at_clock() noexcept {
   scheduler_.set_now_ms(static_cast<std::uint32_t>((now_ns() - origin_ns_) / 1'000'000));
 }
 
+// Warnings keep no run alive and move no clock, so they have no timer.
+void worker::look_at_holds() {
+  const auto due = scheduler_.holds.next_look();
+  if (!due || *due > scheduler_.now_ms()) return;
+  const auto tell = [](void* rt, const std::string& warning) { static_cast<runtime*>(rt)->report_long_hold(warning); };
+  scheduler_.holds.look(scheduler_.now_ms(), tell, &runtime_);
+}
+
+std::optional<std::uint64_t> worker::next_wake() const noexcept {
+  auto wake = timers_.next_wake();
+  if (const auto due = scheduler_.holds.next_look()) {
+    const std::uint64_t look = origin_ns_ + std::uint64_t{*due} * 1'000'000;
+    if (!wake || look < *wake) wake = look;
+  }
+  return wake;
+}
+
 void worker::fire_due_timers() {
   look_at_clock();
+  look_at_holds();
   if (timers_.empty()) return;
   const std::uint64_t now = now_ns();
   while (timer_node* timer = timers_.pop_due(now)) fire(*timer);
@@ -107,7 +129,7 @@ void worker::wait_for_work() {
   if (!door_->wait()) return;
   if (others.rest(*this)) {
     const bool real = clock_.kind() == clock::mode::steady;
-    reactor_.wait(real ? timers_.next_wake() : std::nullopt);
+    reactor_.wait(real ? next_wake() : std::nullopt);
   }
   door_->attend();
   others.rise(*this);
@@ -147,7 +169,7 @@ void worker::drive() {
   }
   if (more) return door_->tell();
   if (clock_.kind() != clock::mode::steady) return;
-  if (const auto wake = timers_.next_wake()) reactor_.drive_at(*wake);
+  if (const auto wake = next_wake()) reactor_.drive_at(*wake);
 }
 
 void worker::close() noexcept {

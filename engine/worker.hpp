@@ -117,6 +117,8 @@ class worker {
   void fire(timer_node& timer);
   void wait_for_work();
   void look_at_clock() noexcept;
+  void look_at_holds();
+  std::optional<std::uint64_t> next_wake() const noexcept;
   void sweep() noexcept;
   void sweep_in(std::uint64_t ms) noexcept;
 

@@ -41,14 +41,6 @@ struct channel_stats {
 
 inline constexpr std::size_t channel_unbounded = std::numeric_limits<std::size_t>::max();
 
-// Grants for a caller that is no task of the worker: the host between ticks, who is told that somebody can run.
-struct for_outsiders {
-  void grant(waiter& by) const noexcept {
-    by.task->home->grant(by);
-    by.task->home->nudge();
-  }
-};
-
 template <class Derived>
 class channel_core {
  public:

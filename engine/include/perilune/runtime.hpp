@@ -32,12 +32,16 @@ struct runtime_options {
   bool shuffle = false;                         // ready tasks run in an order drawn from the seed, not in turn
   observer* observed_by = nullptr;              // told what every task does; outlives the runtime
   duration grace = std::chrono::seconds(10);    // a cancelled task that lives longer is killed
+  duration long_hold = std::chrono::seconds(30);  // a lock or permit held longer while somebody waits is told; 0: never
   std::size_t blocking_threads = 4;             // threads for files and other blocking calls, started when needed
   std::size_t blocking_queue = 256;             // calls that may wait for a thread before the pool counts as full
   // A task failed and nobody looked at the outcome. Default: one line on standard error.
   std::function<void(const task_header&, const error&)> on_unobserved{};
   // A cancelled task outlived its grace and was killed. Default: one line on standard error.
   std::function<void(const task_header&)> on_overstay{};
+  // Somebody waits for a lock or permit that has been held for longer than `long_hold`; once for each holding, with its
+  // holder and the line that took it. Default: one line on standard error.
+  std::function<void(const std::string& warning)> on_long_hold{};
   // A blocking call still ran a grace after the end; its thread is left behind. Default: one line on standard error.
   std::function<void(const char* name)> on_stuck{};
   // Nothing can run and nothing can wake anything; called before the waits are ended with kind deadlock.
@@ -132,6 +136,7 @@ class runtime {
   void report_unobserved(const task_header& task, const error& problem) noexcept;
   void report_escaped(const error& problem) noexcept;
   void report_overstay(const task_header& task) noexcept;
+  void report_long_hold(const std::string& warning) noexcept;
   void report_stall(const std::string& report) noexcept;
   void report_stuck(const char* name) noexcept;
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <perilune/error.hpp>
+#include <perilune/holding.hpp>
 #include <perilune/run_queue.hpp>
 #include <perilune/task_header.hpp>
 
@@ -149,6 +150,8 @@ class scheduler {
   // What an operation threw when it was tried again for a task that is just being resumed; see wake_kind::failed.
   std::exception_ptr thrown;
 
+  hold_register holds;
+
   // Roots of the tree: what the host started, and what left its parent.
   cancel_node roots;
   cancel_node detached;
@@ -209,6 +212,14 @@ class scheduler {
   bool shuffled_ = false;
   observer* observer_ = nullptr;
   detail::worker& owner_;
+};
+
+// Grants for a caller that is no task of the worker: the host between ticks, who is told that somebody can run.
+struct for_outsiders {
+  void grant(waiter& by) const noexcept {
+    by.task->home->grant(by);
+    by.task->home->nudge();
+  }
 };
 
 }  // namespace perilune

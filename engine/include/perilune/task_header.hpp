@@ -102,6 +102,7 @@ class task_header : public operation, public waiter, public cancel_node {
   wake_kind woken_by = wake_kind::granted;
   std::uint16_t traits = 0;
   task_state end = task_state::returned;  // how the body ended, valid from `closing` on
+  std::uint16_t locks = 0;                // held now; what is left when the body ends is released then
 
  protected:
   ~task_header() = default;
