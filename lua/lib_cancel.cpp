@@ -281,11 +281,7 @@ void define_tokens(lua_State* L) {
   };
   constexpr library_function metamethods[] = {{"__gc", protect::native<collect_token>}};
   define_type(L, type_name::token, "perilune.token", methods, metamethods);
-  push_type(L, type_name::token);
-  lua_getfield(L, -1, "__index");
-  lua_pushcclosure(L, protect::native<index_token>, 1);
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
+  set_index(L, type_name::token, protect::native<index_token>);
   constexpr library_function guard_methods[] = {{"disarm", protect::native<disarm_body>}};
   constexpr library_function guard_metamethods[] = {{"__close", protect::native<close_guard>}};
   define_type(L, type_name::token_guard, "perilune.token_guard", guard_methods, guard_metamethods);

@@ -36,6 +36,14 @@ lua_Integer read_capacity(lua_State* L, int argument) {
   return whole && capacity <= largest ? capacity : -1;
 }
 
+void set_index(lua_State* L, type_name name, lua_CFunction index) {
+  push_type(L, name);
+  lua_getfield(L, -1, "__index");
+  lua_pushcclosure(L, index, 1);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}
+
 namespace {
 
 void make_types(lua_State* L) {
@@ -63,6 +71,9 @@ int open_library(lua_State* L) {
   open_oneshots(L);
   open_watches(L);
   open_broadcasts(L);
+  open_guards(L);
+  open_locks(L);
+  open_sync(L);
   open_operations(L);
   open_inspection(L);
   open_modules(L);

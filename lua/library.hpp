@@ -33,6 +33,9 @@ void define_type(lua_State* L, type_name name, const char* shown, const library_
   define_type(L, name, shown, methods, M, metamethods, K);
 }
 
+// Fields besides the methods: `index` gets the table of methods as its upvalue.
+void set_index(lua_State* L, type_name name, lua_CFunction index);
+
 inline void set_type(lua_State* L, type_name name) {
   push_type(L, name);
   lua_setmetatable(L, -2);
@@ -62,6 +65,9 @@ void open_channels(lua_State* L);
 void open_oneshots(lua_State* L);
 void open_watches(lua_State* L);
 void open_broadcasts(lua_State* L);
+void open_guards(lua_State* L);
+void open_locks(lua_State* L);
+void open_sync(lua_State* L);
 void open_operations(lua_State* L);
 void open_inspection(lua_State* L);
 void open_modules(lua_State* L);

@@ -44,7 +44,13 @@ int resumed(lua_State* L, int, lua_KContext context) {
     if (task.woken_by == wake_kind::cancelled) raise_cancellation(L, task);
     return conclude(L, v, note_deadlock(v, task));
   }
-  return conclude(L, v, guard(reinterpret_cast<native_body>(context), L, v));
+  return conclude(L, v, protect::guard(reinterpret_cast<native_body>(context), L, v));
+}
+
+// A call that closes has returned.
+int called(lua_State* L, int, lua_KContext context) {
+  vm& v = vm_of(L);
+  return conclude(L, v, protect::guard(reinterpret_cast<native_body>(context), L, v));
 }
 
 int pcall_done(lua_State* L, int status, lua_KContext context) {
@@ -125,6 +131,12 @@ int conclude_otherwise(lua_State* L, vm& v, reply r) {
       lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0,
                 [](lua_State* l, int, lua_KContext) { return lua_gettop(l); });
       return lua_gettop(L);
+    case action::call_closing: {
+      const auto then = reinterpret_cast<lua_KContext>(v.continuation);
+      lua_toclose(L, 2);
+      lua_callk(L, lua_gettop(L) - 3, LUA_MULTRET, then, called);
+      return called(L, LUA_OK, then);
+    }
     case action::exit_host:
       raise_cancellation(L, v.running());
     default:

@@ -565,6 +565,220 @@ function peri.choose(operations) end
 ---@return any ...
 function peri.perform(op) end
 
+-- Synchronisation ----------------------------------------------------------------------------------------------------
+--
+-- Whoever waits is served in order; nobody barges in. Guards and permits are closable: `local g <close> = m:lock()`. One that is
+-- collected unreleased is released then, with one warning that names its line. Whoever keeps others waiting for more than 30
+-- seconds is named in a warning, with the line that locked.
+
+---A lock for one task at a time. It belongs to the task that took it; a task that ends while it holds one releases it.
+---@return perilune.mutex
+function peri.mutex() end
+
+---@class perilune.mutex
+---@field abandoned boolean The holder before raised, was cancelled, or ended without releasing: look at what the lock protects.
+local mutex = {}
+
+---Waits for the lock. Raises where the task holds it already, naming the line, and kind `"deadlock"` where it could never get it.
+---@return perilune.guard
+function mutex:lock() end
+
+---@return perilune.guard? guard nil when the lock is taken.
+function mutex:try_lock() end
+
+---Calls `fn` while holding the lock, and returns its results.
+---@param fn fun(...): ...
+---@param ... any
+---@return any ...
+function mutex:with(fn, ...) end
+
+---@return perilune.operation
+function mutex:lock_op() end
+
+---What one has while one holds a lock.
+---@class perilune.guard
+local guard = {}
+
+---Releases early. Raises when it has been released, and in a task that does not own the lock.
+function guard:release() end
+
+---A mutex for each key. Keys are compared as those of a table; a key that nobody holds or waits for takes no room.
+---@return perilune.keyed_mutex
+function peri.keyed_mutex() end
+
+---@class perilune.keyed_mutex
+local keyed_mutex = {}
+
+---As `mutex:lock`, for one key.
+---@param key any
+---@return perilune.guard
+function keyed_mutex:lock(key) end
+
+---@param key any
+---@return perilune.guard?
+function keyed_mutex:try_lock(key) end
+
+---@param key any
+---@param fn fun(...): ...
+---@param ... any
+---@return any ...
+function keyed_mutex:with(key, fn, ...) end
+
+---@param key any
+---@return perilune.operation
+function keyed_mutex:lock_op(key) end
+
+---A lock for many readers or one writer. A writer that waits holds back the readers that come later.
+---@return perilune.rwlock
+function peri.rwlock() end
+
+---@class perilune.rwlock
+---@field abandoned boolean The writer before raised, was cancelled, or ended without releasing.
+local rwlock = {}
+
+---Waits for access together with other readers. Raises where the task would wait for itself.
+---@return perilune.rwlock_guard
+function rwlock:read() end
+
+---Waits for access alone. Raises where the task would wait for itself.
+---@return perilune.rwlock_guard
+function rwlock:write() end
+
+---@return perilune.rwlock_guard? guard nil when it would have to wait.
+function rwlock:try_read() end
+
+---@return perilune.rwlock_guard? guard nil when it would have to wait.
+function rwlock:try_write() end
+
+---@return perilune.operation
+function rwlock:read_op() end
+
+---@return perilune.operation
+function rwlock:write_op() end
+
+---@class perilune.rwlock_guard
+local rwlock_guard = {}
+
+---Releases early. Raises when it has been released, and in a task that does not own it.
+function rwlock_guard:release() end
+
+---A writer becomes a reader; no other writer comes in between.
+---@return perilune.rwlock_guard self
+function rwlock_guard:downgrade() end
+
+---`permits` permits, taken one or several at a time. Closable: leaving the block closes it.
+---@param permits integer
+---@return perilune.semaphore
+function peri.semaphore(permits) end
+
+---@class perilune.semaphore
+---@field available integer Permits that are free now.
+---@field total integer Permits there are, taken or not.
+local semaphore = {}
+
+---Waits for `permits` permits, 1 by default. Who asks for few does not overtake who waits for many. Asking for more than there
+---are in all raises.
+---@param permits? integer
+---@return perilune.permit? permit
+---@return "closed"? why
+function semaphore:acquire(permits) end
+
+---@param permits? integer
+---@return perilune.permit? permit nil when it would have to wait.
+---@return "closed"? why
+function semaphore:try_acquire(permits) end
+
+---@param permits? integer
+---@return perilune.operation
+function semaphore:acquire_op(permits) end
+
+---Whoever waits, and whoever asks from now on, gets `nil, "closed"`. Permits that are out may still come back.
+function semaphore:close() end
+
+---What was acquired. It belongs to whoever has it: it can be handed to another task.
+---@class perilune.permit
+---@field count integer 0 once it was released.
+local permit = {}
+
+---Gives the permits back early. Raises when that was done before.
+function permit:release() end
+
+---A permit of its own for `permits` of these; nil when there are fewer.
+---@param permits integer
+---@return perilune.permit?
+function permit:split(permits) end
+
+---Takes over what another permit of the same semaphore has.
+---@param other perilune.permit
+---@return perilune.permit self
+function permit:merge(other) end
+
+---These permits never come back: the semaphore has so many fewer.
+function permit:forget() end
+
+---@return perilune.notify
+function peri.notify() end
+
+---@class perilune.notify
+local notify = {}
+
+---Waits until it is told.
+function notify:wait() end
+
+---@return perilune.operation
+function notify:wait_op() end
+
+---Wakes the first in line. When nobody waits, the next `wait` returns at once; several such calls count as one.
+function notify:notify_one() end
+
+---Wakes whoever waits now.
+function notify:notify_all() end
+
+---Lets `tasks` tasks go on when all have come, again and again.
+---@param tasks integer
+---@return perilune.barrier
+function peri.barrier(tasks) end
+
+---@class perilune.barrier
+local barrier = {}
+
+---Waits for the others. Who is cancelled meanwhile no longer counts.
+---@return boolean is_leader true for one of them, the last to come.
+function barrier:wait() end
+
+---@return perilune.operation
+function barrier:wait_op() end
+
+---@param fn fun(): ...
+---@return perilune.once
+function peri.once(fn) end
+
+---@class perilune.once
+local once = {}
+
+---What `fn` returned. The first to ask calls it while the others wait; when it raises or is cancelled, the next in line does.
+---@return any ...
+function once:get() end
+
+---@return perilune.wait_group
+function peri.wait_group() end
+
+---Counts work that is under way.
+---@class perilune.wait_group
+local wait_group = {}
+
+---@param more? integer 1 by default.
+function wait_group:add(more) end
+
+---One less. Raises when none is left.
+function wait_group:done() end
+
+---Waits until none is left.
+function wait_group:wait() end
+
+---@return perilune.operation
+function wait_group:wait_op() end
+
 -- Time ---------------------------------------------------------------------------------------------------------------
 
 ---Waits. 0 or less still lets others run; `math.huge` waits until cancelled.

@@ -58,6 +58,18 @@ end
 
 local reference = read_reference()
 
+local function released(guard)
+  guard:release()
+  return guard
+end
+
+-- A child process whose end has been seen, so that no task is left behind.
+local function ended_child()
+  local child = peri.process.spawn { argv = { "true" } }
+  child:wait()
+  return child
+end
+
 -- One object of each class that has methods.
 local samples = {
   task = peri.self,
@@ -69,6 +81,17 @@ local samples = {
   token = peri.token,
   token_guard = function() return peri.token():guard() end,
   channel = function() return peri.channel(1) end,
+  mutex = peri.mutex,
+  guard = function() return released(peri.mutex():lock()) end,
+  keyed_mutex = peri.keyed_mutex,
+  rwlock = peri.rwlock,
+  rwlock_guard = function() return released(peri.rwlock():read()) end,
+  semaphore = function() return peri.semaphore(1) end,
+  permit = function() return released(peri.semaphore(1):acquire()) end,
+  notify = peri.notify,
+  barrier = function() return peri.barrier(1) end,
+  once = function() return peri.once(print) end,
+  wait_group = peri.wait_group,
   oneshot = peri.oneshot,
   watch = function() return peri.watch(1) end,
   watch_receiver = function() return peri.watch(1):subscribe() end,
@@ -76,9 +99,9 @@ local samples = {
   broadcast_receiver = function() return peri.broadcast(1):subscribe() end,
   operation = function() return peri.sleep_op(1) end,
   interval = function() return peri.interval(1) end,
-  pipe = function() return peri.process.spawn({ argv = { "true" } }).stdin end,
+  pipe = function() return ended_child().stdin end,
   value_stream = function() return peri.stream.of() end,
-  child = function() return peri.process.spawn { argv = { "true" } } end,
+  child = ended_child,
   file = function() return peri.fs.open("/dev/null") end,
   watcher = function() return peri.fs.watch "/dev" end,
   signal_listener = function() return peri.signal.listen("USR1") end,

@@ -89,6 +89,7 @@ int run(const char* path, std::vector<std::string> arguments, std::uint64_t seed
   options.runtime.seed = seed;
   options.runtime.on_stall = [](const std::string& text) { reports().push_back("deadlock:\n" + text); };
   options.report = [](const std::string& text) { reports().push_back(text); };
+  options.runtime.on_long_hold = [](const std::string& warning) { reports().push_back(warning); };
   options.runtime.on_overstay = [](const perilune::task_header& task) { reports().push_back("overstay: task " + std::to_string(task.id) + " at " + task.where()); };
   perilune::host scripts(std::move(options));
   perilune::protect::call_outside(scripts.machine().main(), add_natives, nullptr, nullptr);

@@ -1,0 +1,235 @@
+// peri.semaphore, peri.notify, peri.barrier and peri.wait_group. See lua-api: Synchronisation.
+#include <cstring>
+#include <string>
+
+#include <perilune/barrier.hpp>
+#include <perilune/notify.hpp>
+#include <perilune/wait_group.hpp>
+
+#include "lua_guard.hpp"
+
+namespace perilune {
+
+namespace {
+
+class lua_semaphore final : public semaphore_core {
+ public:
+  static constexpr std::uint64_t tag = 0x73656d61'7d29f05bULL;
+  using semaphore_core::semaphore_core;
+
+ private:
+  void refuse(waiter& by) noexcept override { static_cast<lua_task&>(*by.task).note_closed = true; }
+};
+
+// The permits wanted stand behind the semaphore; none there means one.
+lua_guard& push_permit(lua_State* L, int at) {
+  const lua_Integer wanted = lua_isinteger(L, at + 1) ? lua_tointeger(L, at + 1) : 1;
+  return push_guard(L, guard_kind::permits, object_at<lua_semaphore>(L, at), at, static_cast<std::size_t>(wanted));
+}
+constexpr guard_operation acquire_verb{"acquire", push_permit, [](const void*) { return true; }};
+
+reply wrong_semaphore(lua_State* L, vm& v) { return bad_argument(v, 1, "a semaphore expected: call it with ':'", L); }
+
+// < 0 refuses what acquire and its like were given; otherwise the stack is the semaphore and how many.
+reply check_acquire(lua_State* L, vm& v) {
+  lua_semaphore* semaphore = to_object<lua_semaphore>(L, 1);
+  if (!semaphore) return wrong_semaphore(L, v);
+  lua_settop(L, 2);
+  if (lua_isnil(L, 2)) {
+    lua_pushinteger(L, 1);
+    lua_replace(L, 2);
+  }
+  if (!lua_isinteger(L, 2) || lua_tointeger(L, 2) < 1) return bad_argument(v, 2, "permits must be a positive integer", L);
+  if (semaphore->closed() || static_cast<std::size_t>(lua_tointeger(L, 2)) <= semaphore->total()) return 0;
+  v.message = "the semaphore has " + std::to_string(semaphore->total()) + " permits, which is all there will ever be";
+  return bad_argument(v, 2, std::string(v.message).c_str(), L);
+}
+
+reply acquire_body(lua_State* L, vm& v) {
+  if (const reply refused = check_acquire(L, v); refused < 0) return refused;
+  push_permit(L, 1);
+  lua_replace(L, 2);
+  return take_guard<give_guard>(L, v);
+}
+
+reply try_acquire_body(lua_State* L, vm& v) {
+  if (const reply refused = check_acquire(L, v); refused < 0) return refused;
+  push_permit(L, 1);
+  return try_guard(L, v);
+}
+
+reply acquire_op_body(lua_State* L, vm& v) {
+  if (const reply refused = check_acquire(L, v); refused < 0) return refused;
+  push_operation(L, acquire_verb, 1, true);
+  return 1;
+}
+
+reply close_semaphore(lua_State* L, vm& v) {
+  lua_semaphore* semaphore = to_object<lua_semaphore>(L, 1);
+  if (!semaphore) return wrong_semaphore(L, v);
+  semaphore->close();
+  return 0;
+}
+
+reply index_semaphore(lua_State* L, vm& v) {
+  lua_pushvalue(L, 2);
+  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+  lua_semaphore* semaphore = to_object<lua_semaphore>(L, 1);
+  if (!semaphore) return wrong_semaphore(L, v);
+  const char* name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+  if (!std::strcmp(name, "available"))
+    lua_pushinteger(L, static_cast<lua_Integer>(semaphore->available()));
+  else if (!std::strcmp(name, "total"))
+    lua_pushinteger(L, static_cast<lua_Integer>(semaphore->total()));
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+// Reads argument #1 as a count from `least` on. < 0 refuses.
+reply read_count(lua_State* L, vm& v, lua_Integer least, const char* expected, std::size_t& count) {
+  if (!lua_isinteger(L, 1) || lua_tointeger(L, 1) < least) return bad_argument(v, 1, expected, L);
+  count = static_cast<std::size_t>(lua_tointeger(L, 1));
+  return 0;
+}
+
+reply new_semaphore(lua_State* L, vm& v) {
+  std::size_t permits = 0;
+  if (const reply refused = read_count(L, v, 0, "permits must be a non-negative integer", permits); refused < 0) return refused;
+  push_object<lua_semaphore>(L, 0, permits);
+  set_type(L, type_name::semaphore);
+  return 1;
+}
+
+// Objects on which one waits for something that others do, without taking anything.
+
+struct lua_notify {
+  static constexpr std::uint64_t tag = 0x6e746679'18c3ab60ULL;
+  static constexpr const char* expected = "a notify expected: call it with ':'";
+  notify_core core;
+  static int push_result(lua_State*, bool) { return 0; }
+};
+
+struct lua_barrier {
+  static constexpr std::uint64_t tag = 0x62617272'a94f6ed2ULL;
+  static constexpr const char* expected = "a barrier expected: call it with ':'";
+  explicit lua_barrier(std::size_t parties) noexcept : core(parties) {}
+  barrier_core core;
+  // The last to come is the leader.
+  static int push_result(lua_State* L, bool at_once) { return lua_pushboolean(L, at_once), 1; }
+};
+
+struct lua_wait_group {
+  static constexpr std::uint64_t tag = 0x77677270'35d8027fULL;
+  static constexpr const char* expected = "a wait group expected: call it with ':'";
+  wait_group_core core;
+  static int push_result(lua_State*, bool) { return 0; }
+};
+
+template <class T>
+struct wait_kind final : operation_kind {
+  const char* name() const noexcept override { return "wait"; }
+  int attempt(lua_State* L, vm& v, int at) const override {
+    return object_at<T>(L, at).core.try_commit(v.running()) ? T::push_result(L, true) : not_ready;
+  }
+  operation& arm_target(lua_State* L, vm&, int at, waiter&) const override { return object_at<T>(L, at).core; }
+  int collect(lua_State* L, vm&, int) const override { return T::push_result(L, false); }
+};
+template <class T>
+constexpr wait_kind<T> wait_verb;
+
+template <class T>
+reply wait_body(lua_State* L, vm& v) {
+  if (!to_object<T>(L, 1)) return bad_argument(v, 1, T::expected, L);
+  return perform<wait_verb<T>>(L, v, wait_body<T>);
+}
+
+template <void (notify_core::*Tell)() noexcept>
+reply notify_body(lua_State* L, vm& v) {
+  lua_notify* notify = to_object<lua_notify>(L, 1);
+  if (!notify) return bad_argument(v, 1, lua_notify::expected, L);
+  (notify->core.*Tell)();
+  return 0;
+}
+
+reply new_notify(lua_State* L, vm&) {
+  push_object<lua_notify>(L, 0);
+  set_type(L, type_name::notify);
+  return 1;
+}
+
+reply new_barrier(lua_State* L, vm& v) {
+  std::size_t parties = 0;
+  if (const reply refused = read_count(L, v, 1, "tasks must be a positive integer", parties); refused < 0) return refused;
+  push_object<lua_barrier>(L, 0, parties);
+  set_type(L, type_name::barrier);
+  return 1;
+}
+
+reply add_body(lua_State* L, vm& v) {
+  lua_wait_group* group = to_object<lua_wait_group>(L, 1);
+  if (!group) return bad_argument(v, 1, lua_wait_group::expected, L);
+  if (!lua_isnoneornil(L, 2) && (!lua_isinteger(L, 2) || lua_tointeger(L, 2) < 0))
+    return bad_argument(v, 2, "a non-negative integer expected", L);
+  const lua_Integer more = lua_isnoneornil(L, 2) ? 1 : lua_tointeger(L, 2);
+  return group->core.add(static_cast<std::size_t>(more)) ? 0 : raise_text(v, "the wait group cannot count that far");
+}
+
+reply done_body(lua_State* L, vm& v) {
+  lua_wait_group* group = to_object<lua_wait_group>(L, 1);
+  if (!group) return bad_argument(v, 1, lua_wait_group::expected, L);
+  return group->core.done() ? 0 : raise_text(v, "done was called more often than add");
+}
+
+reply new_wait_group(lua_State* L, vm&) {
+  push_object<lua_wait_group>(L, 0);
+  set_type(L, type_name::wait_group);
+  return 1;
+}
+
+void define_sync_types(lua_State* L) {
+  constexpr library_function none[] = {{"", nullptr}};
+  constexpr library_function semaphore_methods[] = {
+      {"acquire", protect::native<acquire_body>},
+      {"try_acquire", protect::native<try_acquire_body>},
+      {"acquire_op", protect::native<acquire_op_body>},
+      {"close", protect::native<close_semaphore>},
+  };
+  constexpr library_function closes[] = {{"__close", protect::native<close_semaphore>}};
+  define_type(L, type_name::semaphore, "perilune.semaphore", semaphore_methods, closes);
+  set_index(L, type_name::semaphore, protect::native<index_semaphore>);
+  constexpr library_function notify_methods[] = {
+      {"wait", protect::native<wait_body<lua_notify>>},
+      {"wait_op", protect::native<make_operation<wait_verb<lua_notify>, lua_notify>>},
+      {"notify_one", protect::native<notify_body<&notify_core::notify_one>>},
+      {"notify_all", protect::native<notify_body<&notify_core::notify_all>>},
+  };
+  define_type(L, type_name::notify, "perilune.notify", notify_methods, none);
+  constexpr library_function barrier_methods[] = {
+      {"wait", protect::native<wait_body<lua_barrier>>},
+      {"wait_op", protect::native<make_operation<wait_verb<lua_barrier>, lua_barrier>>},
+  };
+  define_type(L, type_name::barrier, "perilune.barrier", barrier_methods, none);
+  constexpr library_function group_methods[] = {
+      {"add", protect::native<add_body>},
+      {"done", protect::native<done_body>},
+      {"wait", protect::native<wait_body<lua_wait_group>>},
+      {"wait_op", protect::native<make_operation<wait_verb<lua_wait_group>, lua_wait_group>>},
+  };
+  define_type(L, type_name::wait_group, "perilune.wait_group", group_methods, none);
+}
+
+}  // namespace
+
+void open_sync(lua_State* L) {
+  constexpr library_function functions[] = {
+      {"semaphore", protect::native<new_semaphore>},
+      {"notify", protect::native<new_notify>},
+      {"barrier", protect::native<new_barrier>},
+      {"wait_group", protect::native<new_wait_group>},
+  };
+  set_functions(L, functions);
+  define_sync_types(L);
+}
+
+}  // namespace perilune
