@@ -241,7 +241,8 @@ struct model {
   }
 };
 
-constexpr std::size_t total = 4;
+constexpr std::size_t total = 4;      // permits of the semaphore
+constexpr std::size_t readers = 1000;  // more than there are
 
 struct things {
   semaphore permits{total};
@@ -276,7 +277,7 @@ task<> act(things& t, int kind, std::size_t wanted, bool selects, held_set& hold
     const mark m(holding, id);
     co_await sleep(10h);
   } else if (kind == 1) {
-    const bool writes = wanted == total;
+    const bool writes = wanted == readers;
     std::optional<rwlock_guard> g;
     if (selects)
       g.emplace(std::get<0>(co_await select(writes ? t.lock.write_op() : t.lock.read_op(), sleep_op(10h))));
@@ -296,13 +297,14 @@ task<> act(things& t, int kind, std::size_t wanted, bool selects, held_set& hold
 // Random askers and cancels, several between two looks; after each look the holders are those of the model.
 task<> compare(int kind, unsigned seed) {
   things t;
-  model expected{total, total, {}, {}};
+  const std::size_t all = kind == 1 ? readers : total;
+  model expected{all, all, {}, {}};
   held_set holding;
   std::map<int, actor> actors;
   std::mt19937 random(seed);
   for (int id = 0; id < 80; ++id) {
     std::size_t wanted = random() % total + 1;
-    if (kind == 1) wanted = wanted > 2 ? total : 1;
+    if (kind == 1) wanted = wanted > 2 ? readers : 1;
     if (kind == 2) wanted = total;
     actors.emplace(id, actor{wanted, spawn(act(t, kind, wanted, random() % 3 == 0, holding, id))});
     co_await yield();
@@ -318,8 +320,8 @@ task<> compare(int kind, unsigned seed) {
     co_await yield();
     held_set want;
     for (const auto& each : expected.held) want.insert(each.first);
-    REQUIRE(holding == want);
-    if (kind == 0) REQUIRE(t.permits.available() == expected.free);
+    CHECK(holding == want);
+    if (kind == 0) CHECK(t.permits.available() == expected.free);
   }
   for (auto& each : actors) each.second.task.cancel();
   for (auto& each : actors) co_await each.second.task.join();
