@@ -1,12 +1,15 @@
-// Hand-over through broadcast and watch, for C++ tasks. Usage: handover WORKLOAD N
+// Hand-over through broadcast, watch, mutex and semaphore, for C++ tasks. Usage: handover WORKLOAD N
 // Prints one line, "ns=<nanoseconds of the timed part> ops=<operations>", and exits 3 for an unknown name.
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
 
 #include <perilune/broadcast.hpp>
+#include <perilune/mutex.hpp>
 #include <perilune/runtime.hpp>
+#include <perilune/semaphore.hpp>
 #include <perilune/watch.hpp>
 
 namespace {
@@ -54,9 +57,44 @@ task<long> watches(long n) {
   co_return n;
 }
 
+task<void> lock_in_turn(mutex& m, long times) {
+  for (long i = 0; i < times; ++i) {
+    const guard held = co_await m.lock();
+    co_await yield();
+  }
+}
+
+// Two tasks take turns with one mutex: each keeps it over a yield, so that the other waits.
+task<long> mutexes(long n) {
+  mutex m;
+  auto first = spawn(lock_in_turn(m, n / 2));
+  auto second = spawn(lock_in_turn(m, n / 2));
+  co_await first.join();
+  co_await second.join();
+  co_return n / 2 * 2;
+}
+
+task<void> acquire_in_turn(semaphore& s, long times) {
+  for (long i = 0; i < times; ++i) {
+    const auto held = co_await s.acquire();
+    co_await yield();
+  }
+}
+
+// Four tasks share two permits, each kept over a yield.
+task<long> semaphores(long n) {
+  semaphore s(2);
+  std::array<task_handle<void>, 4> all;
+  for (auto& each : all) each = spawn(acquire_in_turn(s, n / 4));
+  for (auto& each : all) co_await each.join();
+  co_return n / 4 * 4;
+}
+
 task<long> workload(std::string_view name, long n) {
   if (name == "broadcast") return broadcasts(n);
   if (name == "watch") return watches(n);
+  if (name == "mutex") return mutexes(n);
+  if (name == "semaphore") return semaphores(n);
   return {};
 }
 

@@ -1,4 +1,4 @@
--- Hand-over through broadcast and watch, for Lua tasks. usage: perilune run handover.lua WORKLOAD N
+-- Hand-over through broadcast, watch, mutex and semaphore, for Lua tasks. usage: perilune run handover.lua WORKLOAD N
 -- Prints one line: ns=<nanoseconds of the timed part> ops=<operations>
 local peri = require "perilune"
 
@@ -34,6 +34,34 @@ function workloads.watch() -- round trips over two watches
     assert(at_back:get() == i)
   end
   return count
+end
+
+function workloads.mutex() -- two tasks take turns with one mutex, each keeps it over a yield
+  local m = peri.mutex()
+  local function take()
+    for _ = 1, count // 2 do
+      local g <close> = m:lock()
+      peri.yield()
+    end
+  end
+  local first, second = peri.spawn(take), peri.spawn(take)
+  first:join()
+  second:join()
+  return count // 2 * 2
+end
+
+function workloads.semaphore() -- four tasks share two permits, each kept over a yield
+  local sem, tasks = peri.semaphore(2), {}
+  for i = 1, 4 do
+    tasks[i] = peri.spawn(function()
+      for _ = 1, count // 4 do
+        local p <close> = sem:acquire()
+        peri.yield()
+      end
+    end)
+  end
+  for i = 1, 4 do tasks[i]:join() end
+  return count // 4 * 4
 end
 
 if not workloads[name] or count < 1 then

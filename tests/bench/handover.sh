@@ -1,12 +1,12 @@
 #!/bin/sh
 # Nanoseconds per operation of the hand-over workloads, ours beside Go and Tokio: the minimum of several interleaved runs.
 #
-# usage: tests/bench/handover.sh [WORKLOADS [N [ROUNDS]]]   WORKLOADS comma separated, default broadcast,watch
+# usage: tests/bench/handover.sh [WORKLOADS [N [ROUNDS]]]   WORKLOADS comma separated, default all four
 # Needs go, and cargo with Debian's librust-tokio-dev. Builds into build/bench and downloads nothing.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-workloads=$(echo "${1:-broadcast,watch}" | tr , ' ')
+workloads=$(echo "${1:-broadcast,watch,mutex,semaphore}" | tr , ' ')
 n=${2:-200000}
 rounds=${3:-5}
 out=$root/build/bench

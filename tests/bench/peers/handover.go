@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -93,9 +94,47 @@ func watches(n int) int {
 	return n
 }
 
+// Starts so many tasks that each call `turn` so often, and waits for them.
+func inTurn(tasks, times int, turn func()) int {
+	var all sync.WaitGroup
+	for i := 0; i < tasks; i++ {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			for j := 0; j < times; j++ {
+				turn()
+			}
+		}()
+	}
+	all.Wait()
+	return tasks * times
+}
+
+// Two tasks take turns with one mutex: each keeps it over a yield, so that the other waits.
+func mutexes(n int) int {
+	var m sync.Mutex
+	return inTurn(2, n/2, func() {
+		m.Lock()
+		runtime.Gosched()
+		m.Unlock()
+	})
+}
+
+// Four tasks share two permits, each kept over a yield. A channel is Go's semaphore.
+func semaphores(n int) int {
+	permits := make(chan struct{}, 2)
+	return inTurn(4, n/4, func() {
+		permits <- struct{}{}
+		runtime.Gosched()
+		<-permits
+	})
+}
+
 var workloads = map[string]func(int) int{
 	"broadcast": broadcasts,
 	"watch":     watches,
+	"mutex":     mutexes,
+	"semaphore": semaphores,
 }
 
 func main() {

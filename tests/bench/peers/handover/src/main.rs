@@ -1,7 +1,9 @@
 // The hand-over workloads on Tokio's current_thread runtime.
 // usage: handover WORKLOAD N. Prints ns=<nanoseconds of the timed part> ops=<operations>.
+use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch, Mutex, Semaphore};
+use tokio::task::{yield_now, JoinSet};
 
 const RECEIVERS: u64 = 4;
 
@@ -44,10 +46,44 @@ async fn watches(n: u64) -> u64 {
     n
 }
 
+// Two tasks take turns with one mutex: each keeps it over a yield, so that the other waits.
+async fn mutexes(n: u64) -> u64 {
+    let (mutex, mut tasks) = (Arc::new(Mutex::new(())), JoinSet::new());
+    for _ in 0..2 {
+        let mutex = mutex.clone();
+        tasks.spawn(async move {
+            for _ in 0..n / 2 {
+                let _held = mutex.lock().await;
+                yield_now().await;
+            }
+        });
+    }
+    while tasks.join_next().await.is_some() {}
+    n / 2 * 2
+}
+
+// Four tasks share two permits, each kept over a yield.
+async fn semaphores(n: u64) -> u64 {
+    let (permits, mut tasks) = (Arc::new(Semaphore::new(2)), JoinSet::new());
+    for _ in 0..4 {
+        let permits = permits.clone();
+        tasks.spawn(async move {
+            for _ in 0..n / 4 {
+                let _held = permits.acquire().await.unwrap();
+                yield_now().await;
+            }
+        });
+    }
+    while tasks.join_next().await.is_some() {}
+    n / 4 * 4
+}
+
 async fn workload(name: &str, n: u64) -> u64 {
     match name {
         "broadcast" => broadcasts(n).await,
         "watch" => watches(n).await,
+        "mutex" => mutexes(n).await,
+        "semaphore" => semaphores(n).await,
         _ => std::process::exit(3),
     }
 }
