@@ -5,12 +5,14 @@ local native = package.loaded["perilune.native.test"]
 
 local cancel = {}
 
--- What is wrong with how the task ended, or nil.
+-- What is wrong with how the task ended, or nil. A failure that nobody looked at is no wonder where the onlooker was cancelled,
+-- and a warning is for who runs to the end; but a task that had to be killed is wrong.
 local function problem_of(ok, e, cancelled, earlier)
   local stalls = native.take_stalls()
   if #stalls > 0 then return "deadlock: nothing could run any more:\n" .. stalls[1] end
-  local reports = native.take_reports(earlier)
-  if #reports > 0 then return table.concat(reports, "\n") end
+  for _, report in ipairs(cancelled and native.take_reports(earlier) or {}) do
+    if report:find("^overstay: ") then return report end
+  end
   if not ok and not (cancelled and peri.is_error(e, "cancelled")) then return e end
 end
 
