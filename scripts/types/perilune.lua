@@ -1485,6 +1485,8 @@ function signal_listener:close() end
 ---A test fails when it raises, takes too long, hangs (with the report of the deadlock), or leaves something behind: a task, or
 ---a failure that nobody looked at.
 ---
+---With `--shuffle` any ready task may be the next to run: `peri.yield` then waits for nobody, `wait_all_blocked` still does.
+---
 ---Everything but the registering functions is found on the context `t` that a test is given, too.
 ---@class perilune.test
 ---@overload fun(name: string, fn: fun(t: perilune.test_context))
