@@ -24,7 +24,7 @@ void cancel_node::detach() noexcept {
     reason = reason_in_force();
     set(requested);
   }
-  if (has(is_task)) --parent->child_tasks;
+  if (counts()) parent->drop_child_task();
   parent->children.erase(*this);
   parent = nullptr;
 }
@@ -94,7 +94,7 @@ void note_innermost(task_header& task) noexcept {
 void cancel_node::attach_to(cancel_node& above) noexcept {
   parent = &above;
   above.children.push_back(*this);
-  if (has(is_task)) ++above.child_tasks;
+  if (counts()) above.add_child_task();
   if (!above.has(cancelled)) return;
   if (above.has(killed))
     reach(*this, cancelled | killed);
@@ -125,6 +125,12 @@ void scope_node::enter(task_header& task, bool shield) noexcept {
   attach_to(*task.top);
   task.top = this;
   note_innermost(task);
+}
+
+void scope_node::hang_below(task_header& task) noexcept {
+  owner_ = &task;
+  set(is_set);
+  attach_to(*task.top);
 }
 
 void scope_node::pass_on(cancel_node& child) noexcept {

@@ -190,6 +190,15 @@ void scheduler::wake_joiners(task_header& task) noexcept {
   }
 }
 
+// A child task of `above` has gone: ends the wait for the last one, there or above a set. Returns the task to settle next.
+task_header* scheduler::child_gone(cancel_node& above) noexcept {
+  for (cancel_node* node = &above; node->child_tasks == 0; node = node->parent) {
+    if (node->has(cancel_node::draining)) return drained(*node);
+    if (!node->has(cancel_node::is_set)) break;
+  }
+  return nullptr;
+}
+
 // The last child below `node` has ended. Returns the task to settle next, if the node was that of an ended body.
 task_header* scheduler::drained(cancel_node& node) noexcept {
   node.flags &= ~static_cast<std::uint32_t>(cancel_node::draining);
@@ -207,8 +216,8 @@ void scheduler::release_from_parent(task_header& task) noexcept {
   task.unmark(task_header::trait::member);
   task.mark(task_header::trait::detached);
   task.attach_to(detached);
-  if (above.child_tasks == 0 && above.has(cancel_node::draining))
-    if (task_header* ended = drained(above)) settle(*ended);
+  if (above.has(cancel_node::observes)) static_cast<scope_node&>(above).child_left(task);
+  if (task_header* ended = child_gone(above)) settle(*ended);
 }
 
 void scheduler::body_ended(task_header& task, task_state end) noexcept {
@@ -234,6 +243,15 @@ void scheduler::cancel_daemons(cancel_node& above, const reason_ptr& reason) noe
     if (child->has(cancel_node::is_task) && child->owner().is(task_header::trait::daemon)) cancel(*child, reason);
 }
 
+// Sets that were left open are empty now; nothing can be spawned into them any more.
+void scheduler::leave_sets(task_header& task) noexcept {
+  for (cancel_node* node = task.children.front(); node;) {
+    cancel_node* const following = task.children.after(*node);
+    if (node->has(cancel_node::is_set)) static_cast<scope_node*>(node)->leave();
+    node = following;
+  }
+}
+
 // The block of a settled task may go at once, and what its outcome holds may look for the running task: there is none.
 void scheduler::settle(task_header& first) noexcept {
   if (current_ == &first) current_ = nullptr;
@@ -243,12 +261,13 @@ void scheduler::settle(task_header& first) noexcept {
     if (observer_) [[unlikely]]
       observer_->ended(*task);
     if (task->has(cancel_node::cancelled)) owner_.task_ended_cancelled();
+    if (!task->children.empty()) [[unlikely]] leave_sets(*task);
     wake_joiners(*task);
     cancel_node& above = *task->cancel_node::parent;
     task->cancel_node::detach();
     if (above.has(cancel_node::observes)) static_cast<scope_node&>(above).child_settled(*task);
     task->on_settled();
-    task = above.child_tasks == 0 && above.has(cancel_node::draining) ? drained(above) : nullptr;
+    task = child_gone(above);
   }
 }
 

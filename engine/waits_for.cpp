@@ -22,12 +22,21 @@ const operation* single_wait(const task_header& task) noexcept {
   return single ? task.op : nullptr;
 }
 
+// The tasks below a node, and those of the sets that hang there.
+template <class F>
+void for_each_task_below(cancel_node& node, F visit) {
+  for (cancel_node* child = node.children.front(); child; child = node.children.after(*child)) {
+    if (child->has(cancel_node::is_task))
+      visit(child->owner());
+    else if (child->has(cancel_node::is_set))
+      for_each_task_below(*child, visit);
+  }
+}
+
 template <class F>
 void for_each_child_awaited(task_header& task, F visit) {
   for (cancel_node* node = task.top;; node = node->parent) {
-    if (node->has(cancel_node::draining))
-      for (cancel_node* child = node->children.front(); child; child = node->children.after(*child))
-        if (child->has(cancel_node::is_task)) visit(child->owner());
+    if (node->has(cancel_node::draining)) for_each_task_below(*node, visit);
     if (node == &task) return;
   }
 }

@@ -93,17 +93,18 @@ void for_each_member(lua_State* L, int members, F visit) {
 }
 
 // Pushes a list of the members' error objects in the order in which they failed; what closers of cancelled members raised
-// goes to the list at `suppressed`.
-void push_failures(lua_State* L, int members, int suppressed) {
+// goes to the list at `suppressed`. With `any`, where one had to return, a member that was cancelled has failed as well.
+void push_failures(lua_State* L, int members, int suppressed, bool any) {
   lua_newtable(L);
   const int list = lua_gettop(L);
   lua_newtable(L);
   lua_Integer highest = 0;
   for_each_member(L, members, [&](lua_task& task) {
-    if (task.status != task_state::failed || task.settle_order == 0) return;
+    const bool counts = task.status == task_state::failed || (any && task.status == task_state::cancelled);
+    if (!counts || task.place == 0) return;
     task.push_outcome(L, lua_gettop(L));
     if (object_at<error_object>(L, -1).during_cancel) return append(L, suppressed);
-    const auto order = static_cast<lua_Integer>(task.settle_order);
+    const auto order = static_cast<lua_Integer>(task.place);
     lua_rawseti(L, list + 1, order);
     highest = std::max(highest, order);
   });
@@ -158,7 +159,7 @@ reply push_winner(lua_State* L, int members, std::uint32_t winner) {
   const int place = lua_gettop(L) + 1;
   lua_pushnil(L);
   for_each_member(L, members, [&](lua_task& task) {
-    if (task.settle_order == winner) return lua_copy(L, -1, place);
+    if (task.place == winner) return lua_copy(L, -1, place);
     if (!task.has_error()) return;
     lua_getiuservalue(L, -1, 1);
     if (error_object& e = object_at<error_object>(L, -1); !e.during_cancel) e.observe();
@@ -185,7 +186,7 @@ void push_errors(lua_State* L, vm& v, region& r, bool body_failed) {
   lua_newtable(L);
   const int suppressed = members + 1;
   if (r.cancel_on_failure || r.cancel_on_success)
-    push_failures(L, members, suppressed);
+    push_failures(L, members, suppressed, r.cancel_on_success && !r.cut && !body_failed);
   else
     lua_newtable(L);
   if (body_failed) add_body_error(L, v, r);
@@ -271,7 +272,7 @@ void sweep_members(lua_State* L, int members, std::size_t live, std::uint32_t wi
   for (lua_Integer i = 1; i <= count; ++i) {
     lua_rawgeti(L, members, i);
     const lua_task* task = to_object<lua_task>(L, -1);
-    if (task && (!task->settled() || task->status == task_state::failed || (winner && task->settle_order == winner)))
+    if (task && (!task->settled() || task->status != task_state::returned || (winner && task->place == winner)))
       lua_rawseti(L, members, ++kept);
     else
       lua_pop(L, 1);

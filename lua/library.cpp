@@ -67,6 +67,7 @@ int open_library(lua_State* L) {
   open_time(L);
   open_cancellation(L);
   open_scopes(L);
+  open_join_sets(L);
   open_channels(L);
   open_oneshots(L);
   open_watches(L);

@@ -61,6 +61,7 @@ void open_coroutines(lua_State* L);
 void open_time(lua_State* L);
 void open_cancellation(lua_State* L);
 void open_scopes(lua_State* L);
+void open_join_sets(lua_State* L);
 void open_channels(lua_State* L);
 void open_oneshots(lua_State* L);
 void open_watches(lua_State* L);

@@ -60,7 +60,7 @@ class lua_task final : public task_header, public unwinding {
   std::int32_t line = 0;               // of the spawn
   std::uint32_t resumes = 0;           // how often it has run
   std::uint32_t suppressed = 0;        // errors of closers kept in the extras while the task unwinds
-  std::uint32_t settle_order = 0;      // of members of a nursery: when it ended among them, from 1
+  std::uint32_t place = 0;             // in a nursery: when it ended, from 1; in a join set: where its handle is kept
   std::uint16_t critical = 0;
   result_kind kind = result_kind::none;
   bool note_closed = false;            // the wait ended because its resource was closed

@@ -24,7 +24,7 @@ region& region::prepare(lua_State* L, vm& v, int arguments, conclude_function co
 
 void region::child_settled(task_header& child) noexcept {
   if (!child.is(task_header::trait::member)) return;
-  static_cast<lua_task&>(child).settle_order = ++settled_members;
+  static_cast<lua_task&>(child).place = ++settled_members;
   if (child.status == task_state::failed) ++failed_members;
   if (cancel_on_failure && child.status == task_state::failed)
     cancel(*this, reason_ptr::make(cancel_source::scope, "a member failed", child.id, "scope"));

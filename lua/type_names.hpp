@@ -8,7 +8,7 @@
 namespace perilune {
 
 enum class type_name : int {
-  error = 1, failure, task, region, scope, channel, oneshot, watch, watch_receiver,
+  error = 1, failure, task, region, scope, join_set, channel, oneshot, watch, watch_receiver,
   broadcast, broadcast_receiver, operation, token, token_guard, deferred, interval, process, stream,
   read_call, write_call, flush_call, wait_call, end_call, native_run, data, signal_listener, file, walker, watcher, json_null,
   json_list, json_tape, file_call, guard, rwlock_guard, permit, mutex, keyed_mutex, rwlock, once, semaphore, notify,

@@ -64,8 +64,15 @@ function dofile(path)
   return chunk()
 end
 
+-- Functions that live in a module with others, loaded at their first use.
+local homes = { all = "perilune.groups", settle = "perilune.groups", race = "perilune.groups", map = "perilune.groups" }
+
 setmetatable(peri, { __index = function(self, key)
   if type(key) ~= "string" then return nil end
+  if homes[key] then
+    self[key] = require(homes[key])[key]
+    return self[key]
+  end
   local name = "perilune." .. key
   if loaded[name] == nil and not preload[name] and not natives.is_shipped(name) then return nil end
   local module = require(name)

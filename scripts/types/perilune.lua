@@ -179,6 +179,144 @@ function scope:cancel(reason) end
 ---@return perilune.task[]
 function scope:tasks() end
 
+-- Groups -------------------------------------------------------------------------------------------------------------
+
+---@class perilune.join_set_options
+---@field name? string
+
+---A set of tasks that are joined in the order in which they end. It belongs to the running task, which alone joins and closes
+---it; anybody may spawn into it. Leaving its block cancels the members and waits for their closers.
+---@param opts? perilune.join_set_options
+---@return perilune.join_set
+function peri.join_set(opts) end
+
+---`#set` is the number of members not taken yet. Closable: `local set <close> = peri.join_set()`.
+---@class perilune.join_set
+---@operator len: integer
+local join_set = {}
+
+---Queues a member; options as of `peri.spawn`, without `detached` and `daemon`. Raises when the set is closed.
+---@param fn fun(...): ...
+---@param ... any
+---@return perilune.task
+---@overload fun(self: perilune.join_set, opts: perilune.spawn_options, fn: fun(...): (...), ...): perilune.task
+function join_set:spawn(fn, ...) end
+
+---As `spawn`; cancels the member that runs under the same key (reason `"replaced"`), and starts when that has ended, closers
+---included. The outcome of what was replaced is still joined.
+---@param key any Neither nil nor NaN.
+---@param fn fun(...): ...
+---@param ... any
+---@return perilune.task
+function join_set:spawn_keyed(key, fn, ...) end
+
+---Waits for the next member to end, and takes it: its handle, then as `task:join`. nil when the set is empty.
+---@return perilune.task? task
+---@return boolean? ok
+---@return any ...
+function join_set:join_next() end
+
+---@return perilune.operation
+function join_set:join_next_op() end
+
+---As `join_next` without waiting: nil when no member has ended; `#set` tells whether any is left.
+---@return perilune.task? task
+---@return boolean? ok
+---@return any ...
+function join_set:try_join_next() end
+
+---`for task, ok, a in set:results() do`: until the set is empty.
+---@return fun(set: perilune.join_set): perilune.task, boolean, ...
+---@return perilune.join_set
+function join_set:results() end
+
+---Waits for all members, and takes them: a list of `table.pack(ok, ...)` in the order of their ends.
+---@return table[]
+function join_set:join_all() end
+
+---Cancels the members that run. The set goes on.
+---@param reason? string
+function join_set:cancel_all(reason) end
+
+---As leaving its block. Idempotent.
+function join_set:close() end
+
+---Runs the functions as children and waits for all: one `table.pack` of results for each, in their order, and `n`. The first
+---failure cancels the rest; then kind `"group"` is raised. Only raising is failure: `nil, message` is a result.
+---@param functions (fun(): ...)[]
+---@return table
+function peri.all(functions) end
+
+---As `peri.all`, but waits for all whatever fails: `table.pack(true, ...)` or `table.pack(false, e)` for each.
+---@param functions (fun(): ...)[]
+---@return table
+function peri.settle(functions) end
+
+---Runs the functions as children until one returns: its index and results, when the others, cancelled, have ended with
+---their closers. When all fail, kind `"group"`.
+---@param functions (fun(): ...)[] At least one.
+---@return integer index
+---@return any ...
+function peri.race(functions) end
+
+---@class perilune.map_options
+---@field concurrency? integer How many run at a time. Default: all.
+---@field ordered? boolean false: an iterator over results as they are there.
+
+---Calls `fn(item)` for every item of the list, each in a child: the list of first results, in order, with `n`. The first
+---failure cancels the rest and raises kind `"group"`. Unordered it returns an iterator instead, `for value, index in`, where
+---a nil result is given as false; leaving the loop cancels the rest.
+---@param list any[] With `n` where it has nils.
+---@param fn fun(item: any): any
+---@param opts? perilune.map_options
+---@return table
+function peri.map(list, fn, opts) end
+
+---@class perilune.backoff
+---@field first? number Seconds of the first pause.
+---@field max? number The longest pause.
+---@field factor? number Each pause is so many times the one before. Default 2.
+---@field jitter? number|true 0 to 1, the part of a pause that is left to chance: 0.5 draws from half of it to all. true: 1.
+
+---@class perilune.retry_options
+---@field attempts? integer How often at most; `math.huge` for ever. Default 3.
+---@field backoff? perilune.backoff|number Also `{ first, max }`, or the first pause alone. Default: no pause.
+---@field factor? number
+---@field jitter? number|true
+---@field retry_if? fun(e: any, attempt: integer): boolean? Whether to try again after this error of this attempt.
+
+---Calls `fn` until it returns, and returns that. In the end the last error is raised as an error object, with those of
+---earlier attempts in `suppressed` (the last hundred); after a single attempt, as it is. Cancellation is never retried.
+---@param opts perilune.retry_options
+---@param fn fun(...): ...
+---@param ... any
+---@return any ...
+function peri.retry(opts, fn, ...) end
+
+---@class perilune.supervised_child
+---@field name? string
+---@field start fun() The body of the child's task, called anew at each start.
+---@field restart? "permanent"|"transient"|"temporary" Restarted always (default), after a failure, or never.
+---@field backoff? perilune.backoff Pauses before restarts; counted anew when it ran for the supervisor's period.
+---@field shutdown? number Seconds it has to end in when it is stopped; then it is killed. Default 5.
+---@field significant? boolean Its end for good counts for `auto_shutdown`.
+
+---@class perilune.supervisor_options
+---@field children perilune.supervised_child[] Started in this order, stopped in reverse.
+---@field strategy? "one_for_one"|"one_for_all"|"rest_for_one" What is restarted with a child: nothing else (default), all, or
+---those after it.
+---@field intensity? integer Restarts allowed within the period. Default 1.
+---@field period? number Seconds. Default 5.
+---@field auto_shutdown? "never"|"any_significant"|"all_significant"
+---@field on_failure? fun(name: string, e: perilune.error) Told of each failure. Default: a warning in the log.
+---@field name? string
+
+---Starts a task that keeps its children running. It returns when no child is left to run; it fails, with `e.reason ==
+---"restart intensity"` and the failures in `e.errors`, when they fail too often; cancelled, it stops them first.
+---@param opts perilune.supervisor_options
+---@return perilune.task
+function peri.supervisor(opts) end
+
 -- Cancellation, cleanup, time limits ----------------------------------------------------------------------------------
 
 ---A cancellation that can be handed around.

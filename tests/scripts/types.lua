@@ -78,6 +78,7 @@ local samples = {
     peri.scope(function(s) found = s end)
     return found
   end,
+  join_set = function() return peri.join_set() end,
   token = peri.token,
   token_guard = function() return peri.token():guard() end,
   channel = function() return peri.channel(1) end,

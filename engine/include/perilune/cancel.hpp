@@ -1,9 +1,10 @@
 // The cancellation tree: every task and every scope inside a task is a node, and cancelling a node reaches all below it.
 //
 // A task's own nodes form a stack (its root node, then the scopes it is inside of); tasks spawned inside a scope hang
-// below that scope's node. Cancellation is level-triggered: a node stays cancelled, and every suspension point of a task
-// whose innermost node is cancelled delivers it. A shield stops what comes from outside. Nodes are embedded in their
-// task or scope and touched by one worker only; reasons are shared and counted.
+// below that scope's node. A set of tasks hangs beside the stack, where it was made, and holds its members together.
+// Cancellation is level-triggered: a node stays cancelled, and every suspension point of a task whose innermost node is
+// cancelled delivers it. A shield stops what comes from outside. Nodes are embedded in their task or scope and touched by
+// one worker only; reasons are shared and counted.
 #pragma once
 
 #include <cstdint>
@@ -73,15 +74,16 @@ struct cancel_node : list_node {
     killed = 16,      // shields no longer hold
     has_daemons = 32, // some child is cancelled, not waited for, when the body returns
     draining = 64,    // the owner waits here for the last child
-    observes = 128,   // a scope_node that wants child_settled()
+    observes = 128,   // a scope_node that wants child_settled() and child_left()
     is_root = 256,    // a worker's own node, without a task
+    is_set = 512,     // a scope_node beside its owner's stack: while it has child tasks it counts above as one
   };
 
   cancel_node* parent = nullptr;
   linked_queue<cancel_node> children;  // tasks and scopes below, in order of creation
   reason_ptr reason;                   // why, where `requested`
   std::uint32_t flags = 0;
-  std::uint32_t child_tasks = 0;       // children that are tasks
+  std::uint32_t child_tasks = 0;       // children that are tasks, or sets with tasks in them
 
   bool has(flag f) const noexcept { return (flags & f) != 0; }
   void set(flag f) noexcept { flags |= f; }
@@ -92,6 +94,16 @@ struct cancel_node : list_node {
   void detach() noexcept;
   // Sets `cancelled` or `killed` here, and delivers the first cancellation to the task whose innermost node this is.
   void receive(std::uint32_t marks) noexcept;
+  // Counts a child task that has come or gone, here and above a set whose first or last it is.
+  void add_child_task() noexcept {
+    for (cancel_node* node = this; node->child_tasks++ == 0 && node->has(is_set); node = node->parent) {
+    }
+  }
+  void drop_child_task() noexcept {
+    for (cancel_node* node = this; --node->child_tasks == 0 && node->has(is_set); node = node->parent) {
+    }
+  }
+  bool counts() const noexcept { return has(is_task) || (has(is_set) && child_tasks > 0); }
 
   // The task whose node this is.
   task_header& owner() const noexcept;
@@ -115,6 +127,8 @@ class scope_node : public cancel_node {
 
   // Makes this the innermost node of the running task.
   void enter(task_header& task, bool shield = false) noexcept;
+  // Hangs the node, a set, below the innermost node of the running task, and leaves that the innermost.
+  void hang_below(task_header& task) noexcept;
   // Removes the node; children still alive pass to the enclosing node. Safe to call twice.
   void leave() noexcept;
   // Hangs a child of this node under the enclosing one: it outlives the scope.
@@ -139,6 +153,8 @@ class scope_node : public cancel_node {
 
   // Called when a child task has settled, before anything else runs. Must not run user code.
   virtual void child_settled(task_header&) noexcept {}
+  // Called when a child task has left the tree below without having settled. Must not run user code.
+  virtual void child_left(task_header&) noexcept {}
 
  protected:
   ~scope_node();

@@ -179,9 +179,11 @@ class scheduler {
   void level_lanes() noexcept;
   void break_cycle(task_header& task) noexcept;
   void settle(task_header& task) noexcept;
+  static void leave_sets(task_header& task) noexcept;
   void withdraw_others(waiter& winner) noexcept;
   void hand_over(task_header& task) noexcept;
   void wake_joiners(task_header& task) noexcept;
+  task_header* child_gone(cancel_node& above) noexcept;
   task_header* drained(cancel_node& node) noexcept;
   static void cancel_daemons(cancel_node& above, const reason_ptr& reason) noexcept;
   task_header* first_of_batch() noexcept;
