@@ -1,7 +1,7 @@
 # Standard output that nobody reads, or that cannot be written.
 . "$(dirname "$0")/../support/cli.sh"
 
-status_of_writer() { "$PERILUNE" run "$1" 2>err; echo $? >status; }
+status_of_writer() { bounded run "$1" 2>err; echo $? >status; }
 
 ends_quietly() {
   status_of_writer "$1" | head -n 1 >out
@@ -29,14 +29,14 @@ ends_quietly closes.lua
 
 it "says so when the output cannot be written"
 echo 'io.write("lost")' >writes.lua
-"$PERILUNE" run writes.lua >/dev/full 2>err
+bounded run writes.lua >/dev/full 2>err
 status=$?
 : >out
 expect 1 err <<'END'
 perilune: cannot write standard output: No space left on device
 END
 echo 'print("lost")' >prints.lua
-"$PERILUNE" run prints.lua >/dev/full 2>err
+bounded run prints.lua >/dev/full 2>err
 status=$?
 expect 1 err <<'END'
 perilune: cannot write standard output
@@ -49,7 +49,7 @@ io.write("lost")
 f:write("kept")
 f:close()
 END
-"$PERILUNE" run quiet.lua <&- >&- 2>err
+bounded run quiet.lua <&- >&- 2>err
 status=$?
 : >out
 expect 1 err <<'END'

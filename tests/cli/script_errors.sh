@@ -106,7 +106,7 @@ io.stdout:setvbuf("full")
 io.write("no newline")
 error("stop", 0)
 END
-"$PERILUNE" run buffered.lua >out 2>&1
+bounded run buffered.lua >out 2>&1
 status=$?
 head -n 1 out | grep -qx "no newlineperilune: stop" || fail "out of order: $(cat out)"
 

@@ -3,6 +3,7 @@
 #
 #   given FILE <<'END'        writes a file
 #   run ARGS                  runs the program to its end
+#   bounded ARGS              the same with the test's own redirections; the status is its own
 #   start ARGS                runs it in the background, its output piped
 #   await LINE                reads that output up to a line
 #   send SIGNAL               sends a signal to it
@@ -24,8 +25,10 @@ it() { what=$*; }
 
 given() { cat >"$1"; }
 
+bounded() { timeout --foreground --signal KILL "$bound" "$PERILUNE" "$@"; }
+
 run() {
-  timeout --foreground --signal KILL "$bound" "$PERILUNE" "$@" >out 2>err
+  bounded "$@" >out 2>err
   status=$?
 }
 
