@@ -239,8 +239,10 @@ reply bad_argument(vm& v, int argument, const char* expected, lua_State* L) {
       char text[48];
       if (lua_isinteger(L, argument))
         std::snprintf(text, sizeof text, "%lld", static_cast<long long>(lua_tointeger(L, argument)));
+      else if (const double number = lua_tonumber(L, argument); number != number)
+        std::snprintf(text, sizeof text, "nan");  // whatever its sign bit says
       else
-        std::snprintf(text, sizeof text, "%.14g", lua_tonumber(L, argument));
+        std::snprintf(text, sizeof text, "%.14g", number);
       v.message += text;
       break;
     }

@@ -58,7 +58,9 @@ case("TIM-02: a negative sleep completes at once, NaN and other types are misuse
   check.equal(ran, true)
   peri.sleep(-math.huge)
   check.equal(peri.now(), start)
-  check.misuse("bad argument #1 to 'sleep' (seconds must not be NaN", function() peri.sleep(0 / 0) end)
+  for _, nan in ipairs { 0 / 0, -(0 / 0) } do
+    check.misuse("bad argument #1 to 'sleep' (seconds must not be NaN, got nan)", function() peri.sleep(nan) end)
+  end
   check.misuse("bad argument #1 to 'sleep' (seconds must be a number", function() peri.sleep() end)
   check.misuse("bad argument #1 to 'sleep' (seconds must be a number", function() peri.sleep("1") end)
   check.equal(peri.now(), start)
