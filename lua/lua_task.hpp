@@ -66,7 +66,7 @@ class lua_task final : public task_header, public unwinding {
   bool note_closed = false;            // the wait ended because its resource was closed
   bool has_data = false;               // extras hold task-local data
   bool has_extras = false;
-  bool reports = false;                // calls the script's reporter of unobserved failures
+  bool reports = false;                // calls the script's reporter of unobserved failures, or is below one that does
   union {
     lua_Integer integer;
     lua_Number number;

@@ -117,7 +117,7 @@ void vm::report(const std::string& text) const {
 }
 
 // Gives the failure to the script's reporter, in a task. False when there is none, when no task can start any more, or
-// when it is the reporter that failed.
+// when it is a reporter that failed, or a task below one.
 bool vm::tell_reporter(lua_State* L, int failure) {
   push_registry(L, registry_slot::on_unobserved);
   lua_getiuservalue(L, failure, error_object::handle);
@@ -159,7 +159,8 @@ void vm::report_failure(lua_State* L, int index) {
   lua_settop(L, top);
 }
 
-void vm::flush_unobserved() {
+bool vm::flush_unobserved() {
+  const std::uint64_t tasks_before = tasks_.live_tasks();
   const auto report_first = [](lua_State* L) {
     vm& v = vm_of(L);
     lua_settop(L, 0);
@@ -178,9 +179,11 @@ void vm::flush_unobserved() {
     ++unobserved_;
     report("unobserved failure: " + why);
   }
-  if (memory_failures_ == 0) return;
-  unobserved_ += memory_failures_;
-  report("unobserved failures for want of memory: " + std::to_string(std::exchange(memory_failures_, 0)));
+  if (memory_failures_ > 0) {
+    unobserved_ += memory_failures_;
+    report("unobserved failures for want of memory: " + std::to_string(std::exchange(memory_failures_, 0)));
+  }
+  return tasks_.live_tasks() > tasks_before;
 }
 
 void vm::begin_closing() {

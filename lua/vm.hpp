@@ -81,8 +81,9 @@ class vm {
   // Reports the failure at `index` that nobody looked at, to the script's reporter or the host's. Once.
   void report_failure(lua_State* L, int index);
   void report(const std::string& text) const;
-  // Reports failures of settled tasks that nobody looked at so far, to the script's reporter where it has one.
-  void flush_unobserved();
+  // Reports failures of settled tasks that nobody looked at so far, to the script's reporter where it has one. Whether
+  // tasks were started for that.
+  bool flush_unobserved();
   // No task is left, and none can be spawned any more: what is still unobserved is reported by the host.
   void begin_closing();
   bool closing() const noexcept { return closing_; }

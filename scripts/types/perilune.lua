@@ -59,8 +59,8 @@ local peri = {}
 ---@return boolean
 function peri.is_error(value, kind) end
 
----Takes over the reporting of failures that nobody looked at. `report` runs as a task; its own failures are printed. nil
----restores the default: a message on standard error, and exit status 1.
+---Takes over the reporting of failures that nobody looked at. `report` runs as a task; its own failures are printed, as are those of
+---the tasks it spawns. nil restores the default: a message on standard error, and exit status 1.
 ---@param report? fun(task: perilune.task, e: perilune.error)
 function peri.on_unobserved(report) end
 

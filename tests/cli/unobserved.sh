@@ -60,6 +60,22 @@ run run bad_reporter.lua
 [ "$status" -eq 1 ] || fail "status $status"
 grep -q "^perilune: unobserved failure: task 3 failed: reporter broke on oops" err || fail "$(cat err)"
 
+it "tells what failed below the reporter, during its own run"
+given busy_reporter.lua <<'END'
+local peri = require "perilune"
+peri.on_unobserved(function(task, e)
+  print("reporter: " .. tostring(e))
+  peri.spawn(function() peri.spawn(function() error("while reporting", 0) end) end)
+end)
+peri.spawn(function() error("oops", 0) end)
+END
+run run busy_reporter.lua
+expect_only 1 out <<'END'
+reporter: task 2 failed: oops
+END
+[ "$(grep -c "unobserved failure" err)" -eq 1 ] || fail "told $(grep -c "unobserved failure" err) times: $(cat err)"
+grep -q "^perilune: unobserved failure: task 5 failed: while reporting" err || fail "$(cat err)"
+
 it "tells it itself when the run is being stopped, and no reporter can start any more"
 given stopped.lua <<'END'
 local peri = require "perilune"
