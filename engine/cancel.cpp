@@ -10,6 +10,8 @@ const char* to_string(cancel_source source) noexcept {
   return names[static_cast<unsigned char>(source)];
 }
 
+void reason_ptr::drop(cancel_reason* last) noexcept { delete last; }
+
 reason_ptr reason_ptr::make(cancel_source source, std::string text, std::uint64_t by_task, std::string by_name) {
   auto* reason = new cancel_reason;
   reason->source = source;

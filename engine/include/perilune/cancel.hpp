@@ -48,7 +48,7 @@ class reason_ptr {
     return *this;
   }
   ~reason_ptr() {
-    if (reason_ && --reason_->uses_ == 0) delete reason_;
+    if (reason_ && --reason_->uses_ == 0) drop(reason_);
   }
 
   static reason_ptr make(cancel_source source, std::string text = {}, std::uint64_t by_task = 0, std::string by_name = {});
@@ -59,6 +59,8 @@ class reason_ptr {
   explicit operator bool() const noexcept { return reason_ != nullptr; }
 
  private:
+  // Not inlined: g++ 12 takes a reason that stands in a coroutine frame for a part of that frame.
+  static void drop(cancel_reason* last) noexcept;
   void retain() noexcept {
     if (reason_) ++reason_->uses_;
   }
