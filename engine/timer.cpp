@@ -13,9 +13,7 @@ namespace {
 
 void insert(waiter& by, instant at) noexcept {
   by.kind = static_cast<std::uint8_t>(timer_kind::waiter);
-  const auto ns = std::max(at.count(), instant::rep{0});
-  const bool never = at == instant::max();
-  detail::worker::of(*by.task->home).timers().insert(by, never ? detail::timer_queue::never : static_cast<std::uint64_t>(ns));
+  detail::worker::of(*by.task->home).timers().insert(by, detail::timer_queue::deadline_of(at));
 }
 
 void erase(waiter& by) noexcept { detail::worker::of(*by.task->home).timers().erase(by); }

@@ -13,12 +13,14 @@
 // Costs: insert and erase are O(1). A node moves at most 7 times in its life, whatever a script does.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <optional>
 
+#include <perilune/clock.hpp>
 #include <perilune/timer_node.hpp>
 
 namespace perilune::detail {
@@ -27,6 +29,10 @@ class timer_queue {
  public:
   // The deadline that never comes; such a node is only counted and erased.
   static constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
+
+  static std::uint64_t deadline_of(instant at) noexcept {
+    return at == instant::max() ? never : static_cast<std::uint64_t>(std::max(at.count(), instant::rep{0}));
+  }
 
   explicit timer_queue(std::uint64_t now_ns) noexcept : base_(now_ns) {}
   timer_queue(const timer_queue&) = delete;

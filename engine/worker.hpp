@@ -17,11 +17,6 @@
 
 namespace perilune::detail {
 
-// A timer that calls a function on the worker's thread.
-struct timer_callback : timer_node {
-  void (*fire)(timer_callback&) noexcept = nullptr;
-};
-
 class worker {
  public:
   worker(runtime& owner, unsigned index, const runtime_options& options);

@@ -65,6 +65,7 @@ int open_library(lua_State* L) {
   open_tasks(L);
   open_coroutines(L);
   open_time(L);
+  open_intervals(L);
   open_cancellation(L);
   open_scopes(L);
   open_join_sets(L);

@@ -59,6 +59,7 @@ void open_base(lua_State* L);
 void open_tasks(lua_State* L);
 void open_coroutines(lua_State* L);
 void open_time(lua_State* L);
+void open_intervals(lua_State* L);
 void open_cancellation(lua_State* L);
 void open_scopes(lua_State* L);
 void open_join_sets(lua_State* L);

@@ -961,10 +961,10 @@ function interval:tick() end
 ---@return perilune.operation
 function interval:tick_op() end
 
----The next tick is one period from now.
+---The next tick is one period from now, also for those who wait for it already.
 function interval:reset() end
 
----Ends the interval: a tick then raises.
+---Ends the interval: a tick then raises, and so do those that are waited for.
 function interval:close() end
 
 -- Looking inside -----------------------------------------------------------------------------------------------------

@@ -138,6 +138,58 @@ case("TIM-07: reset before the first tick takes away that it is immediate", func
   check_times(tick_times(iv, 2, start), { 3, 6 })
 end)
 
+case("TIM-07: reset moves the tick that a task waits for already, earlier or later; it comes once", function()
+  local iv <close> = peri.interval(10)
+  local start = peri.now()
+  iv:tick()
+  local waiting = peri.spawn(tick_times, iv, 2, start)
+  peri.sleep(6)
+  iv:reset()
+  check_times(waiting:await(), { 16, 26 })
+  local selecting = peri.spawn(function()
+    local _, at = peri.select { tick = iv:tick_op(), stop = peri.sleep_op(100) }
+    return at - start, peri.now() - start
+  end)
+  peri.sleep(8)
+  iv:reset()
+  peri.sleep(9)
+  iv:reset()
+  check.same(table.pack(selecting:await()), { 53, 53, n = 2 })
+end)
+
+case("TIM-07: close ends the wait that is under way, in a select too", function()
+  local iv = peri.interval(10)
+  iv:tick()
+  local start, waiting = peri.now(), {}
+  for i = 1, 3 do waiting[i] = peri.spawn(iv.tick, iv) end
+  waiting[4] = peri.spawn(peri.select, { peri.sleep_op(100), iv:tick_op() })
+  peri.sleep(4)
+  iv:close()
+  for _, task in ipairs(waiting) do
+    local ok, e = task:join()
+    check.equal(ok, false)
+    check.truthy(e.message:find("the interval is closed", 1, true), e.message)
+  end
+  check.equal(peri.now(), start + 4)
+end)
+
+case("TIM-08: tasks that wait for one interval get its ticks in turn, each tick once", function()
+  local iv <close> = peri.interval(2)
+  local start, note, taken = peri.now(), check.trace()
+  iv:tick()
+  local tasks = {}
+  for name = 1, 3 do
+    tasks[name] = peri.spawn(function()
+      for _ = 1, 2 do note(name .. "@" .. ("%d"):format(iv:tick() - start)) end
+    end)
+  end
+  local lost = peri.spawn(iv.tick, iv)
+  peri.sleep(3)
+  lost:cancel()
+  for _, task in ipairs(tasks) do task:await() end
+  check.equal(taken(), "1@2 2@4 3@6 1@8 2@10 3@12")
+end)
+
 case("TIM-08: the first tick is immediate, the next stand on the grid", function()
   local iv <close> = peri.interval(1)
   local start = peri.now()

@@ -16,6 +16,15 @@ struct timer_node : list_node {
   std::uint32_t stamp = 0;
 };
 
+namespace detail {
+
+// A timer that calls a function on the worker's thread.
+struct timer_callback : timer_node {
+  void (*fire)(timer_callback&) noexcept = nullptr;
+};
+
+}  // namespace detail
+
 static_assert(sizeof(void*) != 8 || sizeof(timer_node) == 32);
 
 }  // namespace perilune
