@@ -236,7 +236,7 @@ bool blocking_wait::holds(waiter& by) noexcept {
   return !withdraw();
 }
 
-blocking_wait::~blocking_wait() {
+void blocking_wait::drop() noexcept {
   if (call_ && call_->submitted && !call_->ready) call_->home->owner().pool().drop(*call_);
 }
 

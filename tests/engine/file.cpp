@@ -1,6 +1,7 @@
 // Open files: reading and writing in pieces, positions, closing, and what a cancelled task waits for.
 #include <perilune/file.hpp>
 #include <perilune/runtime.hpp>
+#include <perilune/select.hpp>
 #include <perilune/timer.hpp>
 
 #include <cerrno>
@@ -125,5 +126,52 @@ TEST_CASE("RUN-03: a cancelled task waits for its read of a file, but not for on
     CHECK(closed.ok());
   });
   CHECK(::write(other, "xx", 2) == 2);
+  ::close(other);
+}
+
+TEST_CASE("CAN-32: what a given up read of a fifo brings is the next read's, in order", "[fs]") {
+  const temp_folder folder;
+  REQUIRE(::mkfifo((folder / "fifo").c_str(), 0600) == 0);
+  const int other = ::open((folder / "fifo").c_str(), O_RDWR | O_CLOEXEC);
+  run([&]() -> task<> {
+    const auto fifo = co_await opened(folder / "fifo", {});
+    for (int round = 0; round < 20; ++round) {
+      auto cancelled = spawn(bytes_of(fifo, 2));
+      // Before its thread reads, or while it does.
+      if (round % 2) co_await sleep(1ms);
+      else co_await yield();
+      cancelled.cancel();
+      const bool gave_up = (co_await cancelled.join()).cancelled();
+      CHECK(gave_up);
+      const auto first = co_await select(fifo.read(3), sleep_op(round % 3 * 1ms));
+      CHECK(first.index() == 1);
+      auto next = spawn(bytes_of(fifo, 9));
+      co_await yield();
+      CHECK(::write(other, "abcdef", 6) == 6);
+      std::string got = (co_await next.join()).value();
+      while (got.size() < 6) got += co_await bytes_of(fifo, 9);
+      CHECK(got == "abcdef");
+    }
+  });
+  ::close(other);
+}
+
+TEST_CASE("CAN-32: bytes that a cancelled task was granted and did not take are the next read's", "[fs]") {
+  const temp_folder folder;
+  REQUIRE(::mkfifo((folder / "fifo").c_str(), 0600) == 0);
+  const int other = ::open((folder / "fifo").c_str(), O_RDWR | O_CLOEXEC);
+  run([&]() -> task<> {
+    const auto fifo = co_await opened(folder / "fifo", {});
+    for (int round = 0; round < 50; ++round) {
+      auto reader = spawn(bytes_of(fifo, 4));
+      co_await yield();
+      CHECK(::write(other, "1234", 4) == 4);
+      if (round % 2) co_await sleep(round % 5 * 100us);
+      reader.cancel();
+      auto end = co_await reader.join();
+      const std::string got = end.returned() ? end.value() : co_await bytes_of(fifo, 4);
+      CHECK(got == "1234");
+    }
+  });
   ::close(other);
 }

@@ -128,11 +128,17 @@ class blocking_wait : public operation {
     std::swap(call_, other.call_);
     return *this;
   }
-  ~blocking_wait();
+  ~blocking_wait() { drop(); }
   blocking_call& call() const noexcept { return *call_; }
+  // Leaves the present call to itself; nobody waits for it.
+  void replace(std::shared_ptr<blocking_call> next) noexcept {
+    drop();
+    call_ = std::move(next);
+  }
 
  private:
   bool withdraw() noexcept;
+  void drop() noexcept;
   std::shared_ptr<blocking_call> call_;
 };
 

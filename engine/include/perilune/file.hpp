@@ -27,14 +27,38 @@ struct open_options {
 
 enum class seek_from : unsigned char { start, here, end };
 
-// Calls on what is no regular file (a fifo, a terminal) may take for ever: there a cancelled task does not wait for its
-// read, whose bytes are lost then.
+// One read of what an open file has next; see file. What is no regular file (a fifo, a terminal) may keep a read for ever:
+// there a cancelled task or a lost select does not wait for it, and the bytes it brings are the next read's.
+class [[nodiscard("nothing is read before it is awaited")]] file_read final : public perilune::detail::blocking_wait {
+ public:
+  file_read(std::shared_ptr<detail::open_file> on, std::size_t at_most);
+  file_read(file_read&&) noexcept = default;
+  file_read& operator=(file_read&&) = delete;
+  ~file_read();
+
+  bool try_now(waiter& by) noexcept { return !given_up_ && blocking_wait::try_now(by); }
+  bool try_commit(waiter& by) override { return try_now(by); }
+  void arm(waiter& by) override;
+  void disarm(waiter& by) noexcept override;
+  bool give_back(waiter& by) noexcept override;
+  result<std::string> take_result();
+
+  auto operator co_await() && { return perilune::detail::awaiter<file_read>(std::move(*this)); }
+
+ private:
+  void give_up() noexcept;
+
+  std::shared_ptr<detail::open_file> on_;
+  std::size_t at_most_;
+  bool given_up_ = false;  // the present call is left to itself; the next use makes another
+};
+
 class file {
  public:
   explicit file(std::shared_ptr<detail::open_file> open) noexcept : open_(std::move(open)) {}
 
   // Empty at the end.
-  pending<std::string> read(std::size_t at_most = 65536) const;
+  file_read read(std::size_t at_most = 65536) const { return file_read(open_, at_most); }
   pending<unit> write(std::string text) const;
   // The new position, in bytes from the start.
   pending<std::uint64_t> seek(std::int64_t offset, seek_from from = seek_from::start) const;
