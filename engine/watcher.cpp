@@ -27,8 +27,7 @@ namespace {
 
 using perilune::detail::worker;
 
-constexpr std::size_t longest_queue = 65536;  // events nobody has taken; later ones become one overflow
-constexpr int patience = 10;                  // an event is held at most so many times the debounce
+constexpr int patience = 10;  // an event is held at most so many times the debounce
 
 }  // namespace
 
@@ -77,8 +76,8 @@ class event_batch {
 class watch_state final : public std::enable_shared_from_this<watch_state> {
  public:
   // On the pool; everything else on the worker that waits first.
-  watch_state(std::shared_ptr<watch_tree> tree, std::vector<watch_event> first, duration debounce)
-      : tree_(std::move(tree)), first_(std::move(first)), debounce_(debounce) {}
+  watch_state(std::shared_ptr<watch_tree> tree, std::vector<watch_event> first, const watch_options& options)
+      : tree_(std::move(tree)), first_(std::move(first)), debounce_(options.debounce), longest_queue_(options.longest_queue) {}
   watch_state(const watch_state&) = delete;
   watch_state& operator=(const watch_state&) = delete;
   ~watch_state() { let_go(); }
@@ -128,6 +127,7 @@ class watch_state final : public std::enable_shared_from_this<watch_state> {
   std::shared_ptr<watch_tree> tree_;
   std::vector<watch_event> first_;
   const duration debounce_;
+  const std::size_t longest_queue_;
   std::unique_ptr<live> live_;
 };
 
@@ -192,7 +192,7 @@ void watch_state::tell(watch_event event) {
   const bool repeats = last && last->path == event.path && last->kind == event.kind &&
                        (event.kind == watch_kind::modified || event.kind == watch_kind::overflow);
   if (repeats) return;
-  if (live_->queue.size() < longest_queue) return live_->queue.push(std::move(event));
+  if (live_->queue.size() < longest_queue_) return live_->queue.push(std::move(event));
   if (last && last->kind != watch_kind::overflow) live_->queue.push({});
 }
 
@@ -228,7 +228,7 @@ pending<watcher> watch(std::string path, const watch_options& options) {
     auto tree = detail::watch_tree::open(path, options.recursive, first);
     if (!tree.ok()) return std::move(tree).error();
     std::shared_ptr<detail::watch_tree> shared = *std::move(tree);
-    return watcher(std::make_shared<detail::watch_state>(std::move(shared), std::move(first), options.debounce));
+    return watcher(std::make_shared<detail::watch_state>(std::move(shared), std::move(first), options));
   });
 }
 

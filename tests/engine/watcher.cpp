@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <string>
 
+#include "support/as_nobody.hpp"
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
@@ -59,6 +60,80 @@ TEST_CASE("SEL-05: an event whose receiver was cancelled on its way is the next 
     co_return co_await told(watcher);
   }(folder));
   CHECK(end.value() == "created " + (folder / "f"));
+}
+
+TEST_CASE("watcher: a folder below that cannot be read is told as an overflow with its error, and the others are watched",
+          "[fs]") {
+  const temp_folder folder;
+  std::filesystem::create_directories(folder / "closed");
+  std::filesystem::create_directories(folder / "open");
+  const as_nobody dropped(folder);
+  std::filesystem::permissions(folder / "closed", std::filesystem::perms::none);
+  runtime rt;
+  auto end = rt.run([](const temp_folder& in) -> task<std::string> {
+    const auto watcher = co_await watching(in.path(), true);
+    const auto first = co_await watcher.next();
+    CHECK(first->kind == fs::watch_kind::overflow);
+    CHECK(first->path == in / "closed");
+    CHECK(first->problem.value().code == EACCES);
+    in.write("open/f", "");
+    co_return co_await told(watcher);
+  }(folder));
+  std::filesystem::permissions(folder / "closed", std::filesystem::perms::owner_all);
+  CHECK(end.value() == "created " + (folder / "open/f"));
+}
+
+TEST_CASE("watcher: what is moved out of the tree is removed and no longer watched", "[fs]") {
+  const temp_folder outside, folder;
+  std::filesystem::create_directories(folder / "sub/deep");
+  runtime rt;
+  auto end = rt.run([](const temp_folder& in, const temp_folder& out) -> task<std::string> {
+    const auto watcher = co_await watching(in.path(), true);
+    std::filesystem::rename(in / "sub", out / "sub");
+    const std::string gone = co_await told(watcher);
+    out.write("sub/deep/f", "not watched any more");
+    in.write("f", "");
+    co_return gone + ", " + co_await told(watcher);
+  }(folder, outside));
+  CHECK(end.value() == "removed " + (folder / "sub") + ", created " + (folder / "f"));
+}
+
+TEST_CASE("watcher: more events than its queue holds end in one overflow, and it goes on after that", "[fs]") {
+  const temp_folder folder;
+  runtime rt;
+  auto end = rt.run([](const temp_folder& in) -> task<std::string> {
+    auto made = co_await fs::watch(in.path(), {.longest_queue = 3});
+    const auto watcher = *std::move(made);
+    auto first = spawn(told(watcher));
+    co_await yield();
+    for (const char* name : {"a", "b", "c", "d", "e", "f", "g"}) std::filesystem::create_directory(in / name);
+    // The first to wait gets one; the others find the queue as it was filled meanwhile.
+    co_await first.join();
+    std::string all;
+    for (std::string next; !next.starts_with("overflow"); all += next.substr(0, 8) + " ") next = co_await told(watcher);
+    std::filesystem::create_directory(in / "later");
+    std::string last;
+    while (!last.ends_with("later")) last = co_await told(watcher);
+    co_return all + last.substr(0, 7);
+  }(folder));
+  CHECK(end.value() == "created created created overflow created");
+}
+
+TEST_CASE("watcher: with a debounce a path is told once, and not again later", "[fs]") {
+  const temp_folder folder;
+  runtime rt;
+  auto end = rt.run([](const temp_folder& in) -> task<std::string> {
+    auto made = co_await fs::watch(in.path(), {.debounce = 20ms});
+    const auto watcher = *std::move(made);
+    std::filesystem::create_directory(in / "gone");
+    for (int i = 0; i < 5; ++i) in.write("f", std::string(static_cast<std::size_t>(i), 'x'));
+    std::filesystem::remove(in / "gone");
+    const std::string once = co_await told(watcher);
+    // Whatever else was to be told of them stands before this.
+    in.write("last", "");
+    co_return once + ", " + co_await told(watcher);
+  }(folder));
+  CHECK(end.value() == "created " + (folder / "f") + ", created " + (folder / "last"));
 }
 
 TEST_CASE("watcher: ends when it is closed, and is an error where there is nothing", "[fs]") {

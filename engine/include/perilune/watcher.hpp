@@ -39,6 +39,7 @@ struct watch_options {
   // Events are held until none has come for so long, at most ten times as long, and what happened to one path is told
   // once. Real time, whatever the runtime's clock.
   duration debounce{0};
+  std::size_t longest_queue = 65536;  // events nobody has taken; later ones become one overflow
 };
 
 // Waits for the next event. May be used again, and by several waiters, each of whom gets a different event.
