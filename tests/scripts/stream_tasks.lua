@@ -204,6 +204,55 @@ case("close ends the elements that are being worked on, and waits for their clos
   check.equal(taken(), "left 1 left 2 left 3")
 end)
 
+case("close wakes the task that waits in next, which sees the end, wherever it waits; nothing is lost below", function()
+  local ch = peri.channel(0)
+  local makers = {
+    function() return stream.from(ch) end,
+    function() return stream.from(ch):map(same):filter(all) end,
+    function() return stream.from(ch):merge(stream.from(peri.channel(1))) end,
+    function() return stream.from(ch):buffered(2, same) end,
+    function() return stream.from(ch):chunks_timeout(2, 50) end,
+    function() return stream.from(function() return peri.sleep(50) end) end,
+    function() return stream.interval(50):skip(1) end,
+  }
+  for i, make in ipairs(makers) do
+    local s, start = make(), peri.now()
+    local waiting = peri.spawn(function() return "end", s:next() end)
+    local looping = peri.spawn(function()
+      peri.sleep(2)
+      for _ in s:iter() do end
+      return "ended"
+    end)
+    peri.sleep(1)
+    s:close()
+    check.same(table.pack(waiting:await()), { "end", n = 2 }, "maker " .. i)
+    check.equal(peri.now(), start + 1)
+    check.equal(s:next(), nil)
+    check.equal(looping:await(), "ended")
+    check.equal(ch:stats().waiting_receivers, 0)
+  end
+end)
+
+case("close waits until the task in next has left its closers", function()
+  local note, taken = check.trace()
+  local s = stream.from(function()
+    local _ <close> = peri.defer(function()
+      peri.sleep(1)
+      note("left")
+    end)
+    peri.sleep(100)
+  end)
+  local waiting = peri.spawn(function()
+    s:next()
+    note("end")
+  end)
+  peri.yield()
+  s:close()
+  check.equal(taken(), "left")
+  waiting:await()
+  check.equal(taken(), "end")
+end)
+
 case("the first failure of buffered ends the others", function()
   local note, taken = check.trace()
   local s = stream.range(1, 3):buffered(3, function(v)

@@ -8,6 +8,7 @@ local peri = require "perilune"
 
 local error, ipairs, pcall, setmetatable, getmetatable, type = error, ipairs, pcall, setmetatable, getmetatable, type
 local spawn, perform, choose, shield, channel, sleep_op = peri.spawn_below_task_, peri.perform, peri.choose, peri.shield, peri.channel, peri.sleep_op
+local token, with_token, oneshot = peri.token, peri.with_token, peri.oneshot
 local is_error, cancel_requested, this_task = peri.is_error, peri.cancel_requested, peri.self
 
 local core = {}
@@ -19,7 +20,15 @@ local meta = { __index = core.methods, __name = "perilune.value_stream" }
 
 function core.is_stream(value) return getmetatable(value) == meta end
 
+-- Another task is in the middle of a reading: it wakes with the end, and has left when this returns.
+local function send_reader_away(s)
+  s.left = oneshot()
+  s.closing:cancel("the stream was closed")
+  s.left:recv()
+end
+
 local function close_parts(s)
+  if s.reading and s.reading ~= this_task() then send_reader_away(s) end
   local pump = s.pump
   if pump then
     pump:cancel("the stream was closed")
@@ -123,6 +132,7 @@ function core.was_cut(e, reader) return is_error(e, "cancelled") and reader ~= t
 local guard_meta = { __close = function(guard, e)
   local s = guard.of
   s.reading = false
+  if s.left then s.left:close() end
   if e ~= nil and not (is_error(e, "cancelled") and cancel_requested()) then pcall(core.close, s) end
 end }
 
@@ -182,9 +192,11 @@ local methods = core.methods
 
 local function read(s, name)
   check_free(s, name, 3)
-  s.reading = true
+  s.reading, s.closing = this_task(), s.closing or token()
   local guard <close> = s.guard
-  return (core.pull(s))
+  local ok, value = with_token(s.closing, core.pull, s)
+  if ok then return value end
+  return nil -- closed by another task
 end
 
 function methods:next() return (read(self, "next")) end
