@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "waits_for.hpp"
 #include "worker.hpp"
 
 namespace perilune::detail {
@@ -19,16 +20,22 @@ cancel_node* next_in_tree(cancel_node& root, cancel_node& node) noexcept {
   return nullptr;
 }
 
-std::string line_about(task_header& task) {
-  std::string line = "  " + label_of(task);
-  if (task.selecting) {
-    line += " waits in select";
-  } else {
-    const wait_description wait = task.op->describe();
-    line += std::string(" waits in ") + wait.verb + " on a " + wait.resource;
+// Whether the task is a daemon, or stands below one: nobody waits for its end.
+bool in_background(const task_header& task) noexcept {
+  for (const task_header* at = &task; at; at = at->parent_task())
+    if (at->is(task_header::trait::daemon)) return true;
+  return false;
+}
+
+// A line for each, and one for a cycle among them, which a chain of waits may hide that is too long to be searched each time.
+std::string report_of(const std::vector<task_header*>& waiting) {
+  std::string report;
+  for (const task_header* task : waiting) report += "  " + describe_waiting(*task) + "\n";
+  for (task_header* task : waiting) {
+    const wait_cycle cycle = cycle_through(*task);
+    if (!cycle.empty()) return report + "  cycle: " + describe_cycle(cycle) + "\n";
   }
-  const std::string place = task.where();
-  return line + (place.empty() ? "\n" : " at " + place + "\n");
+  return report;
 }
 
 bool joins(const task_header& task) {
@@ -50,18 +57,18 @@ void visit_tasks(scheduler& tasks, void (*visit)(task_header&, void*), void* arg
       if (node->has(cancel_node::is_task)) visit(node->owner(), argument);
 }
 
-// Those who join get the outcomes of the tasks they wait for; where everybody joins, the cycle is broken everywhere.
+// Those who join get the outcomes of the tasks they wait for; where everybody joins, the cycle is broken everywhere. Daemons
+// wait on: the end of those who wait for them, or spawned them, ends them.
 void worker::break_stall() {
-  std::string report;
   std::vector<task_header*> waiting;
   for_each_task(scheduler_, [&](task_header& task) {
-    if (task.status != task_state::waiting || task.is(task_header::trait::uninterruptible)) return;
-    report += line_about(task);
-    waiting.push_back(&task);
+    if (task.status == task_state::waiting && !task.is(task_header::trait::uninterruptible)) waiting.push_back(&task);
   });
+  const auto daemons = std::stable_partition(waiting.begin(), waiting.end(), [](task_header* t) { return !in_background(*t); });
+  if (daemons != waiting.begin()) waiting.erase(daemons, waiting.end());
   if (waiting.empty()) return;
   const bool all_join = std::all_of(waiting.begin(), waiting.end(), [](task_header* task) { return joins(*task); });
-  runtime_.report_stall(report);
+  runtime_.report_stall(report_of(waiting));
   for (task_header* task : waiting)
     if (task->status == task_state::waiting && (all_join || !joins(*task))) scheduler_.interrupt(*task, wake_kind::deadlock);
 }

@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include <perilune/coroutine_task.hpp>
+#include <perilune/select_wait.hpp>
 
 namespace perilune::detail {
 
@@ -53,14 +54,21 @@ bool will_be_cut(const wait_cycle& cycle) noexcept {
   return std::any_of(cycle.begin(), cycle.end(), [](const task_header* task) { return task->top->deadline_in_force(); });
 }
 
-std::string describe_wait(const task_header& task, const operation* op, const task_header& holder) {
-  if (!op) return label_of(task) + " waits for its child " + label_of(holder);
-  const wait_description wait = op->describe();
-  std::string text = label_of(task) + " waits in " + wait.verb + " on ";
-  if (wait.object == &holder) return text + label_of(holder);
-  text += std::string("a ") + wait.resource + " held by " + label_of(holder);
-  const std::string place = op->held_at();
-  return place.empty() ? text : text + " since " + place;
+std::string describe_operation(const operation& op) {
+  const wait_description wait = op.describe();
+  const task_header* holder = op.held_by();
+  const std::string text = std::string(wait.verb) + " on ";
+  if (holder && wait.object == holder) return text + label_of(*holder);
+  if (!holder) return text + "a " + wait.resource;
+  const std::string place = op.held_at();
+  return text + "a " + wait.resource + " held by " + label_of(*holder) + (place.empty() ? "" : " since " + place);
+}
+
+std::string describe_arms(const select_wait& wait) {
+  constexpr std::size_t most = 8;
+  std::string text = " waits in select (";
+  for (std::size_t i = 0; i < wait.size() && i < most; ++i) text += (i ? ", " : "") + describe_operation(*wait[i].op);
+  return text + (wait.size() > most ? ", ...)" : ")");
 }
 
 std::string describe_place(const task_header& task, bool waits_already) {
@@ -104,10 +112,23 @@ std::string describe_cycle(const wait_cycle& cycle, const operation* wanted) {
     const task_header& task = *cycle[i];
     const bool about_to = i == 0 && wanted;
     if (i) text += "; ";
-    text += describe_wait(task, about_to ? wanted : single_wait(task), *cycle[(i + 1) % cycle.size()]);
+    const operation* op = about_to ? wanted : single_wait(task);
+    const std::string child = label_of(*cycle[(i + 1) % cycle.size()]);
+    text += label_of(task) + (op ? " waits in " + describe_operation(*op) : " waits for its child " + child);
     text += describe_place(task, !about_to);
   }
   return text;
+}
+
+std::string describe_waiting(const task_header& task) {
+  std::string text = label_of(task);
+  if (task.selecting)
+    text += describe_arms(*task.selecting);
+  else if (const operation* op = single_wait(task))
+    text += " waits in " + describe_operation(*op);
+  else
+    text += " waits for its children";
+  return text + describe_place(task, true);
 }
 
 void refuse_cycle(const waiter& by, const operation& wanted) {

@@ -1,9 +1,9 @@
-// peri.tasks and peri.dump: what every task is doing. See lua-api: Looking inside.
-#include <cstdio>
-#include <string>
+// peri.tasks, and perilune.native.inspect: what only native code can see, for perilune.inspect. See lua-api: Looking inside.
+#include <perilune/select_wait.hpp>
+#include <perilune/wake_sources.hpp>
 
 #include "library.hpp"
-#include "lua_select.hpp"
+#include "native_modules.hpp"
 #include "object.hpp"
 #include "tree.hpp"
 
@@ -13,29 +13,38 @@ namespace {
 
 double age_in_seconds(const vm& v, std::uint32_t since_ms) noexcept { return (v.tasks().now_ms() - since_ms) / 1000.0; }
 
+void set_text(lua_State* L, const char* name, const char* text) {
+  lua_pushstring(L, text);
+  lua_setfield(L, -2, name);
+}
+void set_number(lua_State* L, const char* name, double value) {
+  lua_pushnumber(L, value);
+  lua_setfield(L, -2, name);
+}
+
+bool waits_for_children(const task_header& task) noexcept {
+  return !task.selecting && (task.is(task_header::trait::uninterruptible) || !task.op);
+}
+
 // What a waiting task waits for.
 wait_description waiting_on(const task_header& task) noexcept {
   if (task.selecting) return {"select", "operations", task.selecting};
-  if (task.is(task_header::trait::uninterruptible) || !task.op) return {"children", "scope", nullptr};
+  if (waits_for_children(task)) return {"children", "scope", nullptr};
   return task.op->describe();
 }
 
 void push_waiting_on(lua_State* L, const vm& v, const task_header& task) {
   const wait_description wait = waiting_on(task);
   lua_createtable(L, 0, 3);
-  lua_pushstring(L, wait.verb);
-  lua_setfield(L, -2, "op");
-  lua_pushstring(L, wait.resource);
-  lua_setfield(L, -2, "resource");
-  lua_pushnumber(L, age_in_seconds(v, task.stamp));
-  lua_setfield(L, -2, "since");
+  set_text(L, "op", wait.verb);
+  set_text(L, "resource", wait.resource);
+  set_number(L, "since", age_in_seconds(v, task.stamp));
 }
 
 // Sets what only a Lua task has: how often it ran, its names, where it was spawned and where it stands.
 void set_script_fields(lua_State* L, vm& v, lua_task& task) {
   const int record = lua_gettop(L);
-  lua_pushinteger(L, task.resumes);
-  lua_setfield(L, record, "busy");
+  set_count(L, "busy", task.resumes);
   v.push_handle(L, task.slot);
   lua_task::push_spawn_site(L, record + 1);
   lua_setfield(L, record, "spawned_at");
@@ -49,99 +58,172 @@ void set_script_fields(lua_State* L, vm& v, lua_task& task) {
   lua_settop(L, record);
   char line[96];
   task.write_where(line, sizeof line);
-  if (!*line) return;
-  lua_pushstring(L, line);
-  lua_setfield(L, record, "line");
+  if (*line) set_text(L, "line", line);
 }
 
 void push_record(lua_State* L, vm& v, task_header& task) {
   lua_createtable(L, 0, 10);
-  lua_pushinteger(L, static_cast<lua_Integer>(task.id));
-  lua_setfield(L, -2, "id");
-  lua_pushstring(L, to_string(task.shown_state()));
-  lua_setfield(L, -2, "state");
-  lua_pushnumber(L, age_in_seconds(v, task.spawned_ms));
-  lua_setfield(L, -2, "age");
-  if (const task_header* parent = task.parent_task()) {
-    lua_pushinteger(L, static_cast<lua_Integer>(parent->id));
-    lua_setfield(L, -2, "parent");
-  }
+  set_count(L, "id", task.id);
+  set_text(L, "state", to_string(task.shown_state()));
+  set_number(L, "age", age_in_seconds(v, task.spawned_ms));
+  if (const task_header* parent = task.parent_task()) set_count(L, "parent", parent->id);
   if (task.status == task_state::waiting) {
     push_waiting_on(L, v, task);
     lua_setfield(L, -2, "waiting_on");
   }
   if (lua_task* script = to_lua_task(task)) return set_script_fields(L, v, *script);
-  lua_pushstring(L, task.name);
-  lua_setfield(L, -2, "name");
+  set_text(L, "name", task.name);
 }
 
-void append_tree(lua_State* L, vm& v, cancel_node& node, int list) {
+// Records of the tasks below `node`, parents before children; `add` sets more fields of the record on top.
+void append_tree(lua_State* L, vm& v, cancel_node& node, int list, void (*add)(lua_State*, vm&, task_header&)) {
   for_each_child(node, [&](task_header& task) {
+    luaL_checkstack(L, 16, "too deep a tree of tasks");
     push_record(L, v, task);
+    add(L, v, task);
     lua_rawseti(L, list, static_cast<lua_Integer>(lua_rawlen(L, list)) + 1);
-    luaL_checkstack(L, 8, "too deep a tree of tasks");
-    append_tree(L, v, task, list);
+    append_tree(L, v, task, list, add);
   });
+}
+
+void push_records(lua_State* L, vm& v, void (*add)(lua_State*, vm&, task_header&)) {
+  lua_newtable(L);
+  const int list = lua_gettop(L);
+  append_tree(L, v, v.tasks().roots, list, add);
+  append_tree(L, v, v.tasks().detached, list, add);
 }
 
 reply tasks_body(lua_State* L, vm& v) {
-  lua_newtable(L);
-  const int list = lua_gettop(L);
-  append_tree(L, v, v.tasks().roots, list);
-  append_tree(L, v, v.tasks().detached, list);
+  push_records(L, v, [](lua_State*, vm&, task_header&) {});
   return 1;
 }
 
-std::string indent(int depth) { return std::string(static_cast<std::size_t>(depth) * 2, ' '); }
+// Whether the userdata at an index has the address in it.
+bool contains(lua_State* L, int index, const void* address) noexcept {
+  if (lua_type(L, index) != LUA_TUSERDATA) return false;
+  const auto* begin = static_cast<const char*>(lua_touserdata(L, index));
+  const auto* at = static_cast<const char*>(address);
+  return at >= begin && at < begin + lua_rawlen(L, index);
+}
 
-void write_task(std::string& out, const vm& v, const task_header& task, int depth) {
-  char number[64];
-  out += indent(depth) + "task " + std::to_string(task.id);
-  if (task.name) out += std::string(" (") + task.name + ")";
-  out += std::string(" ") + to_string(task.shown_state());
-  if (task.status == task_state::waiting) {
-    const wait_description wait = waiting_on(task);
-    std::snprintf(number, sizeof number, " for %.3f s", age_in_seconds(v, task.stamp));
-    out += std::string(" in ") + wait.verb + " on a " + wait.resource + number;
+// Moves the object with the address in it from the call in which `leaf` waits: it stands on its stack, or is what an object
+// there refers to. Nothing where it is no object of the VM.
+bool push_awaited(lua_State* L, lua_State* leaf, const void* address) {
+  if (!address || !lua_checkstack(leaf, 2)) return false;
+  const int top = lua_gettop(leaf);
+  for (int i = 1; i <= top; ++i) {
+    if (lua_type(leaf, i) != LUA_TUSERDATA) continue;
+    lua_pushvalue(leaf, i);
+    for (int n = 1; n <= 3 && !contains(leaf, -1, address); ++n) {
+      lua_pop(leaf, 1);
+      lua_getiuservalue(leaf, i, n);
+    }
+    if (contains(leaf, -1, address)) return lua_xmove(leaf, L, 1), true;
+    lua_pop(leaf, 1);
   }
-  const std::string place = task.where();
-  if (!place.empty()) out += " at " + place;
-  std::snprintf(number, sizeof number, ", age %.3f s\n", age_in_seconds(v, task.spawned_ms));
-  out += number;
+  return false;
 }
 
-void write_tree(std::string& out, const vm& v, cancel_node& node, int depth) {
-  for_each_child(node, [&](task_header& task) {
-    write_task(out, v, task, depth);
-    write_tree(out, v, task, depth + 1);
-  });
+// Appends what one operation of a waiting task waits for to the list on top.
+void append_arm(lua_State* L, vm& v, lua_task& task, const operation& op) {
+  const wait_description wait = op.describe();
+  lua_createtable(L, 0, 5);
+  set_text(L, "op", wait.verb);
+  set_text(L, "resource", wait.resource);
+  if (task.leaf && push_awaited(L, task.leaf, wait.object)) lua_setfield(L, -2, "object");
+  if (const task_header* holder = op.held_by()) {
+    set_count(L, "on", holder->id);
+    v.message = op.held_at();
+    if (!v.message.empty()) set_text(L, "held_at", v.message.c_str());
+  }
+  lua_rawseti(L, -2, static_cast<lua_Integer>(lua_rawlen(L, -2)) + 1);
 }
 
-reply dump_text(lua_State* L, vm& v) {
-  lua_pushlstring(L, v.message.data(), v.message.size());
+void push_arms(lua_State* L, vm& v, lua_task& task) {
+  lua_newtable(L);
+  if (task.selecting) {
+    for (std::size_t i = 0; i < task.selecting->size(); ++i) append_arm(L, v, task, *(*task.selecting)[i].op);
+  } else if (task.op && !waits_for_children(task)) {
+    append_arm(L, v, task, *task.op);
+  }
+}
+
+// thread: of a Lua task. limited: a time limit or a cancellation ends its wait. arms: what it waits for.
+void add_native_fields(lua_State* L, vm& v, task_header& task) {
+  set_flag(L, "limited", task.top->deadline_in_force() || task.cancel_pending());
+  set_flag(L, "daemon", task.is(task_header::trait::daemon));
+  lua_task* script = to_lua_task(task);
+  if (!script) return;
+  vm::push_registry(L, registry_slot::slots);
+  lua_rawgeti(L, -1, 2 * static_cast<lua_Integer>(script->slot) + 1);
+  lua_setfield(L, -3, "thread");
+  lua_pop(L, 1);
+  if (task.status != task_state::waiting) return;
+  push_arms(L, v, *script);
+  lua_setfield(L, -2, "arms");
+}
+
+// snapshot() -> what peri.tasks gives, with more.
+reply snapshot_body(lua_State* L, vm& v) {
+  push_records(L, v, add_native_fields);
   return 1;
 }
 
-void write_dump(vm& v) {
-  std::string out = "tasks: " + std::to_string(v.tasks().live_tasks()) + " live, " + std::to_string(v.tasks().resumes()) +
-                    " resumes\n";
-  write_tree(out, v, v.tasks().roots, 1);
-  write_tree(out, v, v.tasks().detached, 1);
-  v.message = std::move(out);
+// stats() -> counts of the worker and the VM.
+reply stats_body(lua_State* L, vm& v) {
+  const wake_sources wakes = may_wake(v.tasks());
+  const blocking_stats calls = v.host_runtime().blocking();
+  lua_createtable(L, 0, 10);
+  set_count(L, "live", v.tasks().live_tasks());
+  set_count(L, "resumes", v.tasks().resumes());
+  set_count(L, "cancelling", v.tasks().cancelling_tasks());
+  set_count(L, "timers", wakes.timers);
+  set_count(L, "external", wakes.external);
+  set_count(L, "memory", static_cast<std::uint64_t>(lua_gc(L, LUA_GCCOUNT)) * 1024 + lua_gc(L, LUA_GCCOUNTB));
+  set_count(L, "unobserved", v.unobserved());
+  set_count(L, "workers", v.host_runtime().workers());
+  set_count(L, "blocking_running", calls.running);
+  set_count(L, "blocking_queued", calls.queued);
+  return 1;
 }
 
-reply dump_body(lua_State* L, vm& v) {
-  write_dump(v);
-  return dump_text(L, v);
+// slots() -> the table that keeps the threads and handles of tasks.
+reply slots_body(lua_State* L, vm&) {
+  vm::push_registry(L, registry_slot::slots);
+  return 1;
+}
+
+// stacked(thread) -> a list of what stands on the stack of a thread that has not begun to run.
+reply stacked_body(lua_State* L, vm&) {
+  lua_newtable(L);
+  lua_State* thread = lua_tothread(L, 1);
+  lua_Debug frame;
+  if (!thread || thread == L || lua_getstack(thread, 0, &frame) || !lua_checkstack(thread, 1)) return 1;
+  for (int i = 1, top = lua_gettop(thread); i <= top; ++i) {
+    if (lua_isnil(thread, i)) continue;
+    lua_pushvalue(thread, i);
+    lua_xmove(thread, L, 1);
+    lua_rawseti(L, -2, static_cast<lua_Integer>(lua_rawlen(L, -2)) + 1);
+  }
+  return 1;
 }
 
 }  // namespace
 
-void open_inspection(lua_State* L) {
+int open_inspect_natives(lua_State* L) {
   constexpr library_function functions[] = {
-      {"tasks", protect::native<tasks_body>},
-      {"dump", protect::native<dump_body>},
+      {"snapshot", protect::native<snapshot_body>},
+      {"stats", protect::native<stats_body>},
+      {"slots", protect::native<slots_body>},
+      {"stacked", protect::native<stacked_body>},
   };
+  lua_createtable(L, 0, 4);
+  set_functions(L, functions);
+  return 1;
+}
+
+void open_inspection(lua_State* L) {
+  constexpr library_function functions[] = {{"tasks", protect::native<tasks_body>}};
   set_functions(L, functions);
 }
 

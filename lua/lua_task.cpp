@@ -2,6 +2,7 @@
 #include "lua_task.hpp"
 
 #include <cstdio>
+#include <cstring>
 
 #include "error_object.hpp"
 #include "object.hpp"
@@ -29,8 +30,9 @@ void lua_task::write_where(char* out, std::size_t size) const noexcept {
   if (!at || settled()) return;
   for (int level = 0; lua_getstack(at, level, &frame); ++level) {
     if (!lua_getinfo(at, "Sl", &frame) || frame.currentline <= 0) continue;
-    std::snprintf(out, size, "%s:%d", frame.short_src, frame.currentline);
-    return;
+    const bool shipped = std::strncmp(frame.source, "=perilune.", 10) == 0;
+    if (!shipped || !*out) std::snprintf(out, size, "%s:%d", frame.short_src, frame.currentline);
+    if (!shipped) return;
   }
 }
 

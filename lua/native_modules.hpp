@@ -11,6 +11,7 @@ int open_json(lua_State* L);
 int open_log(lua_State* L);
 int open_fs(lua_State* L);
 int open_groups(lua_State* L);
+int open_inspect_natives(lua_State* L);
 int open_option_checks(lua_State* L);
 int open_process(lua_State* L);
 int open_signal(lua_State* L);
@@ -20,6 +21,7 @@ inline constexpr library_function native_modules[] = {
     {"perilune.native.log", open_log},
     {"perilune.native.fs", open_fs},
     {"perilune.native.groups", open_groups},
+    {"perilune.native.inspect", open_inspect_natives},
     {"perilune.native.options", open_option_checks},
     {"perilune.native.process", open_process},
     {"perilune.signal", open_signal},

@@ -65,7 +65,11 @@ function dofile(path)
 end
 
 -- Functions that live in a module with others, loaded at their first use.
-local homes = { all = "perilune.groups", settle = "perilune.groups", race = "perilune.groups", map = "perilune.groups" }
+local homes = {
+  all = "perilune.groups", settle = "perilune.groups", race = "perilune.groups", map = "perilune.groups",
+  resources = "perilune.inspect", tree = "perilune.inspect", waits = "perilune.inspect", leaks = "perilune.inspect",
+  stats = "perilune.inspect", dump = "perilune.inspect",
+}
 
 setmetatable(peri, { __index = function(self, key)
   if type(key) ~= "string" then return nil end

@@ -2,6 +2,7 @@
 --
 -- PERILUNE_LOG_LEVEL and PERILUNE_LOG_FORMAT set what holds at the start. Logging never raises for what is logged.
 local write = require "perilune.native.log"
+local data = require("perilune").data
 local error, getmetatable, next, pcall, tostring, type = error, getmetatable, next, pcall, tostring, type
 
 local ranks = { debug = 1, info = 2, warn = 3, error = 4, off = 5 }
@@ -34,6 +35,18 @@ local function plain_fields(fields)
   return fields
 end
 
+-- Where the innermost open span stands in the task-local data; see perilune.span.
+local span_key = {}
+
+-- The fields of a record with those of the span that is open, and its name and number. The record's own come first.
+local function with_span(fields, span)
+  local all = {}
+  for name, value in next, span.fields do all[name] = value end
+  for name, value in next, fields or all do all[name] = value end
+  all.span, all.span_id = span.path, span.id
+  return all
+end
+
 local function writer(level)
   local rank = ranks[level]
   return function(message, fields)
@@ -42,13 +55,17 @@ local function writer(level)
       if type(fields) ~= "table" then
         error("bad argument #2 to '" .. level .. "' (a table of fields expected, got " .. type(fields) .. ")", 2)
       end
-      fields = plain_fields(fields)
     end
+    local span = data[span_key]
+    if span then fields = with_span(fields, span) end
+    if fields then fields = plain_fields(fields) end
     write(level, type(message) == "string" and message or shown(message), fields, as_json)
   end
 end
 
-local log = { debug = writer "debug", info = writer "info", warn = writer "warn", error = writer "error" }
+local log = {
+  debug = writer "debug", info = writer "info", warn = writer "warn", error = writer "error", span_key_ = span_key,
+}
 
 -- Sets the least level that is written, when given. Returns the level in force before.
 function log.level(name)

@@ -985,9 +985,80 @@ function interval:close() end
 ---@return perilune.task_record[]
 function peri.tasks() end
 
----A text of all tasks: the tree, what each waits for, and where.
+---@class perilune.task_node: perilune.task_record
+---@field children perilune.task_node[]
+
+---The same as a tree: those that stand below no other, with their children.
+---@return perilune.task_node[]
+function peri.tree() end
+
+---@class perilune.resource
+---@field kind string `"channel"`, `"mutex"`, `"token"`, `"process"`, ...
+---@field id string Its address: differs from those of all others while it is there.
+---@field name? string
+---@field state string `"open"` or `"closed"`; of locks `"free"` or `"locked"`.
+---@field waiters integer How many tasks wait for it.
+---@field held_by? integer The task that keeps them waiting, where it is one.
+---@field held_at? string Where that task took it: `"file.lua:12"`.
+---@field stats? table As its `stats()`.
+---@field found_as? string A variable or field that has it: `"pool.jobs"`.
+---@field found_at? string Where that variable stands: `"file.lua:12"`.
+
+---Channels, locks, tokens, timers, processes and their like that something in this VM still refers to.
+---@return perilune.resource[]
+function peri.resources() end
+
+---@class perilune.wait
+---@field task integer Who waits.
+---@field name? string
+---@field op string The operation, or `"children"`.
+---@field resource string
+---@field on? integer The one task that can end the wait, where there is one.
+---@field held_at? string Where that task took the lock.
+---@field line? string
+---@field since number Seconds.
+---@field cycle? integer The number of the cycle of waits that it belongs to; a limit will cut it.
+
+---Who waits for whom, those in a cycle first. A task in a select is there once for each operation.
+---@return perilune.wait[]
+function peri.waits() end
+
+---Tasks that nothing can wake any more, while others go on: what they wait for is out of reach of every task that may still run,
+---and no limit ends their wait.
+---@return perilune.task_record[]
+function peri.leaks() end
+
+---@class perilune.stats
+---@field live integer Tasks that have not ended.
+---@field ready integer
+---@field running integer
+---@field waiting integer
+---@field closing integer
+---@field cancelling integer Cancelled tasks that have not ended.
+---@field resumes integer How often a task has run.
+---@field timers integer Armed timers.
+---@field external integer Calls, children, listeners and threads outside that may wake a task.
+---@field memory integer Bytes that Lua uses.
+---@field unobserved integer Failures that nobody has looked at.
+---@field workers integer
+---@field blocking_running integer Calls on threads of the pool.
+---@field blocking_queued integer Calls that wait for a thread.
+
+---@return perilune.stats
+function peri.stats() end
+
+---A text of it all: the tree, what each task waits for and where, the waits with cycles first, the resources, the leaks.
 ---@return string
 function peri.dump() end
+
+---Calls `fn` as a named stretch of work. Records logged inside, in tasks spawned there too, have `fields` and the names of the open
+---spans. Its end is a record of level debug, with `status` (`"ok"`, `"error"`, or the kind of an error object) and `seconds`.
+---@param name string
+---@param fields? table<string, any>
+---@param fn fun(...): ...
+---@param ... any
+---@return any ...
+function peri.span(name, fields, fn, ...) end
 
 -- JSON ---------------------------------------------------------------------------------------------------------------
 

@@ -12,10 +12,10 @@ run run stall.lua
 expect_only 1 out <<'END'
 closed
 END
-head -n 2 err >first
+head -n 2 err | sed "s/ (for [0-9.]* s)/ (for a while)/" >first
 cat >expected <<'END'
 perilune: deadlock: nothing can run, and nothing can wake these tasks:
-  task 1 (main) waits in recv on a channel at stall.lua:4
+  task 1 (main) waits in recv on a channel at stall.lua:4 (for a while)
 END
 same expected first "standard error"
 
@@ -40,6 +40,66 @@ END
 run run timer.lua
 expect 0 out <<'END'
 done
+END
+
+it "DLK-07: names every waiting task, with the operations of a select"
+given many.lua <<'END'
+local peri = require "perilune"
+local a, b = peri.channel(0), peri.token()
+peri.spawn({ name = "chooser" }, function() peri.select { a:recv_op(), b:wait_op() } end)
+peri.spawn({ name = "joiner" }, function() peri.self().parent:children()[1]:join() end)
+END
+run run many.lua
+sed -n "s/ (for [0-9.]* s)//; s/^  task/task/p" err | sort >first
+cat >expected <<'END'
+task 2 (chooser) waits in select (recv on a channel, wait on a token) at many.lua:3
+task 3 (joiner) waits in join on task 2 (chooser) at many.lua:4
+END
+same expected first "standard error"
+
+it "DLK-05: a daemon that waits keeps no run alive, and is not named"
+given daemon.lua <<'END'
+local peri = require "perilune"
+local ch = peri.channel(0)
+peri.spawn({ daemon = true, name = "background" }, function()
+  local _ <close> = setmetatable({}, { __close = function(_, e) print("ended", e and e.kind) end })
+  ch:recv()
+end)
+peri.yield()
+if arg[1] then ch:send(ch:recv()) end
+END
+run run daemon.lua
+expect 0 out <<'END'
+ended	cancelled
+END
+run run daemon.lua stall
+sed -n "s/ (for [0-9.]* s)//; s/^  task/task/p" err >first
+cat >expected <<'END'
+task 1 (main) waits in recv on a channel at daemon.lua:8
+END
+same expected first "standard error"
+expect_only 1 out <<'END'
+ended	cancelled
+END
+
+it "DLK-09: a run that ends with blocked detached tasks lists them"
+given detached.lua <<'END'
+local peri = require "perilune"
+for i = 1, 2 do
+  peri.spawn({ detached = true, name = "lost " .. i }, function() peri.channel(0):recv() end)
+end
+print("main has ended")
+END
+run run detached.lua
+sed -n "s/ (for [0-9.]* s)//; s/^  task/task/p" err >first
+cat >expected <<'END'
+task 2 (lost 1) waits in recv on a channel at detached.lua:3
+task 3 (lost 2) waits in recv on a channel at detached.lua:3
+END
+same expected first "standard error"
+grep -q "spawned at detached.lua:3" err || fail "the spawn site is missing: $(cat err)"
+expect_only 1 out <<'END'
+main has ended
 END
 
 done_testing

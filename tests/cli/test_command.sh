@@ -93,7 +93,7 @@ FAILED hangs_test.lua:4: waits for ever
   stack traceback:
   	hangs_test.lua:4: in local 'fn'
   deadlock: nothing could run any more:
-    task 3 (waits for ever) waits in recv on a channel at hangs_test.lua:4
+    task 3 (waits for ever) waits in recv on a channel at hangs_test.lua:4 (for 0.000 s)
   again: perilune test --seed 7 --filter 'waits for ever' hangs_test.lua
 FAILED hangs_test.lua:5: goes on for ever
   took longer than 10 s of the clock

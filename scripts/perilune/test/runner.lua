@@ -71,7 +71,7 @@ end
 
 -- Texts of failures ---------------------------------------------------------------------------------------------------
 
-local function is_own(line) return line:find("perilune.test", 1, true) end
+local function is_own(line) return line:find("perilune.test", 1, true) or line:find(" at runner:", 1, true) end
 
 local function without_own_frames(traceback)
   local kept = {}
