@@ -62,7 +62,7 @@ END
 PERILUNE_GRACE=2s run run empty.lua
 expect 0
 
-it "repeats every random choice with a seed"
+it "SEL-20: repeats every random choice with a seed"
 given choices.lua <<'END'
 local peri = require "perilune"
 local a, b = peri.channel(1), peri.channel(1)
