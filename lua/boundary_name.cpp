@@ -85,7 +85,9 @@ bool push_blocker_of(lua_State* L, const lua_task& task) {
 
 void push_boundary_name(lua_State* L, const lua_task& task) {
   luaL_checkstack(L, LUA_MINSTACK, nullptr);
-  if (!task.host->in_task()) {
+  if (!task.host->has_worker()) {
+    lua_pushliteral(L, "cannot wait inside peri.blocking: the function has a thread of its own, and no tasks");
+  } else if (!task.host->in_task()) {
     lua_pushliteral(L, "cannot wait outside of a task: run this with: perilune FILE");
   } else if (task.critical) {
     lua_pushliteral(L, "cannot suspend inside peri.critical");

@@ -8,13 +8,22 @@
 #include "library.hpp"
 #include "object.hpp"
 #include "protect.hpp"
-#include "vm.hpp"
+#include "vm_group.hpp"
 
 namespace perilune {
 
 struct host::parts {
   explicit parts(host_options o)
-      : options(std::move(o)), engine(options.runtime), machine(engine, {options.allocate, options.allocate_data, options.report}) {
+      : options(std::move(o)),
+        engine(options.runtime),
+        dog(options.preempt.how == preemption::mode::slice ? std::make_unique<watchdog>(options.preempt) : nullptr),
+        group(std::make_shared<vm_group>(engine, vm_options{.allocate = options.allocate,
+                                                            .allocate_data = options.allocate_data,
+                                                            .report = options.report,
+                                                            .preempt = options.preempt,
+                                                            .dog = dog.get()})),
+        machine(engine, group->options_for(0)) {
+    group->set_main(&machine);
     if (engine.invalid())
       invalid = engine.invalid()->message;
     else if (!machine.opened())
@@ -23,10 +32,13 @@ struct host::parts {
   ~parts() {
     if (!machine.opened()) return;
     engine.end_all();
+    group->close();
     machine.begin_closing();
   }
   host_options options;
   runtime engine;
+  std::unique_ptr<watchdog> dog;
+  std::shared_ptr<vm_group> group;
   vm machine;
   lua_task* main = nullptr;  // of the script that runs, until its end was read
   std::string invalid;
@@ -165,9 +177,10 @@ script_end host::run(const script& what) {
   }
   parts_->engine.run_until_settled(*parts_->main);
   script_end end = this->end();
-  do parts_->engine.run_until_idle();
-  while (parts_->machine.flush_unobserved());
-  end.unobserved = parts_->machine.unobserved();
+  parts_->group->flush_unobserved();
+  parts_->engine.run_until_idle();
+  parts_->machine.flush_unobserved();
+  end.unobserved = parts_->machine.unobserved() + parts_->group->flush_unobserved();
   end.exited = parts_->machine.exiting;
   end.exit_code = parts_->machine.exit_code;
   return end;

@@ -450,6 +450,7 @@ reply read_spawn_arguments(lua_State* L, vm& v, int first, spawn_request& reques
     v.argument = request.function;
     return action::raise_argument;
   }
+  if (!v.has_worker()) return raise_text(v, "nothing can be spawned inside peri.blocking: there are no tasks");
   if (v.closing()) return raise_text(v, "nothing can be spawned any more: the host is closing");
   return 0;
 }

@@ -37,7 +37,11 @@ int open_registry(lua_State* L) {
 
 }  // namespace
 
-vm::vm(runtime& rt, vm_options options) : runtime_(rt), tasks_(rt.worker_scheduler(0)), options_(std::move(options)) {
+vm::vm(runtime& rt, vm_options options)
+    : runtime_(rt),
+      idle_(options.worker == vm_options::no_worker ? std::make_unique<scheduler>(rt.worker(0)) : nullptr),
+      tasks_(idle_ ? *idle_ : rt.worker_scheduler(options.worker)),
+      options_(std::move(options)) {
   main_ = options_.allocate ? lua_newstate(options_.allocate, options_.allocate_data)
                             : lua_newstate(allocator::reallocate, &memory_);
   if (!main_) {

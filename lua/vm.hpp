@@ -22,6 +22,7 @@ namespace perilune {
 class lua_task;
 class lua_select;
 class error_object;
+class vm_group;
 
 // Keys of the registry's integer part, filled when the VM opens, in this order.
 enum class registry_slot : int {
@@ -38,6 +39,9 @@ enum class registry_slot : int {
 };
 
 struct vm_options {
+  static constexpr unsigned no_worker = ~0U;
+  unsigned worker = 0;        // whose tasks run in the VM; no_worker: none do, it is used by one thread after another
+  vm_group* group = nullptr;  // the VMs of the same host
   lua_Alloc allocate = nullptr;  // default: an allocator of the VM's own
   void* allocate_data = nullptr;
   // Receives the text of failures that nobody looked at and of warnings. Default: standard error.
@@ -57,6 +61,8 @@ class vm {
   bool opened() const noexcept { return opened_; }
   runtime& host_runtime() const noexcept { return runtime_; }
   scheduler& tasks() const noexcept { return tasks_; }
+  // Whether tasks can run here.
+  bool has_worker() const noexcept { return !idle_; }
   // The task whose Lua code runs, or a stand-in while Lua runs outside of any task.
   lua_task& running() const noexcept { return *running_; }
   bool in_task() const noexcept { return running_ != outside_; }
@@ -129,6 +135,7 @@ class vm {
   void set_handle(std::uint32_t slot) noexcept;
 
   runtime& runtime_;
+  std::unique_ptr<scheduler> idle_;  // stands in where there is no worker; runs nothing
   scheduler& tasks_;
   allocator memory_;
   vm_options options_;
