@@ -210,12 +210,19 @@ void blocking_call::completed(const error* refusal) noexcept {
 
 void blocking_wait::arm(waiter& by) {
   blocking_call& c = *call_;
-  c.home = &worker::of(*by.task->home);
   c.waiting = &by;
+  start_on(worker::of(*by.task->home));
   c.home->external_begins();
+}
+
+void blocking_wait::start() { start_on(worker::here()); }
+
+void blocking_wait::start_on(worker& home) {
+  blocking_call& c = *call_;
+  c.home = &home;
   if (c.submitted) return;
   c.submitted = true;
-  c.home->owner().pool().submit(call_, *c.home);
+  home.owner().pool().submit(call_, home);
 }
 
 bool blocking_wait::withdraw() noexcept {

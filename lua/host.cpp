@@ -178,8 +178,8 @@ script_end host::run(const script& what) {
   parts_->engine.run_until_settled(*parts_->main);
   script_end end = this->end();
   parts_->group->flush_unobserved();
-  parts_->engine.run_until_idle();
-  parts_->machine.flush_unobserved();
+  do parts_->engine.run_until_idle();
+  while (parts_->machine.flush_unobserved());
   end.unobserved = parts_->machine.unobserved() + parts_->group->flush_unobserved();
   end.exited = parts_->machine.exiting;
   end.exit_code = parts_->machine.exit_code;

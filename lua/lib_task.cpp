@@ -19,11 +19,12 @@ struct data_proxy {
   static constexpr std::uint64_t tag = 0x64617461'c05b1e37ULL;
 };
 
-constexpr const char* option_names[] = {"name", "labels", "daemon", "detached", "local_data"};
+constexpr const char* option_names[] = {"name", "labels", "daemon", "detached", "local_data", "worker"};
 
 // Reads the options table at `index`. A reply < 0 refuses.
 reply read_options(lua_State* L, vm& v, int index, spawn_request& request) {
-  if (const reply refused = check_option_names(L, v, index, "spawn", option_names); refused < 0) return refused;
+  const std::size_t known = std::size(option_names) - (request.takes_worker ? 0 : 1);
+  if (const reply refused = check_option_names(L, v, index, request.call, option_names, known); refused < 0) return refused;
   spawn_options& engine = request.options;
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
     const char* key = lua_tostring(L, -2);
@@ -32,10 +33,15 @@ reply read_options(lua_State* L, vm& v, int index, spawn_request& request) {
     } else if (!std::strcmp(key, "detached")) {
       engine.detached = lua_toboolean(L, -1) != 0;
     } else if (!std::strcmp(key, "name")) {
-      if (lua_type(L, -1) != LUA_TSTRING) return bad_option(L, v, key, "spawn", "a string expected");
+      if (lua_type(L, -1) != LUA_TSTRING) return bad_option(L, v, key, request.call, "a string expected");
       request.kept = index;
+    } else if (!std::strcmp(key, "worker")) {
+      const lua_Integer workers = v.host_runtime().workers();
+      request.worker = lua_isinteger(L, -1) ? lua_tointeger(L, -1) : 0;
+      if (request.worker < 1 || request.worker > workers)
+        return bad_option(L, v, key, request.call, ("a worker from 1 to " + std::to_string(workers) + " expected").c_str());
     } else {
-      if (!lua_istable(L, -1)) return bad_option(L, v, key, "spawn", "a table expected");
+      if (!lua_istable(L, -1)) return bad_option(L, v, key, request.call, "a table expected");
       request.kept = index;
     }
   }

@@ -78,6 +78,7 @@ int open_library(lua_State* L) {
   open_sync(L);
   open_operations(L);
   open_inspection(L);
+  open_remotes(L);
   open_modules(L);
   vm::set_registry(L, registry_slot::modules);
   return 0;

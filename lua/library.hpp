@@ -72,6 +72,7 @@ void open_locks(lua_State* L);
 void open_sync(lua_State* L);
 void open_operations(lua_State* L);
 void open_inspection(lua_State* L);
+void open_remotes(lua_State* L);
 void open_modules(lua_State* L);
 
 // Opens everything: the globals in our form and the perilune table, left in registry_slot::modules.
@@ -82,8 +83,11 @@ bool is_callable(lua_State* L, int index);
 
 // What peri.spawn and s:spawn were given from argument `first` on: options if there are any, the function, its arguments.
 struct spawn_request {
+  const char* call = "spawn";  // what messages call it
+  bool takes_worker = false;   // the options may name a worker
   spawn_options options;
   int function = 0;  // where the function stands; its arguments follow
+  lua_Integer worker = 0;  // the one named, from 1; 0 for none
   int kept = 0;      // where a table with name, labels or local_data stands, or 0
 };
 // A reply < 0 refuses.

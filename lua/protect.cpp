@@ -20,6 +20,20 @@ using namespace protect;
 
 namespace {
 
+// Replaces the error on top by an error object of this kind, with the traceback from here.
+void make_failure(lua_State* L, error_kind kind) {
+  error_object::push_new(L, vm_of(L), kind, false);
+  lua_insert(L, -2);
+  lua_setiuservalue(L, -2, error_object::value);
+  push_script_traceback(L, nullptr, 1);
+  error_object::set_field(L, -2, "traceback");
+}
+
+int make_traced(lua_State* L) {
+  if (!to_object<error_object>(L, 1)) make_failure(L, error_kind::error);
+  return 1;
+}
+
 constexpr lua_KContext pack(std::uint32_t depth, std::uint32_t guard) noexcept {
   return static_cast<lua_KContext>((static_cast<std::uint64_t>(guard) << 32) | depth);
 }
@@ -201,6 +215,16 @@ bool is_message_handler(lua_CFunction function) noexcept { return function == on
 void call(lua_State* L, int arguments, int results) { lua_call(L, arguments, results); }
 
 bool try_call(lua_State* L, int arguments, int results) noexcept { return lua_pcall(L, arguments, results, 0) == LUA_OK; }
+
+bool call_traced(lua_State* L, int arguments, int results) {
+  const int function = lua_gettop(L) - arguments;
+  lua_pushcfunction(L, make_traced);
+  lua_insert(L, function);
+  const int status = lua_pcall(L, arguments, results, function);
+  if (status == LUA_ERRMEM) make_failure(L, error_kind::limit);
+  lua_remove(L, function);
+  return status == LUA_OK;
+}
 
 bool call_outside(lua_State* L, int (*fn)(lua_State*), void* data, std::string* problem) noexcept {
   struct packed_call {

@@ -89,6 +89,9 @@ int coroutine_status(lua_State* L);
 void call(lua_State* L, int arguments, int results);
 // Calls what no script has written; false, and the error in place of the results, when it raised.
 bool try_call(lua_State* L, int arguments, int results) noexcept;
+// Calls a script's function outside of any task. False: the error object it failed with, which has a traceback, is on top
+// in place of the results.
+bool call_traced(lua_State* L, int arguments, int results);
 // Calls `fn` with `data` under protection, outside of any task. An error's text goes to `problem`; false then.
 bool call_outside(lua_State* L, int (*fn)(lua_State*), void* data, std::string* problem) noexcept;
 

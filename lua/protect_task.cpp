@@ -188,7 +188,7 @@ int on_task_error(lua_State* L) {
 
 int task_main(lua_State* L) {
   lua_task& task = vm_of(L).running();
-  if (task.cancel_pending()) {
+  if (task.cancel_pending() && !task.elsewhere) {
     store_cancelled(L, task);
     return 0;
   }

@@ -39,7 +39,7 @@ int open_registry(lua_State* L) {
 
 vm::vm(runtime& rt, vm_options options)
     : runtime_(rt),
-      idle_(options.worker == vm_options::no_worker ? std::make_unique<scheduler>(rt.worker(0)) : nullptr),
+      idle_(options.worker == vm_options::no_worker ? std::make_unique<scheduler>(rt.worker(0), rt.workers()) : nullptr),
       tasks_(idle_ ? *idle_ : rt.worker_scheduler(options.worker)),
       options_(std::move(options)) {
   main_ = options_.allocate ? lua_newstate(options_.allocate, options_.allocate_data)

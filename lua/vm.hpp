@@ -34,6 +34,7 @@ enum class registry_slot : int {
   close_request,  // the object that coroutine.close raises inside a coroutine
   failures,       // failures not looked at, by address; weak
   main_task,      // handle of the script that runs
+  remote_entry,   // the function that runs what other VMs ask for, or not yet loaded
   composite,      // the function that selects over wrapped and chosen operations
   last,
 };

@@ -88,6 +88,22 @@ function peri.self() end
 ---Waits until everything that is ready now has run once, the caller's own new children first and in order.
 function peri.yield() end
 
+---Runs `fn` in a VM of its own on a thread of the blocking pool: for C modules that block, and long C calls. The call returns
+---at once; the task ends as the function does. What the function waits for here, timers and channels, does not exist there:
+---waiting and spawning raise.
+---
+---Arguments and results are copied: nil, booleans, numbers, strings, tables of these (shared parts and cycles kept; a metatable
+---where it stands in a loaded module), Lua functions with their upvalues (`_ENV` becomes the globals there), error objects; loaded
+---modules, and the functions found in them, cross by name. Anything else raises kind `"transfer"` here, before anything happens:
+---`cannot cross VMs: args[1].on_done is a coroutine`. In a result it fails the task.
+---
+---Cancelled while it waits for a thread, it never runs; later it runs to its end.
+---@param fn fun(...): ...
+---@param ... any
+---@return perilune.task
+---@overload fun(opts: perilune.spawn_options, fn: fun(...): ..., ...): perilune.task
+function peri.blocking(fn, ...) end
+
 ---Whether the running task has been cancelled: for loops that want to end politely.
 ---@return boolean
 function peri.cancel_requested() end

@@ -119,6 +119,8 @@ class blocking_wait : public operation {
   void disarm(waiter& by) noexcept override;
   bool give_back(waiter&) noexcept override { return call_->options().abandonable; }
   bool holds(waiter& by) noexcept override;
+  // Submits the call now, on a worker's thread, and not only when a task begins to wait for it.
+  void start();
   wait_description describe() const noexcept override { return {call_->options().name, "blocking call", call_.get()}; }
 
  protected:
@@ -139,6 +141,7 @@ class blocking_wait : public operation {
  private:
   bool withdraw() noexcept;
   void drop() noexcept;
+  void start_on(worker& home);
   std::shared_ptr<blocking_call> call_;
 };
 

@@ -1,0 +1,155 @@
+// Asking for a function to run elsewhere, and waiting for its end. See remote.hpp.
+#include "remote.hpp"
+
+#include "embedded_modules.hpp"
+#include "error_object.hpp"
+#include "object.hpp"
+#include "vm_group.hpp"
+
+namespace perilune {
+
+namespace {
+
+reply remote_ended(lua_State* L, vm& v) {
+  remote& call = object_at<remote>(L, 1);
+  call.end = call.wait->take();
+  const remote_end& end = call.end;
+  if (!end.problem.message.empty()) return raise_error(v, end.problem);
+  const int before = lua_gettop(L);
+  if (!unpack(L, v, end.values)) return raise_error(v, {error_kind::transfer, v.message, 0, {}});
+  if (end.returned) return lua_gettop(L) - before;
+  const error_object* failure = to_object<error_object>(L, -1);
+  const bool cancelled = failure && failure->kind == error_kind::cancelled;
+  return cancelled && v.running().cancel_pending() ? action::raise_cancel : action::raise_top;
+}
+
+// Body of the task that stands for the function. It starts even when cancelled, since the function may run already.
+reply remote_body(lua_State* L, vm& v) {
+  operation& op = object_at<remote>(L, 1).wait->op();
+  if (v.running().cancel_pending() && !op.holds(v.running())) return action::raise_cancel;
+  if (op.try_commit(v.running())) return remote_ended(L, v);
+  return wait_for(L, v, op, remote_ended);
+}
+
+reply collect_remote(lua_State* L, vm&) {
+  object_at<remote>(L, 1).~remote();
+  return 0;
+}
+
+std::string text_at(lua_State* L, int index) {
+  std::size_t size = 0;
+  const char* text = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &size) : "";
+  return {text, size};
+}
+
+// Pushes package.path, package.cpath, the name asked for and the loaded modules.
+void push_surroundings(lua_State* L, int options) {
+  lua_getglobal(L, LUA_LOADLIBNAME);
+  const int package = lua_gettop(L);
+  const bool there = lua_istable(L, package);
+  for (const char* field : {"path", "cpath"}) there ? static_cast<void>(lua_getfield(L, package, field)) : lua_pushnil(L);
+  options ? static_cast<void>(lua_getfield(L, options, "name")) : lua_pushnil(L);
+  lua_remove(L, package);
+  push_loaded_modules(L);
+}
+
+// The surroundings stand on top of the stack. A reply < 0 refuses.
+reply make_call(lua_State* L, vm& v, const spawn_request& asked, int values, int at, make_remote make) {
+  auto request = std::make_shared<remote_request>();
+  request->path = text_at(L, -4);
+  request->cpath = text_at(L, -3);
+  request->name = text_at(L, -2);
+  std::string problem;
+  if (!pack(L, asked.function, values, {"function", "args"}, request->values, problem))
+    return raise_error(v, {error_kind::transfer, std::move(problem), 0, {}});
+  object_at<remote>(L, at).wait = make(v, std::move(request), asked);
+  return 0;
+}
+
+// Natives of perilune.remote.
+
+const remote_request& request_at(lua_State* L, int index) { return *static_cast<const remote_request*>(lua_touserdata(L, index)); }
+
+// surroundings(request) -> names of modules, path, cpath
+reply surroundings_body(lua_State* L, vm&) {
+  const remote_request& request = request_at(L, 1);
+  lua_createtable(L, static_cast<int>(request.values.modules.size()), 0);
+  lua_Integer i = 0;
+  for (const std::string& name : request.values.modules) {
+    lua_pushlstring(L, name.data(), name.size());
+    lua_rawseti(L, -2, ++i);
+  }
+  lua_pushlstring(L, request.path.data(), request.path.size());
+  lua_pushlstring(L, request.cpath.data(), request.cpath.size());
+  return 3;
+}
+
+// values(request) -> function, arguments
+reply values_body(lua_State* L, vm& v) {
+  if (!unpack(L, v, request_at(L, 1).values)) return raise_error(v, {error_kind::transfer, v.message, 0, {}});
+  return lua_gettop(L) - 1;
+}
+
+}  // namespace
+
+reply spawn_remote(lua_State* L, vm& v, const spawn_request& asked, make_remote make) {
+  const int values = lua_gettop(L) - asked.function + 1;
+  push_object<remote>(L, 0);
+  const int at = lua_gettop(L);
+  set_type(L, type_name::remote);
+  push_surroundings(L, asked.kept);
+  if (const reply refused = make_call(L, v, asked, values, at, make); refused < 0) return refused;
+  lua_settop(L, at);
+  lua_pushcfunction(L, protect::native<remote_body>);
+  lua_insert(L, at);
+  spawn_function(L, v, 1, asked.options, asked.kept).elsewhere = true;
+  object_at<remote>(L, at + 1).wait->start();
+  return 1;
+}
+
+void push_remote_entry(lua_State* L) {
+  vm::push_registry(L, registry_slot::remote_entry);
+  if (lua_isfunction(L, -1)) return;
+  lua_pop(L, 1);
+  const embedded_module* module = find_embedded_module("perilune.remote");
+  if (luaL_loadbufferx(L, module->source, module->size, "=perilune.remote", "t") == LUA_OK) {
+    lua_pushcfunction(L, protect::native<surroundings_body>);
+    lua_pushcfunction(L, protect::native<values_body>);
+    protect::call(L, 2, 1);
+  }
+  lua_pushvalue(L, -1);
+  vm::set_registry(L, registry_slot::remote_entry);
+}
+
+void pack_end(lua_State* L, int first, int count, bool returned, remote_end& end) noexcept {
+  try {
+    end.returned = returned;
+    if (pack(L, first, count, {nullptr, "results"}, end.values, end.problem.message)) return;
+    end.problem.kind = error_kind::transfer;
+  } catch (...) {
+    end.problem = {error_kind::limit, "not enough memory", 0, {}};
+  }
+}
+
+namespace {
+
+reply blocking_body(lua_State* L, vm& v) {
+  spawn_request asked;
+  asked.call = "blocking";
+  if (const reply refused = read_spawn_arguments(L, v, 1, asked); refused < 0) return refused;
+  return spawn_remote(L, v, asked, call_on_pool);
+}
+
+}  // namespace
+
+void open_remotes(lua_State* L) {
+  constexpr library_function* none = nullptr;
+  constexpr library_function metamethods[] = {{"__gc", protect::native<collect_remote>}};
+  define_type(L, type_name::remote, "perilune.remote", none, 0, metamethods, 1);
+  constexpr library_function functions[] = {
+      {"blocking", protect::native<blocking_body>},
+  };
+  set_functions(L, functions);
+}
+
+}  // namespace perilune

@@ -1,0 +1,61 @@
+// A function that runs in another VM for a task of this one. The task that stands for it here is a Lua task like any other,
+// with a native body that waits for the end (remote_body): so it is joined, awaited, cancelled and listed like any other.
+//
+// A remote is a userdata on that task's stack. What it waits for is a remote_wait: a call on the blocking pool, or a task
+// of another worker. Request and end are parcels, which belong to no VM.
+#pragma once
+
+#include <memory>
+
+#include <lua.hpp>
+
+#include "library.hpp"
+#include "transfer.hpp"
+
+namespace perilune {
+
+class vm_group;
+
+struct remote_request {
+  parcel values;           // the function and its arguments
+  std::string path;        // package.path of the caller
+  std::string cpath;       // package.cpath
+  std::string name;        // of the task, or ""
+};
+
+// How the function ended: with results, with an error object, or, before either, with a problem.
+struct remote_end {
+  bool returned = false;
+  parcel values;
+  error problem;  // has a message where there is one
+};
+
+class remote_wait {
+ public:
+  virtual ~remote_wait() = default;
+  virtual void start() = 0;
+  // Holds while the function runs; passes on a cancellation.
+  virtual operation& op() noexcept = 0;
+  virtual remote_end take() = 0;
+};
+
+struct remote {
+  static constexpr std::uint64_t tag = 0x72656d6f'e3a7195bULL;
+  std::unique_ptr<remote_wait> wait{};
+  remote_end end{};
+};
+
+// Spawns the task for the function and arguments on the stack, as peri.spawn does, where `make` is given the request and
+// returns what the task waits for.
+using make_remote = std::unique_ptr<remote_wait> (*)(vm& v, std::shared_ptr<remote_request> request, const spawn_request& asked);
+reply spawn_remote(lua_State* L, vm& v, const spawn_request& asked, make_remote make);
+
+// Pushes the function that runs a request, which is a light userdata, in this VM. May raise.
+void push_remote_entry(lua_State* L);
+// Keeps `count` values from `first` on, results or one error object, as the end. Modules on top of the stack.
+void pack_end(lua_State* L, int first, int count, bool returned, remote_end& end) noexcept;
+
+std::unique_ptr<remote_wait> call_on_pool(vm& v, std::shared_ptr<remote_request> request, const spawn_request& asked);
+std::unique_ptr<remote_wait> call_on_worker(vm& v, std::shared_ptr<remote_request> request, const spawn_request& asked);
+
+}  // namespace perilune
