@@ -68,7 +68,6 @@ class lua_task final : public task_header, public unwinding {
   bool has_extras = false;
   bool reports = false;                // calls the script's reporter of unobserved failures, or is below one that does
   bool elsewhere = false;              // its body waits for a function in another VM: it starts though cancelled
-  bool reports = false;                // calls the script's reporter of unobserved failures
   union {
     lua_Integer integer;
     lua_Number number;
