@@ -6,7 +6,7 @@
 namespace perilune {
 
 const char* to_string(cancel_source source) noexcept {
-  constexpr const char* names[] = {"cancel", "timeout", "scope", "signal", "shutdown", "parent", "grace"};
+  constexpr const char* names[] = {"cancel", "timeout", "scope", "signal", "shutdown", "parent", "grace", "watchdog"};
   return names[static_cast<unsigned char>(source)];
 }
 
@@ -52,6 +52,18 @@ std::optional<std::uint64_t> cancel_node::deadline_in_force() const noexcept {
     if (node->has(shielded)) break;
   }
   return earliest;
+}
+
+void cancel_node::expire_overdue(std::uint64_t now_ns) noexcept {
+  for (cancel_node* node = this; node; node = node->parent) {
+    if (node->has(is_task) || node->has(is_root)) continue;
+    auto& scope = *static_cast<scope_node*>(node);
+    if (const auto deadline = scope.deadline(); deadline && *deadline <= now_ns) {
+      scope.clear_deadline();
+      scope.expire();
+    }
+    if (node->has(shielded)) break;
+  }
 }
 
 namespace {

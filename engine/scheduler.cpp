@@ -307,10 +307,11 @@ unsigned scheduler::run_batch(unsigned most) {
 template <bool Observed>
 unsigned scheduler::run_in_turn(unsigned most) {
   first_yielded_ = nullptr;
+  batch_limit_ = most;
   unsigned count = 0;
   for (task_header* next = first_of_batch(); next;) {
     run<Observed>(*next);
-    if (++count >= most) break;
+    if (++count >= batch_limit_) break;
     if (waiter* handed_over = lane_.pop_front()) {
       next = static_cast<task_header*>(handed_over);
       continue;

@@ -96,10 +96,11 @@ void worker::fire(timer_node& timer) {
   }
 }
 
-// A batch may be short; the system is asked once in fair_interval resumes, and when nothing is left to run.
+// A batch may be short; the system is asked once in fair_interval resumes, when a task has overstayed, and when nothing is
+// left to run.
 void worker::poll_io_now_and_then() {
   const std::uint64_t resumes = scheduler_.resumes();
-  if (resumes - polled_at_ < scheduler::fair_interval && !scheduler_.idle()) return;
+  if (resumes - polled_at_ < scheduler::fair_interval && !scheduler_.idle() && !scheduler_.take_look_around()) return;
   polled_at_ = resumes;
   reactor_.poll();
 }

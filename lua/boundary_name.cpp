@@ -83,20 +83,25 @@ bool push_blocker_of(lua_State* L, const lua_task& task) {
 
 }  // namespace
 
+void push_boundary(lua_State* L, const lua_task& task) {
+  luaL_checkstack(L, LUA_MINSTACK, nullptr);
+  if (task.critical)
+    lua_pushliteral(L, "peri.critical");
+  else if (!push_blocker_of(L, task))
+    lua_pushliteral(L, "a C function");
+}
+
 void push_boundary_name(lua_State* L, const lua_task& task) {
   luaL_checkstack(L, LUA_MINSTACK, nullptr);
   if (!task.host->has_worker()) {
     lua_pushliteral(L, "cannot wait inside peri.blocking: the function has a thread of its own, and no tasks");
   } else if (!task.host->in_task()) {
     lua_pushliteral(L, "cannot wait outside of a task: run this with: perilune FILE");
-  } else if (task.critical) {
-    lua_pushliteral(L, "cannot suspend inside peri.critical");
-  } else if (push_blocker_of(L, task)) {
-    lua_pushfstring(L, "cannot suspend inside %s", lua_tostring(L, -1));
-    lua_replace(L, -2);
-  } else {
-    lua_pushliteral(L, "cannot suspend inside a C function");
+    return;
   }
+  push_boundary(L, task);
+  lua_pushfstring(L, "cannot suspend inside %s", lua_tostring(L, -1));
+  lua_replace(L, -2);
 }
 
 }  // namespace perilune

@@ -78,6 +78,16 @@ int call_yieldable(lua_State* L, int arguments, int results, lua_KContext contex
 // peri.critical(fn, ...): nothing inside may suspend.
 int critical(lua_State* L);
 
+// The hooks of preemption, see protect_preempt.cpp.
+void on_overstay(lua_State* L, lua_Debug*);
+void on_fuel(lua_State* L, lua_Debug*);
+// Arms the hook of mode fuel on a thread, and on those it makes; in other modes it takes the hook off.
+void rearm_fuel(lua_State* L, const vm& v) noexcept;
+// A task that a hook has suspended is about to be resumed.
+void resume_preempted(lua_task& task) noexcept;
+// A turn of the task that was longer than the hold limit is over.
+void report_long_turn(vm& v, const lua_task& task) noexcept;
+
 // coroutine.*
 int coroutine_create(lua_State* L);
 int coroutine_resume(lua_State* L);

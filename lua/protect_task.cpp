@@ -233,9 +233,15 @@ void lua_task::resume() {
   v.suspending = false;
   mark(trait::started);
   ++resumes;
+  if (preempted) [[unlikely]]
+    protect::resume_preempted(*this);
+  v.begin_turn();
   int results = 0;
   const int how = lua_resume(thread, nullptr, leaf == thread ? incoming : 0, &results);
+  const bool held = v.end_turn();
   v.set_running(outer);
+  if (held) [[unlikely]]
+    protect::report_long_turn(v, *this);
   if (how != LUA_YIELD)
     thread_ended(*this, how);
   else if (!v.suspending) [[unlikely]]

@@ -15,7 +15,10 @@
 #include <perilune/error.hpp>
 #include <perilune/runtime.hpp>
 
+#include <perilune/limits.hpp>
+
 #include "allocator.hpp"
+#include "watchdog.hpp"
 
 namespace perilune {
 
@@ -48,6 +51,8 @@ struct vm_options {
   // Receives the text of failures that nobody looked at and of warnings. Default: standard error.
   std::function<void(const std::string&)> report;
   std::string script_path = "?";
+  preemption preempt;
+  watchdog* dog = nullptr;  // of the host, in mode slice; outlives the VM
 };
 
 class vm {
@@ -113,6 +118,14 @@ class vm {
   std::uint64_t unobserved() const noexcept { return unobserved_; }
   const vm_options& options() const noexcept { return options_; }
 
+  // A stay of a task in Lua begins and ends.
+  void begin_turn() noexcept {
+    fuel_spent = duration::zero();
+    if (watch) watch->begin();
+  }
+  // True when it was longer than the hold limit.
+  bool end_turn() noexcept { return watch && watch->end(); }
+
   // Scratch for a raise: text that must outlive the C++ body which made it.
   std::string message;
   error problem;
@@ -124,6 +137,10 @@ class vm {
   lua_CFunction stock_traceback = nullptr;  // debug.traceback
   bool exiting = false;  // os.exit was called
   int exit_code = 0;
+
+  std::unique_ptr<turn_watch> watch;  // in mode slice
+  bool holder_told = false;           // the long turn under way has been reported already
+  duration fuel_spent{0};             // in mode fuel: what the present turn has used, a slice for each portion of fuel
 
   lua_select* free_selects = nullptr;
   lua_select* building = nullptr;  // a block whose arms are being set up; released when that raises

@@ -65,7 +65,7 @@ int run_script(const command_line& line) {
   }
   runtime_options options{.seed = line.seed, .grace = line.grace};
   options.on_stall = say_stall;
-  host scripts({.runtime = std::move(options), .report = say});
+  host scripts({.runtime = std::move(options), .preempt = {.how = preemption::mode::slice}, .report = say});
   run_signals signals(scripts.engine(), say);
   const script_end end = scripts.run({.source = file.source,
                                       .name = file.chunk_name,

@@ -1,5 +1,5 @@
 // Runs one script on a virtual clock, with a fixed seed, as `perilune run` would: script_host [--seed N] FILE [ARGS].
-// The exit status is the runner's. Failures that nobody looked at are collected: the script may take them.
+// A first line `-- fuel: N` bounds what a task may compute at a stretch. The exit status is the runner's. Failures that nobody looked at are collected: the script may take them.
 //
 // The script finds a global `native` with what a test cannot do in Lua alone: reports(), foreign_pcall(f, ...) and
 // foreign_resume(co), which cross a C boundary that knows nothing of tasks, and throw(what), which throws in C++.
@@ -80,6 +80,13 @@ bool read_file(const char* path, std::string& source) {
   return true;
 }
 
+// Preemption by instructions, where the script's first line asks for it.
+perilune::preemption rules_of(const std::string& source) {
+  unsigned long long fuel = 0;
+  if (std::sscanf(source.c_str(), "-- fuel: %llu", &fuel) != 1) return {};
+  return {.how = perilune::preemption::mode::fuel, .fuel = fuel};
+}
+
 int run(const char* path, std::vector<std::string> arguments, std::uint64_t seed) {
   std::string source;
   if (!read_file(path, source)) return std::fprintf(stderr, "cannot open %s\n", path), 2;
@@ -87,6 +94,7 @@ int run(const char* path, std::vector<std::string> arguments, std::uint64_t seed
   perilune::host_options options;
   options.runtime.time = &time;
   options.runtime.seed = seed;
+  options.preempt = rules_of(source);
   options.runtime.on_stall = [](const std::string& text) { reports().push_back("deadlock:\n" + text); };
   options.report = [](const std::string& text) { reports().push_back(text); };
   options.runtime.on_long_hold = [](const std::string& warning) { reports().push_back(warning); };

@@ -20,7 +20,7 @@ namespace perilune {
 class task_header;
 class scope_node;
 
-enum class cancel_source : unsigned char { cancel, timeout, scope, signal, shutdown, parent, grace };
+enum class cancel_source : unsigned char { cancel, timeout, scope, signal, shutdown, parent, grace, watchdog };
 
 const char* to_string(cancel_source source) noexcept;
 
@@ -111,6 +111,8 @@ struct cancel_node : list_node {
   task_header& owner() const noexcept;
   // The earliest deadline that cancels this node, nanoseconds of the worker's clock.
   std::optional<std::uint64_t> deadline_in_force() const noexcept;
+  // Carries out the deadlines in force here that have passed, for a task that keeps its worker from looking at them.
+  void expire_overdue(std::uint64_t now_ns) noexcept;
   // The reason in force here: that of the nearest node at or above that was asked. Owned by that node.
   const reason_ptr& reason_in_force() const noexcept;
 };

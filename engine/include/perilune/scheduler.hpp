@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <exception>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <perilune/error.hpp>
@@ -95,6 +96,14 @@ class scheduler {
     task.woken_by = wake_kind::granted;
     make_ready(task);
   }
+  // As yield, for a task that has overstayed: timers and I/O get a look before anything else runs.
+  void preempt(task_header& task) noexcept {
+    yield(task);
+    batch_limit_ = 0;
+    look_around_ = true;
+  }
+  // Whether a task has overstayed since the last time this was asked.
+  bool take_look_around() noexcept { return std::exchange(look_around_, false); }
   // Budget spent before `op` was tried: yields, and the task tries `op` when it resumes.
   void yield_then_try(task_header& task, operation& op) noexcept {
     task.op = &op;
@@ -211,6 +220,8 @@ class scheduler {
   reason_ptr plain_reason_;  // the newest without a text
   std::uint64_t random_ = 0x9E3779B97F4A7C15ULL;
   std::uint32_t batches_ = 0;
+  unsigned batch_limit_ = 0;  // of the batch that runs
+  bool look_around_ = false;
   bool shuffled_ = false;
   observer* observer_ = nullptr;
   detail::worker& owner_;

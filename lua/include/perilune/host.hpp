@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include <perilune/limits.hpp>
 #include <perilune/runtime.hpp>
 
 namespace perilune {
@@ -17,6 +18,7 @@ class vm;
 
 struct host_options {
   runtime_options runtime;
+  preemption preempt;  // default: none
   // Receives the text of failures nobody looked at and of warnings. Default: a line on standard error.
   std::function<void(const std::string&)> report;
   // Where the VM's memory comes from, a function like lua_Alloc: it may refuse, a task then fails of "not enough memory".
