@@ -166,8 +166,8 @@ TEST_CASE("CAN-32: a tick whose task is cancelled before it resumes goes to the 
   w.run([&]() -> task<> {
     const interval every(5s);
     co_await every.tick();
-    task_handle<> first;
-    auto killer = spawn([](task_handle<>& victim) -> task<> {
+    task_handle<void> first;
+    auto killer = spawn([](task_handle<void>& victim) -> task<> {
       co_await sleep(5s);
       victim.cancel();
     }(first));
