@@ -46,7 +46,7 @@ it "DLK-07: names every waiting task, with the operations of a select"
 given many.lua <<'END'
 local peri = require "perilune"
 local a, b = peri.channel(0), peri.token()
-peri.spawn({ name = "chooser" }, function() peri.select { a:recv_op(), b:wait_op() } end)
+peri.spawn({ name = "chooser" }, function() peri.select({ a:recv_op(), b:wait_op() }, { biased = true }) end)
 peri.spawn({ name = "joiner" }, function() peri.self().parent:children()[1]:join() end)
 END
 run run many.lua
