@@ -131,6 +131,6 @@ for number = 1, 12 do
         for value in pairs(w.sent) do t.equal(w.received[value], 1) end
       end
     end)
-    t.truthy(points > 20, "many points, got " .. points)
+    t.truthy(points > 10, "many points, got " .. points)
   end)
 end
