@@ -93,10 +93,10 @@ void push_boundary(lua_State* L, const lua_task& task) {
 
 void push_boundary_name(lua_State* L, const lua_task& task) {
   luaL_checkstack(L, LUA_MINSTACK, nullptr);
-  if (!task.host->has_worker()) {
-    lua_pushliteral(L, "cannot wait inside peri.blocking: the function has a thread of its own, and no tasks");
-  } else if (!task.host->in_task()) {
-    lua_pushliteral(L, "cannot wait outside of a task: run this with: perilune FILE");
+  if (!task.host->in_task()) {
+    lua_pushstring(L, task.host->has_worker()
+                          ? "cannot wait outside of a task: run this with: perilune FILE"
+                          : "cannot wait inside peri.blocking: the function has a thread of its own, and no tasks");
     return;
   }
   push_boundary(L, task);

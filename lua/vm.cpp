@@ -57,7 +57,7 @@ vm::vm(runtime& rt, vm_options options)
   // The table of slots stands at the bottom of the main stack as well, where it can be reached without a look-up.
   push_registry(main_, registry_slot::slots);
   main_idle_ = true;
-  if (options_.dog) watch = std::make_unique<turn_watch>(*this, *options_.dog);
+  if (options_.dog && has_worker()) watch = std::make_unique<turn_watch>(*this, *options_.dog);
   protect::rearm_fuel(main_, *this);
 }
 

@@ -16,7 +16,7 @@ case("RUN-01: a blocking call is a task that runs in a VM of its own, with argum
   check.equal(table.pack(t:join()).n, 5)
 end)
 
-case("SND-01: plain values come back as they were", function()
+case("plain values come back as they were", function()
   local inf, big = math.huge, math.maxinteger
   local r = table.pack(peri.blocking(echo, nil, true, false, 0, -1, big, math.mininteger, 1.5, inf, -inf, "", "a\0b", ("x"):rep(70000)):await())
   check.equal(r.n, 13)
@@ -27,7 +27,7 @@ case("SND-01: plain values come back as they were", function()
   check.equal(nan ~= nan, true)
 end)
 
-case("SND-01: tables keep shared parts and cycles, across arguments too, and are copies", function()
+case("tables keep shared parts and cycles, across arguments too, and are copies", function()
   local part = { 1, 2, { deep = true } }
   local t = { part, again = part, [false] = "no", [2.5] = "half" }
   t.me = t
@@ -42,7 +42,7 @@ case("SND-01: tables keep shared parts and cycles, across arguments too, and are
   check.equal(t.seen, nil)
 end)
 
-case("SND-01: functions take their upvalues along, shared ones shared, and call themselves", function()
+case("functions take their upvalues along, shared ones shared, and call themselves", function()
   local count = 10
   local function up() count = count + 1 return count end
   local function get() return count end
@@ -53,7 +53,7 @@ case("SND-01: functions take their upvalues along, shared ones shared, and call 
   check.equal(f(), 13)
 end)
 
-case("SND-01: _ENV is the receiver's; modules and what is in them cross by name", function()
+case("_ENV is the receiver's; modules and what is in them cross by name", function()
   local json, pr = require "perilune.json", print
   local same = peri.blocking(function(g, m)
     local here = require "perilune"
@@ -64,7 +64,7 @@ case("SND-01: _ENV is the receiver's; modules and what is in them cross by name"
   check.equal(f == string.format and m == json, true)
 end)
 
-case("SND-01: a table keeps a metatable that stands in a loaded module", function()
+case("a table keeps a metatable that stands in a loaded module", function()
   local Point = { __add = function(a, b) return a.x + b.x end }
   package.loaded["test.point"] = { Point = Point }
   check.raises("cannot cross VMs: args[1].p is a table with a metatable that is in no loaded module", function()
