@@ -64,8 +64,8 @@ void worker::break_stall() {
   for_each_task(scheduler_, [&](task_header& task) {
     if (task.status == task_state::waiting && !task.is(task_header::trait::uninterruptible)) waiting.push_back(&task);
   });
-  const auto daemons = std::stable_partition(waiting.begin(), waiting.end(), [](task_header* t) { return !in_background(*t); });
-  if (daemons != waiting.begin()) waiting.erase(daemons, waiting.end());
+  const auto is_daemon = [](task_header* task) { return in_background(*task); };
+  if (!std::all_of(waiting.begin(), waiting.end(), is_daemon)) std::erase_if(waiting, is_daemon);
   if (waiting.empty()) return;
   const bool all_join = std::all_of(waiting.begin(), waiting.end(), [](task_header* task) { return joins(*task); });
   runtime_.report_stall(report_of(waiting));
