@@ -79,5 +79,8 @@ TEST_CASE("DLK-03: a time limit around a wait of the cycle will cut it: no deadl
     const outcome<std::string>& end = co_await b->join();
     REQUIRE(end.returned());
     CHECK(end.value() == "cut");
+    const outcome<std::string>& other = co_await a->join();
+    REQUIRE(other.returned());
+    CHECK(other.value() == "returned cut");
   });
 }
