@@ -1,6 +1,7 @@
 // The way of threads into a worker. See thread_channel.hpp.
 #include <perilune/thread_channel.hpp>
 
+#include <mutex>
 #include <string>
 
 #include "call_message.hpp"
@@ -28,7 +29,10 @@ thread_gate::~thread_gate() {
   post([home = home_] { home->external_ends(); });
 }
 
+// What a worker that is gone refuses is destroyed here, by one thread at a time: its counts are those of a single thread.
 void thread_gate::post(std::function<void()> fn) const {
+  static std::recursive_mutex refusals;
+  const std::lock_guard lock(refusals);
   door_->post(std::make_unique<call_message>(*owner_, std::move(fn)));
 }
 
