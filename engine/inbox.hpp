@@ -35,11 +35,11 @@ class inbox {
   }
   // As post; false leaves the message with the caller. Async-signal-safe.
   bool push(inbox_message& message) noexcept {
-    inbox_message* head = head_.load(std::memory_order_relaxed);
+    inbox_message* head = head_.load(std::memory_order_acquire);
     do {
       if (head == closed_mark()) return false;
       message.next_ = head;
-    } while (!head_.compare_exchange_weak(head, &message, std::memory_order_release, std::memory_order_relaxed));
+    } while (!head_.compare_exchange_weak(head, &message, std::memory_order_release, std::memory_order_acquire));
     return true;
   }
 
@@ -60,7 +60,7 @@ class inbox {
 
   // Refuses messages from now on and destroys those not delivered.
   void close() noexcept {
-    inbox_message* list = head_.exchange(closed_mark(), std::memory_order_acquire);
+    inbox_message* list = head_.exchange(closed_mark(), std::memory_order_acq_rel);
     if (list == closed_mark()) return;
     while (list) std::exchange(list, list->next_)->dispose();
   }
