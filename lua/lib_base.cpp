@@ -4,10 +4,19 @@
 #include "error_object.hpp"
 #include "library.hpp"
 #include "object.hpp"
+#include "vm_group.hpp"
 
 namespace perilune {
 
 namespace {
+
+// The run is ended by its main VM; the task that asked is cancelled here.
+reply exit_elsewhere(vm& v, int code) {
+  v.options().group->exit(code, "os.exit");
+  if (!v.in_task()) return raise_text(v, "os.exit");
+  perilune::cancel(v.running(), reason_ptr::make(cancel_source::shutdown, "os.exit", 0, "os.exit"));
+  return action::exit_host;
+}
 
 // os.exit([code]): ends the run. Every task is cancelled and its closers run; the call does not return.
 reply exit_body(lua_State* L, vm& v) {
@@ -18,6 +27,7 @@ reply exit_body(lua_State* L, vm& v) {
     code = static_cast<int>(lua_tointeger(L, 1));
   else if (!lua_isnoneornil(L, 1))
     return bad_argument(v, 1, "an integer or a boolean expected", L);
+  if (v.options().worker != 0) return exit_elsewhere(v, code);
   if (!v.exiting) {
     v.exiting = true;
     v.exit_code = code;

@@ -73,6 +73,7 @@ void open_sync(lua_State* L);
 void open_operations(lua_State* L);
 void open_inspection(lua_State* L);
 void open_remotes(lua_State* L);
+void open_shared_channels(lua_State* L);
 void open_modules(lua_State* L);
 
 // Opens everything: the globals in our form and the perilune table, left in registry_slot::modules.

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "error_object.hpp"
 #include "object.hpp"
@@ -12,6 +13,8 @@
 namespace perilune {
 
 void lua_task::on_settled() noexcept {
+  if (ends) [[unlikely]]
+    std::exchange(ends, nullptr)->task_settled(*this);
   cancel_node::reason = reason_ptr();
   name = nullptr;
   host->free_slot(slot);

@@ -15,6 +15,16 @@
 namespace perilune {
 
 class vm;
+class lua_task;
+
+// Who is told that a task has settled, in its VM, while its handle is still there. Must not run a script's code.
+class end_watcher {
+ public:
+  virtual void task_settled(lua_task& task) noexcept = 0;
+
+ protected:
+  ~end_watcher() = default;
+};
 
 enum class result_kind : unsigned char { none, nil, boolean, integer, number, object, packed, error, out_of_memory };
 
@@ -55,6 +65,7 @@ class lua_task final : public task_header, public unwinding {
   lua_State* leaf = nullptr;           // the innermost Lua thread that suspended
   lua_State* innermost = nullptr;      // the Lua thread that runs, as far as coroutine.resume knows
   lua_State* blocked_at = nullptr;     // where a coroutine was resumed from code that cannot be suspended
+  end_watcher* ends = nullptr;
   std::int32_t incoming = 0;           // values pushed onto `leaf` for the resume
   std::uint32_t slot = 0;
   std::int32_t line = 0;               // of the spawn

@@ -301,7 +301,10 @@ reply wait_for(lua_State* L, vm& v, operation& op, native_body then) {
 
 reply yield_and_retry(lua_State* L, vm& v, native_body again) {
   lua_task& task = v.running();
-  if (!protect::suspendable(L, task)) return again(L, v);
+  if (!protect::suspendable(L, task)) {
+    v.unyielding = true;
+    return again(L, v);
+  }
   return yield_then(v, again);
 }
 

@@ -121,7 +121,7 @@ bool is_coroutine_frame(lua_CFunction function) noexcept;
 // Parks the running task on `op`; `then` runs when it was granted.
 reply wait_for(lua_State* L, vm& v, operation& op, native_body then);
 // Takes a unit of budget. False: the caller returns yield_and_retry(its own body).
-inline bool spend(vm& v) noexcept { return v.tasks().spend(); }
+inline bool spend(vm& v) noexcept { return v.tasks().spend() || std::exchange(v.unyielding, false) || !v.has_worker(); }
 reply yield_and_retry(lua_State* L, vm& v, native_body again);
 // The running task, which can suspend, yields; `then` runs when it goes on.
 inline reply yield_then(vm& v, native_body then) {

@@ -23,7 +23,7 @@ reply remote_ended(lua_State* L, vm& v) {
   return cancelled && v.running().cancel_pending() ? action::raise_cancel : action::raise_top;
 }
 
-// Body of the task that stands for the function. It starts even when cancelled, since the function may run already.
+// Body of the task that stands for the function. It starts even when cancelled, where the function may run already.
 reply remote_body(lua_State* L, vm& v) {
   operation& op = object_at<remote>(L, 1).wait->op();
   if (v.running().cancel_pending() && !op.holds(v.running())) return action::raise_cancel;
@@ -102,8 +102,8 @@ reply spawn_remote(lua_State* L, vm& v, const spawn_request& asked, make_remote 
   lua_settop(L, at);
   lua_pushcfunction(L, protect::native<remote_body>);
   lua_insert(L, at);
-  spawn_function(L, v, 1, asked.options, asked.kept).elsewhere = true;
-  object_at<remote>(L, at + 1).wait->start();
+  lua_task& task = spawn_function(L, v, 1, asked.options, asked.kept);
+  task.elsewhere = object_at<remote>(L, at + 1).wait->start();
   return 1;
 }
 
@@ -140,6 +140,28 @@ reply blocking_body(lua_State* L, vm& v) {
   return spawn_remote(L, v, asked, call_on_pool);
 }
 
+reply parallel_body(lua_State* L, vm& v) {
+  spawn_request asked;
+  asked.call = "parallel";
+  asked.takes_worker = true;
+  if (const reply refused = read_spawn_arguments(L, v, 1, asked); refused < 0) return refused;
+  return spawn_remote(L, v, asked, call_on_worker);
+}
+
+reply workers_body(lua_State* L, vm& v) {
+  lua_pushinteger(L, v.host_runtime().workers());
+  return 1;
+}
+
+// The workers are numbered from 1; a VM without one has nil.
+reply worker_id_body(lua_State* L, vm& v) {
+  if (v.has_worker())
+    lua_pushinteger(L, static_cast<lua_Integer>(v.options().worker) + 1);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
 }  // namespace
 
 void open_remotes(lua_State* L) {
@@ -148,6 +170,9 @@ void open_remotes(lua_State* L) {
   define_type(L, type_name::remote, "perilune.remote", none, 0, metamethods, 1);
   constexpr library_function functions[] = {
       {"blocking", protect::native<blocking_body>},
+      {"parallel", protect::native<parallel_body>},
+      {"workers", protect::native<workers_body>},
+      {"worker_id", protect::native<worker_id_body>},
   };
   set_functions(L, functions);
 }

@@ -33,7 +33,8 @@ struct remote_end {
 class remote_wait {
  public:
   virtual ~remote_wait() = default;
-  virtual void start() = 0;
+  // Sends the request away. False: nothing happens before a task begins to wait.
+  virtual bool start() = 0;
   // Holds while the function runs; passes on a cancellation.
   virtual operation& op() noexcept = 0;
   virtual remote_end take() = 0;

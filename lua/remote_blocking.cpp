@@ -45,7 +45,7 @@ class pool_wait final : public remote_wait {
  public:
   template <class F>
   explicit pool_wait(F run) : call_({.name = "peri.blocking"}, std::move(run)) {}
-  void start() override { call_.start(); }
+  bool start() override { return call_.start(), true; }
   operation& op() noexcept override { return call_; }
   remote_end take() override { return std::move(*call_.take_result()); }
 

@@ -133,6 +133,7 @@ class vm {
   bool suspending = false;  // the yield under way is a suspension, not a script's coroutine.yield
   lua_State* to_close = nullptr;  // the coroutine that is to raise the close request when it resumes
   int (*continuation)(lua_State*, vm&) = nullptr;
+  bool unyielding = false;  // the budget is spent where nothing can yield: the next operation is free
   bool refused_to_suspend = false;          // the last error said that Lua cannot suspend here
   lua_CFunction stock_traceback = nullptr;  // debug.traceback
   bool exiting = false;  // os.exit was called

@@ -55,6 +55,12 @@ vm* vm_group::here(unsigned worker) {
   return mine.machine.get();
 }
 
+unsigned vm_group::next_after(unsigned worker) noexcept {
+  const auto all = static_cast<unsigned>(places_.size());
+  if (all == 1) return 0;
+  return (worker + 1 + turn_.fetch_add(1, std::memory_order_relaxed) % (all - 1)) % all;
+}
+
 std::unique_ptr<vm> vm_group::borrow() {
   {
     const std::lock_guard lock(mutex_);

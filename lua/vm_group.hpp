@@ -33,6 +33,9 @@ class vm_group : public std::enable_shared_from_this<vm_group> {
   // The VM of the worker whose thread calls, or nullptr: want of memory, or the group has closed.
   vm* here(unsigned worker);
 
+  // Whose turn it is to run what a task of this worker sends away: the others, one after another.
+  unsigned next_after(unsigned worker) noexcept;
+
   // A VM without a worker for the calling thread, until it is given back. nullptr when there was no memory for it.
   std::unique_ptr<vm> borrow();
   void give_back(std::unique_ptr<vm> machine);
@@ -59,6 +62,7 @@ class vm_group : public std::enable_shared_from_this<vm_group> {
     std::unique_ptr<vm> machine;  // the worker's
   };
   std::vector<place> places_;  // of workers 0 to N-1; 0 stays empty
+  std::atomic<unsigned> turn_{0};
   std::mutex mutex_;           // guards what follows
   std::vector<std::unique_ptr<vm>> idle_;
   bool closed_ = false;

@@ -26,6 +26,7 @@ bool looks_like_file(const std::string& word) { return word == "-" || word.find_
 
 // The file and what follows it: `words` are those that no option has taken.
 command_line run_line(command_line line, const std::vector<std::string>& words, int argc, char** argv) {
+  if (line.workers < 1 || line.workers > 256) return wrong("run: --workers must be 1 to 256, got " + std::to_string(line.workers));
   line.what = command_line::verb::run;
   line.file = words.front();
   line.arguments.assign(words.begin() + 1, words.end());
@@ -45,7 +46,7 @@ command_line without_command(command_line line, const std::vector<std::string>& 
 
 command_line with_run(command_line line, const std::vector<std::string>& words, int argc, char** argv) {
   if (words.empty()) return wrong("run: no file given; use: perilune run FILE.lua [ARGS]");
-  if (is_flag(words.front())) return wrong("run: " + unknown("flag", words.front(), {"--grace", "--seed", "--help"}));
+  if (is_flag(words.front())) return wrong("run: " + unknown("flag", words.front(), {"--grace", "--seed", "--workers", "--help"}));
   return run_line(std::move(line), words, argc, argv);
 }
 
@@ -65,6 +66,7 @@ command_line read_command_line(int argc, char** argv) {
   CLI::App* run = app.add_subcommand("run")->prefix_command();
   add_duration(*run, "--grace", line.grace)->envname("PERILUNE_GRACE");
   add_number(*run, "--seed", line.seed)->envname("PERILUNE_SEED");
+  add_number(*run, "--workers", line.workers)->envname("PERILUNE_WORKERS");
   line.test.program = argc > 0 ? argv[0] : "perilune";
   const CLI::App* test = add_test_command(app, line.test);
   try {
@@ -94,6 +96,7 @@ const char* help_text() {
          "flags of run, before FILE:\n"
          "  --grace DUR    how long closers may take once the run is being stopped (10s) [PERILUNE_GRACE]\n"
          "  --seed N       of every random choice of the runtime; 0 draws one (0) [PERILUNE_SEED]\n"
+         "  --workers N    threads that run Lua, each with a VM: peri.parallel, peri.pmap (1) [PERILUNE_WORKERS]\n"
          "\n"
          "flags of test:\n"
          "  --filter TEXT  only tests whose name has TEXT in it, or matches it as a Lua pattern\n"

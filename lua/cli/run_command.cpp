@@ -63,7 +63,7 @@ int run_script(const command_line& line) {
     say(file.problem);
     return file.unreadable ? exit_usage : exit_invalid_file;
   }
-  runtime_options options{.seed = line.seed, .grace = line.grace};
+  runtime_options options{.workers = static_cast<unsigned>(line.workers), .seed = line.seed, .grace = line.grace};
   options.on_stall = say_stall;
   host scripts({.runtime = std::move(options), .preempt = {.how = preemption::mode::slice}, .report = say});
   run_signals signals(scripts.engine(), say);

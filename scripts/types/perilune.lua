@@ -104,6 +104,88 @@ function peri.yield() end
 ---@overload fun(opts: perilune.spawn_options, fn: fun(...): ..., ...): perilune.task
 function peri.blocking(fn, ...) end
 
+---@class perilune.parallel_options : perilune.spawn_options
+---@field worker? integer Which worker runs it, from 1 to `peri.workers()`. Default: the others in turn.
+
+---Runs `fn` as a task of another worker, in that worker's VM and on its thread; where there is one worker, here. The task that is
+---returned stands for it: it ends as the other ends, and cancelling it cancels the other. What crosses is copied, as for
+---`peri.blocking`; the function may wait, spawn and do what any task does.
+---@param fn fun(...): ...
+---@param ... any
+---@return perilune.task
+---@overload fun(opts: perilune.parallel_options, fn: fun(...): ..., ...): perilune.task
+function peri.parallel(fn, ...) end
+
+---@class perilune.pmap_options
+---@field workers? integer How many calls run at once, spread over all workers. Default: as many as there are.
+---@field chunk? integer How many values are sent together. Default: four chunks for each worker.
+
+---`fn` of every value of the list, computed on all workers: results in the order of the list, which has `n`. The first failure
+---cancels the rest and raises kind `"group"`; what cannot cross raises kind `"transfer"`.
+---@param list any[]
+---@param fn fun(value: any): any
+---@param opts? perilune.pmap_options
+---@return any[]
+function peri.pmap(list, fn, opts) end
+
+---How many workers the runtime has: `perilune run --workers N`.
+---@return integer
+function peri.workers() end
+
+---The worker that runs this, from 1 on; nil inside `peri.blocking`, which has none.
+---@return integer?
+function peri.worker_id() end
+
+---A channel between VMs: as `peri.channel`, and everybody it was sent to uses the same one. Values are copied; one that cannot
+---cross raises kind `"transfer"` at the sender, and the channel is as before.
+---@param capacity integer >= 0, exact; 0 is a rendezvous.
+---@return perilune.shared_channel
+function peri.shared_channel(capacity) end
+
+---Closable: leaving the block closes it.
+---@class perilune.shared_channel
+---@field capacity integer
+---@operator len: integer
+local shared_channel = {}
+
+---Waits while full.
+---@param value any Not nil.
+---@return true? sent
+---@return "closed"? why
+function shared_channel:send(value) end
+
+---Waits while empty. nil: the end, after all buffered values.
+---@return any value
+---@return "closed"? why
+function shared_channel:recv() end
+
+---@param value any
+---@return true? sent
+---@return "full"|"closed"? why
+function shared_channel:try_send(value) end
+
+---A value that a select offers on a channel of capacity 0 is seen by those who wait, not here.
+---@return any value
+---@return "empty"|"closed"? why
+function shared_channel:try_recv() end
+
+---@param value any
+---@return perilune.operation
+function shared_channel:send_op(value) end
+
+---@return perilune.operation
+function shared_channel:recv_op() end
+
+---`for v in ch:iter() do`: until it is closed and empty.
+---@return fun(): any
+function shared_channel:iter() end
+
+---Idempotent. Waiting senders get `nil, "closed"`, receivers the end.
+function shared_channel:close() end
+
+---@return perilune.channel_stats
+function shared_channel:stats() end
+
 ---Whether the running task has been cancelled: for loops that want to end politely.
 ---@return boolean
 function peri.cancel_requested() end

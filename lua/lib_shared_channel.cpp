@@ -1,0 +1,266 @@
+// peri.shared_channel: as peri.channel, from every VM, with copies of values. See lua-api: More cores.
+#include "library.hpp"
+#include "object.hpp"
+#include "operation_object.hpp"
+#include "shared_channel.hpp"
+#include "shared_kinds.hpp"
+
+namespace perilune {
+
+namespace {
+
+struct shared_handle {
+  static constexpr std::uint64_t tag = 0x73686368'a94d7e02ULL;
+  std::shared_ptr<shared_channel> channel{};
+};
+
+// The wait of a task, behind the channel on its stack.
+struct shared_waiting {
+  static constexpr std::uint64_t tag = 0x73687774'51c08fe6ULL;
+  std::optional<shared_channel::wait> wait{};
+};
+
+shared_channel& channel_at(lua_State* L, int at) { return *object_at<shared_handle>(L, at).channel; }
+
+// A value on its way: a userdata, so that it is freed whatever happens.
+struct held_parcel {
+  static constexpr std::uint64_t tag = 0x70617263'0b6e92d3ULL;
+  parcel value{};
+};
+
+template <class T>
+T& push_held(lua_State* L, type_name type) {
+  T& made = push_object<T>(L, 0);
+  set_type(L, type);
+  return made;
+}
+
+reply refuse_parcel(vm& v) { return raise_error(v, {error_kind::transfer, v.message, 0, {}}); }
+
+reply push_value(lua_State* L, vm& v, const parcel& value) { return unpack(L, v, value) ? 1 : refuse_parcel(v); }
+
+// Replaces the position behind the channel by what the task waits by.
+operation& start_waiting(lua_State* L, vm& v, int at, parcel* value) {
+  auto& made = push_held<shared_waiting>(L, type_name::shared_waiting);
+  made.wait.emplace(object_at<shared_handle>(L, at).channel, value ? std::optional<parcel>(std::move(*value)) : std::nullopt,
+                    v.host_runtime(), v.options().worker);
+  lua_replace(L, at + 1);
+  return *object_at<shared_waiting>(L, at + 1).wait;
+}
+
+struct shared_recv_kind final : operation_kind {
+  const char* name() const noexcept override { return "recv"; }
+  int attempt(lua_State* L, vm& v, int at) const override {
+    const int top = lua_gettop(L);
+    parcel& value = push_held<held_parcel>(L, type_name::held_parcel).value;
+    const channel_status status = channel_at(L, at).try_recv(value);
+    if (status == channel_status::done) return push_value(L, v, value);
+    lua_settop(L, top);
+    return status == channel_status::closed ? push_closed(L) : not_ready;
+  }
+  operation& arm_target(lua_State* L, vm& v, int at, waiter&) const override { return start_waiting(L, v, at, nullptr); }
+  int collect(lua_State* L, vm& v, int at) const override {
+    const shared_channel::wait& wait = *object_at<shared_waiting>(L, at + 1).wait;
+    return wait.found_closed() ? push_closed(L) : push_value(L, v, wait.value());
+  }
+};
+constexpr shared_recv_kind shared_recv_verb;
+
+// Packs the value behind the channel. A reply < 0 refuses.
+reply pack_message(lua_State* L, vm& v, int at, parcel& into) {
+  std::string problem;
+  if (pack(L, at + 1, 1, {nullptr, "", false}, into, problem)) return 0;
+  return raise_error(v, {error_kind::transfer, std::move(problem), 0, {}});
+}
+
+struct shared_send_kind final : operation_kind {
+  const char* name() const noexcept override { return "send"; }
+  int attempt(lua_State* L, vm& v, int at) const override {
+    const int top = lua_gettop(L);
+    parcel& value = push_held<held_parcel>(L, type_name::held_parcel).value;
+    push_loaded_modules(L);
+    if (const reply refused = pack_message(L, v, at, value); refused < 0) return refused;
+    const channel_status status = channel_at(L, at).try_send(value);
+    lua_settop(L, top);
+    if (status == channel_status::closed) return push_closed(L);
+    if (status != channel_status::done) return not_ready;
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  operation& arm_target(lua_State* L, vm& v, int at, waiter&) const override {
+    parcel& value = push_held<held_parcel>(L, type_name::held_parcel).value;
+    push_loaded_modules(L);
+    static_cast<void>(pack_message(L, v, at, value));  // as attempt has, just now
+    lua_pop(L, 1);
+    operation& made = start_waiting(L, v, at, &value);
+    lua_pop(L, 1);
+    return made;
+  }
+  int collect(lua_State* L, vm&, int at) const override {
+    if (object_at<shared_waiting>(L, at + 1).wait->found_closed()) return push_closed(L);
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+};
+constexpr shared_send_kind shared_send_verb;
+
+reply wrong_self(lua_State* L, vm& v) { return bad_argument(v, 1, "a shared channel expected: call it with ':'", L); }
+
+// A reply < 0 refuses what send was given.
+reply check_send(lua_State* L, vm& v) {
+  if (!to_object<shared_handle>(L, 1)) return wrong_self(L, v);
+  if (lua_isnoneornil(L, 2)) return refuse_nil(v, 2);
+  lua_settop(L, 2);
+  return 0;
+}
+
+reply send_body(lua_State* L, vm& v) {
+  if (const reply refused = check_send(L, v); refused < 0) return refused;
+  return perform<shared_send_verb>(L, v, send_body);
+}
+
+reply recv_body(lua_State* L, vm& v) {
+  if (!to_object<shared_handle>(L, 1)) return wrong_self(L, v);
+  lua_settop(L, 2);
+  return perform<shared_recv_verb>(L, v, recv_body);
+}
+
+reply try_send_body(lua_State* L, vm& v) {
+  if (const reply refused = check_send(L, v); refused < 0) return refused;
+  return attempt_or(L, v, shared_send_verb, "full");
+}
+
+reply try_recv_body(lua_State* L, vm& v) {
+  if (!to_object<shared_handle>(L, 1)) return wrong_self(L, v);
+  return attempt_or(L, v, shared_recv_verb, "empty");
+}
+
+reply send_op_body(lua_State* L, vm& v) {
+  if (const reply refused = check_send(L, v); refused < 0) return refused;
+  push_operation(L, shared_send_verb, 1, true);
+  return 1;
+}
+
+reply iter_body(lua_State* L, vm& v) {
+  if (!to_object<shared_handle>(L, 1)) return wrong_self(L, v);
+  lua_pushcfunction(L, protect::native<recv_body>);
+  lua_pushvalue(L, 1);
+  return 2;
+}
+
+reply close_body(lua_State* L, vm& v) {
+  if (!to_object<shared_handle>(L, 1)) return wrong_self(L, v);
+  channel_at(L, 1).close();
+  return 0;
+}
+
+reply length_body(lua_State* L, vm&) {
+  lua_pushinteger(L, static_cast<lua_Integer>(channel_at(L, 1).stats().length));
+  return 1;
+}
+
+reply stats_body(lua_State* L, vm& v) {
+  if (!to_object<shared_handle>(L, 1)) return wrong_self(L, v);
+  const channel_stats stats = channel_at(L, 1).stats();
+  lua_createtable(L, 0, 8);
+  set_count(L, "len", stats.length);
+  set_count(L, "capacity", stats.capacity);
+  set_count(L, "peak", stats.peak);
+  set_count(L, "sends", stats.sends);
+  set_count(L, "recvs", stats.recvs);
+  set_count(L, "waiting_senders", stats.waiting_senders);
+  set_count(L, "waiting_receivers", stats.waiting_receivers);
+  set_flag(L, "closed", channel_at(L, 1).closed());
+  return 1;
+}
+
+// Two handles are equal when their channel is the same.
+reply equal_body(lua_State* L, vm&) {
+  const auto* a = to_object<shared_handle>(L, 1);
+  const auto* b = to_object<shared_handle>(L, 2);
+  lua_pushboolean(L, a && b && a->channel == b->channel);
+  return 1;
+}
+
+reply print_body(lua_State* L, vm&) {
+  shared_channel& channel = channel_at(L, 1);
+  lua_pushfstring(L, "shared channel: %p (%I of %I%s", static_cast<const void*>(&channel),
+                  static_cast<lua_Integer>(channel.stats().length), static_cast<lua_Integer>(channel.capacity()),
+                  channel.closed() ? ", closed)" : ")");
+  return 1;
+}
+
+reply shared_channel_body(lua_State* L, vm& v) {
+  const lua_Integer capacity = read_capacity(L, 1);
+  if (capacity < 0) return bad_argument(v, 1, "capacity must be a non-negative integer", L);
+  push_held<shared_handle>(L, type_name::shared_channel).channel = std::make_shared<shared_channel>(static_cast<std::size_t>(capacity));
+  return 1;
+}
+
+// __index: the methods (upvalue 1), and the capacity.
+int index_channel(lua_State* L) {
+  lua_settop(L, 2);
+  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TLIGHTUSERDATA) return 1;
+  const auto* handle = to_object<shared_handle>(L, 1);
+  if (!handle) return 0;
+  lua_pushinteger(L, static_cast<lua_Integer>(handle->channel->capacity()));
+  return 1;
+}
+
+template <class T>
+reply collect(lua_State* L, vm&) {
+  object_at<T>(L, 1).~T();
+  return 0;
+}
+
+template <class T>
+void define_held(lua_State* L, type_name type, const char* shown) {
+  constexpr library_function* none = nullptr;
+  constexpr library_function metamethods[] = {{"__gc", protect::native<collect<T>>}};
+  define_type(L, type, shown, none, 0, metamethods, 1);
+}
+
+}  // namespace
+
+void shared_channel::push(lua_State* L, vm&) {
+  std::shared_ptr<shared_channel>& into = push_held<shared_handle>(L, type_name::shared_channel).channel;
+  into = shared_from_this();
+}
+
+crossing_ptr cross_shared_channel(lua_State* L, int index) {
+  const auto* handle = to_object<shared_handle>(L, index);
+  return handle ? handle->channel : nullptr;
+}
+
+void open_shared_channels(lua_State* L) {
+  constexpr library_function functions[] = {{"shared_channel", protect::native<shared_channel_body>}};
+  set_functions(L, functions);
+  define_held<held_parcel>(L, type_name::held_parcel, "perilune.parcel");
+  define_held<shared_waiting>(L, type_name::shared_waiting, "perilune.wait");
+  constexpr library_function methods[] = {
+      {"send", protect::native<send_body>},
+      {"recv", protect::native<recv_body>},
+      {"try_send", protect::native<try_send_body>},
+      {"try_recv", protect::native<try_recv_body>},
+      {"send_op", protect::native<send_op_body>},
+      {"recv_op", protect::native<make_operation<shared_recv_verb, shared_handle>>},
+      {"iter", protect::native<iter_body>},
+      {"close", protect::native<close_body>},
+      {"stats", protect::native<stats_body>},
+  };
+  constexpr library_function metamethods[] = {
+      {"__len", protect::native<length_body>},   {"__close", protect::native<close_body>},
+      {"__eq", protect::native<equal_body>},     {"__tostring", protect::native<print_body>},
+      {"__gc", protect::native<collect<shared_handle>>},
+  };
+  define_type(L, type_name::shared_channel, "perilune.shared_channel", methods, metamethods);
+  push_type(L, type_name::shared_channel);
+  lua_getfield(L, -1, "__index");
+  lua_pushlightuserdata(L, L);
+  lua_setfield(L, -2, "capacity");
+  lua_pushcclosure(L, index_channel, 1);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}
+
+}  // namespace perilune
