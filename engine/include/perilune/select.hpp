@@ -5,7 +5,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <variant>
 
@@ -16,10 +18,14 @@ namespace perilune {
 
 namespace detail {
 
+// What a variant can hold of what an operation yields.
+template <class R>
+using held_result = std::conditional_t<std::is_reference_v<R>, std::reference_wrapper<std::remove_reference_t<R>>, R>;
+
 template <class... Ops>
 class select_awaiter {
  public:
-  using results = std::variant<decltype(std::declval<Ops&>().take_result())...>;
+  using results = std::variant<held_result<decltype(std::declval<Ops&>().take_result())>...>;
   static constexpr std::size_t count = sizeof...(Ops);
 
   select_awaiter(bool biased, Ops... ops) : ops_(std::move(ops)...), biased_(biased) {}
@@ -110,7 +116,8 @@ class select_awaiter {
 
 }  // namespace detail
 
-// Yields std::variant of the arms' results. Operations are moved in.
+// Yields std::variant of the arms' results; of a join it holds a std::reference_wrapper to the outcome, which lives as long
+// as a handle. Operations are moved in.
 template <class... Ops>
 auto select(Ops... ops) {
   static_assert(sizeof...(Ops) > 0, "select needs at least one operation");
