@@ -106,7 +106,11 @@ TEST_CASE("SEL-19: a select that is always ready lets the others run") {
     int others = 0;
     bool over = false;
     auto other = spawn([](int& count, const bool& until) -> task<> {
-      for (; !until; ++count) co_await yield();
+      while (true) {
+        if (until) co_return;
+        co_await yield();
+        ++count;
+      }
     }(others, over));
     for (int i = 0; i < 101 * scheduler::operation_budget; ++i) {
       CHECK(always.try_send(1));
