@@ -153,6 +153,8 @@ void runtime::run_until_idle() {
   for (unsigned i = 0; i < workers(); ++i) post(i, [&each = *workers_[i]] { each.cancel_daemons(); });
   run_until(no_tasks, this);
   quiet_->aim_at(quiescence::aim::none);
+  workers_[0]->admit_daemons();
+  for (unsigned i = 1; i < workers(); ++i) post(i, [&each = *workers_[i]] { each.admit_daemons(); });
 }
 
 tick_report runtime::tick(const tick_budget& budget) {

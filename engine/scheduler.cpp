@@ -88,6 +88,7 @@ void scheduler::spawn(task_header& task, const spawn_options& options) noexcept 
     fair_.push_back(task);
   if (observer_) [[unlikely]]
     observer_->spawned(task);
+  if (options.daemon && above->has(cancel_node::is_root)) owner_.daemon_spawned(task);
 }
 
 reason_ptr scheduler::asked_by_current(std::string text) {

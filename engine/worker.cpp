@@ -197,7 +197,12 @@ void worker::kill_all(const reason_ptr& reason) noexcept {
   kick();
 }
 
+void worker::daemon_spawned(task_header& task) noexcept {
+  if (ends_daemons_) cancel(task, reason_ptr::make(cancel_source::shutdown, "daemon at the end of the run"));
+}
+
 void worker::cancel_daemons() noexcept {
+  ends_daemons_ = true;
   const auto reason = reason_ptr::make(cancel_source::shutdown, "daemon at the end of the run");
   for (cancel_node* root : {&scheduler_.roots, &scheduler_.detached})
     for (cancel_node* node = root->children.front(); node; node = root->children.after(*node))

@@ -88,7 +88,11 @@ class worker {
   bool only_daemons() noexcept;
   void cancel_all(const reason_ptr& reason) noexcept;
   void kill_all(const reason_ptr& reason) noexcept;
+  // Daemons of the run end: those there are, and those that come until admit_daemons.
   void cancel_daemons() noexcept;
+  void admit_daemons() noexcept { ends_daemons_ = false; }
+  // A new daemon hangs below no other task.
+  void daemon_spawned(task_header& task) noexcept;
   // Ends every wait that is not for a task with kind deadlock: nothing can end them.
   void break_stall();
 
@@ -120,6 +124,7 @@ class worker {
   runtime& runtime_;
   unsigned index_;
   bool driven_ = false;
+  bool ends_daemons_ = false;
   clock& clock_;
   scheduler scheduler_;
   timer_queue timers_;

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include <perilune/channel.hpp>
+#include <perilune/scope.hpp>
 
 #include "engine/world.hpp"
 
@@ -157,4 +158,36 @@ TEST_CASE("CAN-08, SND-06: a cancel and a wake from another thread are carried o
     other.join();
   });
   CHECK(seen == std::vector{std::this_thread::get_id(), std::this_thread::get_id()});
+}
+
+TEST_CASE("RUN-07: a daemon that comes while the daemons of a run end is ended with them") {
+  world w;
+  trace seen;
+  struct poster {
+    runtime& rt;
+    trace& seen;
+    ~poster() {
+      rt.post(0, [&s = seen] { spawn(sleep_until_ended(s, "late"), {.daemon = true}); });
+    }
+  };
+  const auto last = [](runtime& rt, trace& words) -> task<> {
+    const poster at_end{rt, words};
+    co_await sleep(duration::max());
+  };
+  const auto slow_to_end = [](trace& words) -> task<> {
+    co_await shield(sleeper(5s));
+    words.push_back("slow");
+  };
+  w.run([&]() -> task<> {
+    spawn(last(w.rt, seen), {.below = &scheduler::here()->roots, .daemon = true});
+    spawn(slow_to_end(seen), {.below = &scheduler::here()->roots, .daemon = true});
+    co_await sleep(1s);
+  });
+  CHECK(w.stalls.empty());
+  w.run([&]() -> task<> {
+    spawn(sleep_until_ended(seen, "next run"), {.daemon = true});
+    co_await sleep(1s);
+    seen.push_back("worked");
+  });
+  CHECK(seen == trace{"slow", "worked", "next run"});
 }
