@@ -1,4 +1,5 @@
-// The globals in our form: pcall, xpcall, os.exit, debug.sethook, load for text only; and coroutine.*.
+// The globals in our form: pcall, xpcall, print, os.exit, debug.sethook, load for text only; and coroutine.*.
+#include <cstdio>
 #include <cstring>
 
 #include "error_object.hpp"
@@ -34,6 +35,25 @@ reply exit_body(lua_State* L, vm& v) {
   }
   v.host_runtime().cancel_all(cancel_source::shutdown, "os.exit", v.running().name ? v.running().name : "os.exit");
   return v.in_task() ? action::exit_host : 0;
+}
+
+// print(...), each line in one piece: several workers may print at once.
+reply print_body(lua_State* L, vm&) {
+  const int count = lua_gettop(L);
+  luaL_Buffer line;
+  luaL_buffinit(L, &line);
+  for (int i = 1; i <= count; ++i) {
+    if (i > 1) luaL_addchar(&line, '\t');
+    luaL_tolstring(L, i, nullptr);
+    luaL_addvalue(&line);
+  }
+  luaL_addchar(&line, '\n');
+  luaL_pushresult(&line);
+  std::size_t size = 0;
+  const char* text = lua_tolstring(L, -1, &size);
+  std::fwrite(text, 1, size, stdout);
+  std::fflush(stdout);
+  return 0;
 }
 
 reply sethook_body(lua_State*, vm& v) {
@@ -82,7 +102,8 @@ void open_base(lua_State* L) {
   };
   set_functions(L, functions);
   lua_pushglobaltable(L);
-  constexpr library_function globals[] = {{"pcall", protect::pcall}, {"xpcall", protect::xpcall}};
+  constexpr library_function globals[] = {{"pcall", protect::pcall}, {"xpcall", protect::xpcall},
+                                          {"print", protect::native<print_body>}};
   set_functions(L, globals);
   lua_getfield(L, -1, LUA_OSLIBNAME);
   lua_pushcfunction(L, protect::native<exit_body>);
