@@ -15,6 +15,11 @@ int open_inspect_natives(lua_State* L);
 int open_option_checks(lua_State* L);
 int open_process(lua_State* L);
 int open_signal(lua_State* L);
+int open_system(lua_State* L);
+// Where their libraries were found, see CMakeLists.txt.
+int open_db(lua_State* L);
+int open_hash(lua_State* L);
+int open_toml(lua_State* L);
 
 inline constexpr library_function native_modules[] = {
     {"perilune.json", open_json},
@@ -25,6 +30,16 @@ inline constexpr library_function native_modules[] = {
     {"perilune.native.options", open_option_checks},
     {"perilune.native.process", open_process},
     {"perilune.signal", open_signal},
+    {"perilune.native.system", open_system},
+#ifdef PERILUNE_HAS_DB
+    {"perilune.native.db", open_db},
+#endif
+#ifdef PERILUNE_HAS_HASH
+    {"perilune.hash", open_hash},
+#endif
+#ifdef PERILUNE_HAS_TOML
+    {"perilune.native.toml", open_toml},
+#endif
 };
 
 }  // namespace perilune

@@ -1,6 +1,13 @@
 // Reading the command line. See command_line.hpp.
 #include "command_line.hpp"
 
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 
 #include "words.hpp"
@@ -34,19 +41,62 @@ command_line run_line(command_line line, const std::vector<std::string>& words, 
   return line;
 }
 
+// The commands on pipelines; Lua reads the words behind them (perilune.pipeline.cli).
+const std::vector<std::string> pipeline_commands = {"list",    "show", "why",    "graph", "check", "resume",
+                                                    "history", "logs", "report", "clean", "init",  "schema"};
+
+bool is_pipeline_command(const std::string& word) {
+  return std::find(pipeline_commands.begin(), pipeline_commands.end(), word) != pipeline_commands.end();
+}
+
+// A Lua file that speaks of perilune.pipeline; whether it is one turns out when it has been run.
+bool mentions_pipelines(const std::string& path) {
+  struct stat info{};
+  if (stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return false;
+  std::ifstream file(path, std::ios::binary);
+  const std::string text(std::istreambuf_iterator<char>(file), {});
+  return text.find("perilune.pipeline\"") != std::string::npos || text.find("perilune.pipeline'") != std::string::npos;
+}
+
+// Whether `run WORDS` is for a pipeline: everything but a plain Lua script is.
+bool runs_pipeline(const std::vector<std::string>& words) {
+  if (words.empty() || is_flag(words.front())) return true;
+  const std::string& first = words.front();
+  if (first.empty()) return false;
+  if (first.ends_with(".toml")) return true;
+  if (first.ends_with(".lua")) return mentions_pipelines(first);
+  return !looks_like_file(first) && access(first.c_str(), F_OK) != 0;
+}
+
+// The words behind `run` as they were given: the flags that this program reads itself are the pipeline's too.
+std::vector<std::string> words_behind_run(int argc, char** argv) {
+  const std::vector<std::string> all(argv + 1, argv + argc);
+  return {std::find(all.begin(), all.end(), "run") + 1, all.end()};
+}
+
+command_line pipeline_line(command_line line, const std::string& command, const std::vector<std::string>& words) {
+  line.what = command_line::verb::pipeline;
+  line.arguments = {command};
+  line.arguments.insert(line.arguments.end(), words.begin(), words.end());
+  return line;
+}
+
 command_line without_command(command_line line, const std::vector<std::string>& words, int argc, char** argv) {
   if (words.empty()) return wrong("no command; see perilune --help");
   const std::string& first = words.front();
   if (first == "help") return asks_for(command_line::verb::help);
   if (first == "version") return asks_for(command_line::verb::version);
   if (is_flag(first)) return wrong(unknown("flag", first, {"--version", "--help"}));
+  if (is_pipeline_command(first)) return pipeline_line(std::move(line), first, {words.begin() + 1, words.end()});
+  if (first.ends_with(".toml")) return pipeline_line(std::move(line), "run", words);
   if (looks_like_file(first)) return run_line(std::move(line), words, argc, argv);
-  return wrong(unknown("command", first, {"run", "test", "help", "version"}));
+  std::vector<std::string> known = {"run", "test", "help", "version"};
+  known.insert(known.end(), pipeline_commands.begin(), pipeline_commands.end());
+  return wrong(unknown("command", first, known));
 }
 
 command_line with_run(command_line line, const std::vector<std::string>& words, int argc, char** argv) {
-  if (words.empty()) return wrong("run: no file given; use: perilune run FILE.lua [ARGS]");
-  if (is_flag(words.front())) return wrong("run: " + unknown("flag", words.front(), {"--grace", "--seed", "--workers", "--help"}));
+  if (runs_pipeline(words)) return pipeline_line(std::move(line), "run", words_behind_run(argc, argv));
   return run_line(std::move(line), words, argc, argv);
 }
 
@@ -86,6 +136,8 @@ command_line read_command_line(int argc, char** argv) {
 const char* help_text() {
   return "usage: perilune run [FLAGS] FILE.lua [ARGS]   run a script; FILE may be - for standard input\n"
          "       perilune FILE.lua [ARGS]               the same\n"
+         "       perilune run [FLAGS] [FILE.toml] [TARGET...]   run a pipeline; perilune.toml here or above\n"
+         "       perilune list|show|why|graph|check|resume|history|logs|report|clean|init|schema   of pipelines\n"
          "       perilune test [FLAGS] PATH...          run tests; in a folder, its *_test.lua and test_*.lua\n"
          "       perilune --version\n"
          "       perilune --help\n"

@@ -57,23 +57,36 @@ int report_end(const script_end& end, int signal) {
   return failed || cancelled || end.unobserved ? exit_failed : exit_ok;
 }
 
+// Runs a script whose text is there already.
+int run_source(const command_line& line, const script& what) {
+  runtime_options options{.workers = static_cast<unsigned>(line.workers), .seed = line.seed, .grace = line.grace};
+  options.on_stall = say_stall;
+  host scripts({.runtime = std::move(options), .preempt = {.how = preemption::mode::slice}, .report = say});
+  run_signals signals(scripts.engine(), say);
+  const script_end end = scripts.run(what);
+  return flush_output(report_end(end, signals.ended_by()));
+}
+
+// The commands on pipelines are Lua.
+int run_pipeline(const command_line& line) {
+  return run_source(line, {.source = "return require('perilune.pipeline.cli').main(...)",
+                           .name = "=perilune",
+                           .program = "perilune",
+                           .arguments = line.arguments});
+}
+
 int run_script(const command_line& line) {
   const script_file file = read_script(line.file);
   if (!file.problem.empty()) {
     say(file.problem);
     return file.unreadable ? exit_usage : exit_invalid_file;
   }
-  runtime_options options{.workers = static_cast<unsigned>(line.workers), .seed = line.seed, .grace = line.grace};
-  options.on_stall = say_stall;
-  host scripts({.runtime = std::move(options), .preempt = {.how = preemption::mode::slice}, .report = say});
-  run_signals signals(scripts.engine(), say);
-  const script_end end = scripts.run({.source = file.source,
-                                      .name = file.chunk_name,
-                                      .program = line.file,
-                                      .arguments = line.arguments,
-                                      .command = line.command,
-                                      .folder = file.folder});
-  return flush_output(report_end(end, signals.ended_by()));
+  return run_source(line, {.source = file.source,
+                           .name = file.chunk_name,
+                           .program = line.file,
+                           .arguments = line.arguments,
+                           .command = line.command,
+                           .folder = file.folder});
 }
 
 }  // namespace
@@ -92,6 +105,8 @@ int execute(const command_line& line) {
       return exit_usage;
     case command_line::verb::run:
       return run_script(line);
+    case command_line::verb::pipeline:
+      return run_pipeline(line);
     case command_line::verb::test:
       return flush_output(run_tests(line.test, say));
   }

@@ -1158,6 +1158,182 @@ function peri.dump() end
 ---@return any ...
 function peri.span(name, fields, fn, ...) end
 
+-- TOML, environment, hashes, databases ------------------------------------------------------------------------------
+
+---Reading TOML 1.0. Dates, times, inf and nan become strings. Here where its library is.
+---@class perilune.toml
+local toml = {}
+
+---@type perilune.toml
+peri.toml = nil
+
+---@class perilune.toml_place
+---@field at [integer, integer] Line and column of the value.
+---@field keys? table<string, [integer, integer]> Of the names in a table.
+---@field within? table<string|integer, perilune.toml_place>
+
+---@param text string
+---@return table? values
+---@return perilune.toml_place|string places_or_problem `"line:column: what"`.
+function toml.decode(text) end
+
+---The environment of this program.
+---@class perilune.env
+local env = {}
+
+---@type perilune.env
+peri.env = nil
+
+---@param name string
+---@param default? any
+---@return string|any
+function env.get(name, default) end
+
+---@return table<string, string>
+function env.all() end
+
+---The lines `NAME=value` of a dotenv file; `#` comments, `export`, quotes.
+---@param text string
+---@return table<string, string>? values
+---@return string? problem `"line: what"`.
+function env.parse(text) end
+
+---Content hashes (XXH3, 128 bits) as 32 hexadecimal digits; to tell contents apart, not to keep secrets. Here where its library is.
+---@class perilune.hash
+local hash = {}
+
+---@type perilune.hash
+peri.hash = nil
+
+---@param bytes string
+---@return string
+function hash.text(bytes) end
+
+---Reads on a thread of the pool. Raises kind `"io"`.
+---@param path string
+---@return string
+function hash.file(path) end
+
+---SQLite. A statement runs to its end at once, so it should be short. Failures raise kind `"io"`. Here where its library is.
+---@class perilune.db
+local db = {}
+
+---@type perilune.db
+peri.db = nil
+
+---Made where there is none; `":memory:"` is one in memory.
+---@param path string
+---@return perilune.database
+function db.open(path) end
+
+---Closable.
+---@class perilune.database
+local database = {}
+
+---@param sql string One statement; `?` stands for the parameters.
+---@param ... string|number|boolean|nil
+---@return integer changed Rows.
+function database:exec(sql, ...) end
+
+---@param sql string
+---@param ... string|number|boolean|nil
+---@return table<string, string|number>[] rows By column name; NULL is nil.
+function database:query(sql, ...) end
+
+---Runs `fn`, which must not wait: all of it counts, or, where it raises, nothing.
+---@generic T
+---@param fn fun(...): T
+---@param ... any
+---@return T
+function database:transaction(fn, ...) end
+
+---Idempotent.
+function database:close() end
+
+-- Pipelines ----------------------------------------------------------------------------------------------------------
+
+---Pipelines in Lua: a file that returns one is run by `perilune run FILE.lua`.
+---@class perilune.pipeline
+local pipeline = {}
+
+---@type perilune.pipeline
+peri.pipeline = nil
+
+---@class perilune.pipeline_options
+---@field pools? table<string, integer>
+---@field params? table<string, table>
+---@field secrets? table<string, table>
+---@field env? table<string, string>
+---@field dotenv? string[]
+
+---A step; keys as in a pipeline file, durations in seconds or as `"2m"`.
+---@class perilune.step
+---@field argv? (string|number)[]
+---@field sh? string For `/bin/sh -eu`.
+---@field fn? fun(ctx: perilune.step_context, run: { id: string, status: string }): any
+---@field needs? string[]
+---@field after? string[]
+---@field when? "success"|"failure"|"cancelled"|"always"
+---@field env? table<string, string|number>
+---@field cwd? string
+---@field inputs? string[]
+---@field outputs? string[]
+---@field pool? string
+---@field timeout? number|string
+---@field retry? integer|{ attempts: integer, backoff: any, factor: number?, jitter: number?, on: string[]? }
+---@field capture? "json"|"text"|"lines" What it prints becomes `value` of its outcome.
+---@field effect? boolean
+
+---@class perilune.step_outcome
+---@field state "succeeded"|"cached"|"skipped"|"failed"|"timeout"|"blocked"|"cancelled"
+---@field value? any Captured, or what the function returned.
+---@field stdout? string
+---@field code? integer
+
+---@class perilune.step_context
+---@field key string
+---@field params table<string, any>
+---@field env table<string, string>
+---@field run { id: string, status: string }
+---@field item? any
+local step_context = {}
+
+---Makes a step, runs it once, waits for it. Raises when it did not succeed.
+---@param key string
+---@param spec perilune.step|fun(ctx: perilune.step_context): any
+---@return perilune.step_outcome
+function step_context:step(key, spec) end
+
+---A step `name[item]` for each item. Raises when one did not succeed; with `collect` all of them run before.
+---@param name string
+---@param items any[]
+---@param make fun(item: any, i: integer): perilune.step
+---@param options? { limit: integer?, collect: boolean? }
+---@return perilune.step_outcome[]
+function step_context:map(name, items, make, options) end
+
+---@param name string
+---@param options? perilune.pipeline_options
+---@return perilune.pipeline_builder
+function pipeline.new(name, options) end
+
+---@class perilune.pipeline_builder
+local pipeline_builder = {}
+
+---A step that is known before the run.
+---@param name string
+---@param spec perilune.step|fun(ctx: perilune.step_context): any
+function pipeline_builder:step(name, spec) end
+
+---The task of the run.
+---@param fn fun(ctx: perilune.step_context, run: table): any
+function pipeline_builder:main(fn) end
+
+---Runs at the end whatever became of main; may return a step.
+---@param name string
+---@param fn fun(ctx: perilune.step_context, run: { id: string, status: string }): perilune.step?
+function pipeline_builder:finally(name, fn) end
+
 -- JSON ---------------------------------------------------------------------------------------------------------------
 
 ---Reading and writing JSON. Integers stay integers and floats stay floats; strings are UTF-8.

@@ -29,7 +29,7 @@ misuse <<'END'
 perilune: no command; see perilune --help
 END
 misuse run <<'END'
-perilune: run: no file given; use: perilune run FILE.lua [ARGS]
+perilune: no perilune.toml or perilune.lua here or above; perilune init makes one
 END
 misuse rum x.lua <<'END'
 perilune: unknown command 'rum'; did you mean 'run'?
@@ -44,7 +44,7 @@ misuse run --grce=2 x.lua <<'END'
 perilune: run: unknown flag '--grce'; did you mean '--grace'?
 END
 misuse run --colour x.lua <<'END'
-perilune: run: unknown flag '--colour'; see perilune --help
+perilune: run: unknown flag '--colour'; did you mean '--color'?
 END
 misuse run --grace soon x.lua <<'END'
 perilune: run: --grace: not a duration like 10s, 500ms or 2m: 'soon'

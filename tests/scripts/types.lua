@@ -105,6 +105,9 @@ local samples = {
   value_stream = function() return peri.stream.of() end,
   child = ended_child,
   file = function() return peri.fs.open("/dev/null") end,
+  database = function() return peri.db.open(":memory:") end,
+  pipeline_builder = function() return peri.pipeline.new("x") end,
+  step_context = function() return setmetatable({}, require("perilune.pipeline.lua_step").context) end,
   watcher = function() return peri.fs.watch "/dev" end,
   signal_listener = function() return peri.signal.listen("USR1") end,
 }

@@ -1,0 +1,135 @@
+// The native half of perilune.db: a SQLite database as a userdata, used by the VM's thread. Statements are short; a database
+// that another process holds is waited for at most `busy_ms`. What scripts pass is checked in scripts/perilune/db.lua.
+#include <string>
+
+#include <sqlite3.h>
+
+#include "library.hpp"
+#include "native_modules.hpp"
+#include "object.hpp"
+
+namespace perilune {
+
+namespace {
+
+constexpr int busy_ms = 5000;
+
+// The statement under way stands here, so that it is finalized even where Lua raises for want of memory.
+struct lua_database {
+  static constexpr std::uint64_t tag = 0x64617461'7c1e9b52ULL;
+  sqlite3* open = nullptr;
+  sqlite3_stmt* statement = nullptr;
+  void end_statement() {
+    sqlite3_finalize(statement);
+    statement = nullptr;
+  }
+  void close() {
+    end_statement();
+    sqlite3_close_v2(open);
+    open = nullptr;
+  }
+};
+
+reply raise_sqlite(vm& v, sqlite3* open, const std::string& doing) {
+  const int code = sqlite3_system_errno(open);
+  return raise_error(v, {error_kind::io, doing + ": " + sqlite3_errmsg(open), code, {}});
+}
+
+reply open_body(lua_State* L, vm& v) {
+  const char* path = lua_tostring(L, 1);
+  auto& made = push_object<lua_database>(L, 0);
+  set_type(L, type_name::database);
+  if (sqlite3_open(path, &made.open) != SQLITE_OK) return raise_sqlite(v, made.open, std::string("open ") + path);
+  sqlite3_busy_timeout(made.open, busy_ms);
+  return 1;
+}
+
+int bind(lua_State* L, sqlite3_stmt* statement, int place, int at) {
+  std::size_t size = 0;
+  switch (lua_type(L, at)) {
+    case LUA_TNUMBER:
+      return lua_isinteger(L, at) ? sqlite3_bind_int64(statement, place, lua_tointeger(L, at))
+                                  : sqlite3_bind_double(statement, place, lua_tonumber(L, at));
+    case LUA_TBOOLEAN:
+      return sqlite3_bind_int(statement, place, lua_toboolean(L, at));
+    case LUA_TSTRING: {
+      const char* text = lua_tolstring(L, at, &size);
+      return sqlite3_bind_text64(statement, place, text, size, SQLITE_TRANSIENT, SQLITE_UTF8);
+    }
+    default:
+      return sqlite3_bind_null(statement, place);
+  }
+}
+
+void push_column(lua_State* L, sqlite3_stmt* row, int column) {
+  switch (sqlite3_column_type(row, column)) {
+    case SQLITE_INTEGER:
+      lua_pushinteger(L, sqlite3_column_int64(row, column));
+      break;
+    case SQLITE_FLOAT:
+      lua_pushnumber(L, sqlite3_column_double(row, column));
+      break;
+    case SQLITE_NULL:
+      lua_pushnil(L);
+      break;
+    default: {
+      const void* bytes = sqlite3_column_blob(row, column);
+      lua_pushlstring(L, static_cast<const char*>(bytes), static_cast<std::size_t>(sqlite3_column_bytes(row, column)));
+    }
+  }
+}
+
+void push_row(lua_State* L, sqlite3_stmt* row) {
+  const int columns = sqlite3_column_count(row);
+  lua_createtable(L, 0, columns);
+  for (int i = 0; i < columns; ++i) {
+    push_column(L, row, i);
+    lua_setfield(L, -2, sqlite3_column_name(row, i));
+  }
+}
+
+// query(db, sql, ...) -> list of rows by column name, the number of changed rows
+reply query_body(lua_State* L, vm& v) {
+  auto& db = object_at<lua_database>(L, 1);
+  if (!db.open) return raise_text(v, "the database is closed");
+  db.end_statement();
+  std::size_t size = 0;
+  const char* sql = lua_tolstring(L, 2, &size);
+  if (sqlite3_prepare_v2(db.open, sql, static_cast<int>(size), &db.statement, nullptr) != SQLITE_OK)
+    return raise_sqlite(v, db.open, "prepare");
+  const int last = lua_gettop(L);
+  for (int at = 3; at <= last; ++at)
+    if (bind(L, db.statement, at - 2, at) != SQLITE_OK) return raise_sqlite(v, db.open, "parameter");
+  lua_newtable(L);
+  lua_Integer rows = 0;
+  int step = SQLITE_DONE;
+  while (db.statement && (step = sqlite3_step(db.statement)) == SQLITE_ROW) {
+    push_row(L, db.statement);
+    lua_rawseti(L, -2, ++rows);
+  }
+  if (step != SQLITE_DONE) return raise_sqlite(v, db.open, "execute");
+  db.end_statement();
+  lua_pushinteger(L, sqlite3_changes(db.open));
+  return 2;
+}
+
+reply close_body(lua_State* L, vm&) {
+  object_at<lua_database>(L, 1).close();
+  return 0;
+}
+
+}  // namespace
+
+int open_db(lua_State* L) {
+  constexpr library_function* none = nullptr;
+  constexpr library_function metamethods[] = {{"__gc", protect::native<close_body>}};
+  define_type(L, type_name::database, "perilune.database", none, 0, metamethods, 1);
+  constexpr library_function functions[] = {{"open", protect::native<open_body>},
+                                            {"query", protect::native<query_body>},
+                                            {"close", protect::native<close_body>}};
+  lua_createtable(L, 0, 3);
+  set_functions(L, functions);
+  return 1;
+}
+
+}  // namespace perilune

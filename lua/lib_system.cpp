@@ -1,0 +1,73 @@
+// The native half of perilune.env and of the runner's lock: the environment of this program, and a lock on a file that the
+// system drops with the process, so that none is ever stale.
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "library.hpp"
+#include "native_modules.hpp"
+
+extern char** environ;
+
+namespace perilune {
+
+namespace {
+
+// environment() -> { name = value }
+reply environment_body(lua_State* L, vm&) {
+  lua_newtable(L);
+  for (char** entry = environ; *entry; ++entry) {
+    const char* equals = std::strchr(*entry, '=');
+    if (!equals) continue;
+    lua_pushlstring(L, *entry, static_cast<std::size_t>(equals - *entry));
+    lua_pushstring(L, equals + 1);
+    lua_rawset(L, -3);
+  }
+  return 1;
+}
+
+// lock(path) -> descriptor, or false where another process holds it. The file is made where there is none.
+reply lock_body(lua_State* L, vm& v) {
+  if (lua_type(L, 1) != LUA_TSTRING) return bad_argument(v, 1, "a path expected", L);
+  const char* path = lua_tostring(L, 1);
+  const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (fd < 0) return raise_error(v, error::system(std::string("lock ") + path, errno));
+  if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+    lua_pushinteger(L, fd);
+    return 1;
+  }
+  const int why = errno;
+  close(fd);
+  if (why != EWOULDBLOCK) return raise_error(v, error::system(std::string("lock ") + path, why));
+  lua_pushboolean(L, 0);
+  return 1;
+}
+
+reply unlock_body(lua_State* L, vm&) {
+  close(static_cast<int>(lua_tointeger(L, 1)));
+  return 0;
+}
+
+// is_terminal(descriptor)
+reply is_terminal_body(lua_State* L, vm&) {
+  lua_pushboolean(L, isatty(static_cast<int>(lua_tointeger(L, 1))));
+  return 1;
+}
+
+}  // namespace
+
+int open_system(lua_State* L) {
+  constexpr library_function functions[] = {{"environment", protect::native<environment_body>},
+                                            {"lock", protect::native<lock_body>},
+                                            {"unlock", protect::native<unlock_body>},
+                                            {"is_terminal", protect::native<is_terminal_body>}};
+  lua_createtable(L, 0, 4);
+  set_functions(L, functions);
+  return 1;
+}
+
+}  // namespace perilune

@@ -1,0 +1,55 @@
+-- perilune.db: SQLite. A statement runs to its end at once, so it should be short. Failures raise kind "io".
+local native = require "perilune.native.db"
+
+local error, pcall, select, setmetatable, type = error, pcall, select, setmetatable, type
+
+local db = {}
+local database = {}
+database.__index = database
+database.__name = "perilune.database"
+
+local function check_call(self, sql, name, ...)
+  if type(sql) ~= "string" then
+    error(("bad argument #1 to '%s' (an SQL statement expected, got %s)"):format(name, type(sql)), 3)
+  end
+  for i = 1, select("#", ...) do
+    local kind = type((select(i, ...)))
+    if kind == "table" or kind == "function" or kind == "userdata" or kind == "thread" then
+      error(("bad argument #%d to '%s' (a number, string, boolean or nil expected, got %s)"):format(i + 1, name, kind), 3)
+    end
+  end
+  if not self.open_ then error("the database is closed", 3) end
+end
+
+function database:exec(sql, ...)
+  check_call(self, sql, "exec", ...)
+  local _, changed = native.query(self.open_, sql, ...)
+  return changed
+end
+
+function database:query(sql, ...)
+  check_call(self, sql, "query", ...)
+  return (native.query(self.open_, sql, ...))
+end
+
+-- All or nothing. The function must not wait: there is one connection.
+function database:transaction(fn, ...)
+  native.query(self.open_, "BEGIN IMMEDIATE")
+  local ok, result = pcall(fn, ...)
+  native.query(self.open_, ok and "COMMIT" or "ROLLBACK")
+  if not ok then error(result, 0) end
+  return result
+end
+
+function database:close()
+  if self.open_ then native.close(self.open_) end
+  self.open_ = nil
+end
+database.__close = database.close
+
+function db.open(path)
+  if type(path) ~= "string" then error(("bad argument #1 to 'open' (a path expected, got %s)"):format(type(path)), 2) end
+  return setmetatable({ open_ = native.open(path) }, database)
+end
+
+return db

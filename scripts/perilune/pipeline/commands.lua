@@ -1,0 +1,238 @@
+-- The commands on pipelines. Each returns the exit code. Those that only look write nothing.
+local fs = require "perilune.fs"
+local json = require "perilune.json"
+local fingerprint = require "perilune.pipeline.fingerprint"
+local model = require "perilune.pipeline.model"
+local resolve = require "perilune.pipeline.resolve"
+local run = require "perilune.pipeline.run"
+local state = require "perilune.pipeline.state"
+local text = require "perilune.pipeline.text"
+
+local commands = {}
+
+local function print_json(value) print(json.encode(value, { indent = 2 })) end
+
+local function find_step(pipeline, key)
+  if not key then text.refuse(2, "which step?") end
+  local step = pipeline.by_key[key]
+  if not step then text.refuse(2, "unknown step '%s'%s", key, text.suggestion(key, text.sorted_keys(pipeline.by_key))) end
+  return step
+end
+
+local function show_plan(pipeline, wanted, values)
+  local scope, mask, own = run.scope(pipeline, values)
+  for _, step in ipairs(pipeline.steps) do
+    if wanted[step.key] and (step.argv or step.sh or step.lua or step.fn) then
+      local ok, ready = pcall(resolve.step, pipeline, step, scope, own)
+      print(step.key .. ": " .. mask(ok and ready.shown or step.sh or text.command_line(step.argv or {})))
+    end
+  end
+  return 0
+end
+
+function commands.run(pipeline, values, words, behind)
+  values.args = behind
+  local wanted = run.wanted(pipeline, values, words)
+  if values["dry-run"] then return show_plan(pipeline, wanted, values) end
+  return run.execute(pipeline, values, wanted, nil, { targets = words, param = values.param, only = values.only })
+end
+
+function commands.resume(pipeline, values, words)
+  local store <close> = state.look(pipeline.folder)
+  local before = store and store:run(words[1])
+  if not before then text.refuse(2, "there is no run %s to resume", words[1] or "") end
+  local request = json.decode(before.request)
+  store:close()
+  values.param = values.param or request.param
+  values.only = values.only or request.only
+  for _, key in ipairs(values.from or {}) do
+    values.rerun = values.rerun or {}
+    table.insert(values.rerun, key)
+  end
+  values.from = nil
+  return run.execute(pipeline, values, run.wanted(pipeline, values, request.targets), before.id, request)
+end
+
+function commands.list(pipeline, values)
+  if values.json then
+    local listed = {}
+    for i, step in ipairs(pipeline.steps) do listed[i] = { key = step.key, doc = step.doc, needs = json.array(step.needs) } end
+    print_json(json.array(listed))
+    return 0
+  end
+  local width = 0
+  for _, step in ipairs(pipeline.steps) do width = math.max(width, #step.key) end
+  for _, step in ipairs(pipeline.steps) do
+    print(step.doc and ("%-" .. width .. "s  %s"):format(step.key, step.doc) or step.key)
+  end
+  return 0
+end
+
+local function resolved(pipeline, step, values)
+  local scope, mask, own = run.scope(pipeline, values, true)
+  return resolve.step(pipeline, step, scope, own), mask
+end
+
+function commands.show(pipeline, values, words)
+  local step = find_step(pipeline, words[1])
+  local ready, mask = resolved(pipeline, step, values)
+  local shown = { key = step.key, doc = step.doc, place = step.place, needs = json.array(step.needs), after = json.array(step.after),
+                  when = step.when, ["if"] = step.condition_text, command = ready.shown, cwd = ready.cwd, env = ready.env,
+                  inputs = json.array(ready.inputs), outputs = json.array(ready.outputs), pool = step.pool, timeout = step.timeout }
+  print(mask(json.encode(shown, { indent = 2 })))
+  return 0
+end
+
+local function verdict_of(pipeline, step, values, store)
+  local ready = resolved(pipeline, step, values)
+  if not ready.shown then return true, "it only stands for what it needs" end
+  return fingerprint.verdict(ready, fingerprint.of(ready), store and store:made(step.key))
+end
+
+function commands.why(pipeline, values, words)
+  local step = find_step(pipeline, words[1])
+  local store <close> = state.look(pipeline.folder)
+  local fresh, reason = verdict_of(pipeline, step, values, store)
+  print(("%s: %s: %s"):format(step.key, fresh and "up to date" or "would run", reason))
+  return fresh and 0 or 10
+end
+
+function commands.check(pipeline, values)
+  if not values.stale then
+    print(("%s: %d steps, no problems"):format(pipeline.file, #pipeline.steps))
+    return 0
+  end
+  local store <close> = state.look(pipeline.folder)
+  local code = 0
+  for _, step in ipairs(pipeline.steps) do
+    local fresh, reason = verdict_of(pipeline, step, values, store)
+    if not fresh then
+      print(step.key .. ": " .. reason)
+      code = 10
+    end
+  end
+  return code
+end
+
+local graphs = {}
+
+function graphs.dot(pipeline)
+  print("digraph {")
+  for _, step in ipairs(pipeline.steps) do
+    print(("  %q;"):format(step.key))
+    for _, key in ipairs(step.needs) do print(("  %q -> %q;"):format(key, step.key)) end
+    for _, key in ipairs(step.after) do print(("  %q -> %q [style=dashed];"):format(key, step.key)) end
+  end
+  print("}")
+end
+
+function graphs.mermaid(pipeline)
+  local ids = {}
+  print("flowchart LR")
+  for i, step in ipairs(pipeline.steps) do
+    ids[step.key] = "s" .. i
+    print(('  s%d["%s"]'):format(i, step.key))
+  end
+  for _, step in ipairs(pipeline.steps) do
+    for _, key in ipairs(step.needs) do print(("  %s --> %s"):format(ids[key], ids[step.key])) end
+    for _, key in ipairs(step.after) do print(("  %s -.-> %s"):format(ids[key], ids[step.key])) end
+  end
+end
+
+function graphs.json(pipeline)
+  local steps = {}
+  for i, step in ipairs(pipeline.steps) do
+    steps[i] = { key = step.key, needs = json.array(model.dependencies(step)) }
+  end
+  print_json { steps = json.array(steps) }
+end
+
+function commands.graph(pipeline, values)
+  local draw = graphs[values.format or "dot"]
+  if not draw then text.refuse(2, "--format: one of dot, json, mermaid expected, got '%s'", values.format) end
+  draw(pipeline)
+  return 0
+end
+
+local function need_store(pipeline)
+  return state.look(pipeline.folder) or text.refuse(2, "nothing has run here yet")
+end
+
+function commands.history(pipeline, values)
+  local store <close> = state.look(pipeline.folder)
+  local runs = store and store:runs() or {}
+  if values.json then
+    print_json(json.array(runs))
+    return 0
+  end
+  for _, one in ipairs(runs) do
+    print(("%s  %-11s  %s"):format(one.id, one.status, one.ended and text.seconds(one.ended - one.started) or ""))
+  end
+  return 0
+end
+
+local function find_run(store, id) return store:run(id) or text.refuse(2, "there is no run '%s'", tostring(id)) end
+
+function commands.logs(pipeline, _, words)
+  local store <close> = need_store(pipeline)
+  local id = find_run(store, words[1]).id
+  for _, step in ipairs(store:steps_of(id)) do
+    if step.log and (not words[2] or words[2] == step.key) and fs.exists(step.log) then
+      if not words[2] then print("== " .. step.key) end
+      io.write(fs.read(step.log))
+    end
+  end
+  return 0
+end
+
+function commands.report(pipeline, values, words)
+  if (values.format or "json") ~= "json" then text.refuse(2, "--format: json expected, got '%s'", values.format) end
+  local store <close> = need_store(pipeline)
+  local one = find_run(store, words[1])
+  print_json { run = one, steps = json.array(store:steps_of(one.id)) }
+  return 0
+end
+
+function commands.clean(pipeline)
+  if fs.exists(pipeline.folder .. "/.perilune") then
+    state.take(pipeline.folder):close()
+    fs.remove(pipeline.folder .. "/.perilune", { recursive = true })
+  end
+  return 0
+end
+
+local first_file <const> = [[
+[pipeline]
+name = "example"
+default = "hello"
+
+[steps.hello]
+doc  = "Say hello"
+argv = ["echo", "hello"]
+]]
+
+function commands.init(values)
+  local path = (values.directory or ".") .. "/perilune.toml"
+  if fs.exists(path) then text.refuse(2, "%s exists", path) end
+  fs.write(path, first_file)
+  print("wrote " .. path)
+  return 0
+end
+
+local json_types = { string = "string", boolean = "boolean", integer = "integer", list = "array", table = "object", map = "object" }
+
+function commands.schema()
+  local properties = {}
+  for name, kind in pairs(require("perilune.pipeline.schema").step_keys) do
+    properties[name] = json_types[kind] and { type = json_types[kind] } or { description = kind }
+  end
+  local step = { type = "object", additionalProperties = false, properties = properties }
+  print_json { ["$schema"] = "https://json-schema.org/draft/2020-12/schema", title = "Perilune pipeline", type = "object",
+               additionalProperties = false,
+               properties = { pipeline = { type = "object" }, params = { type = "object" }, secrets = { type = "object" },
+                              pools = { type = "object", additionalProperties = { type = "integer", minimum = 1 } },
+                              steps = { type = "object", additionalProperties = step } } }
+  return 0
+end
+
+return commands

@@ -1,0 +1,42 @@
+-- What a run tells whoever shows or records it: one stream of events, in order, each a table. Every text in it has its secrets
+-- masked already. A listener is a function of the event; it must not wait. `time` is wall-clock seconds, `at` seconds since
+-- the run began.
+--
+--   run_started    run (id), pipeline, file, total, keys (planned steps in order), jobs, resumed_from
+--   step_added     key, name, by (key of the Lua step or fan-out that added it)
+--   step_waiting   key, pool       a slot is not free
+--   step_started   key, name, doc, attempt, attempts, command (one line), log (path), reason (why it runs)
+--   line           key, stream ("stdout" or "stderr"), text (no newline), partial (more of the line follows)
+--   step_retry     key, attempt, attempts, delay, why
+--   step_finished  key, name, state, reason, code, signal, duration, attempts, place, command, log, tail (last lines of a
+--                  failure), user, system (processor seconds), message (of a failed Lua step), needs
+--                  state: "succeeded" "cached" "skipped" "failed" "timeout" "blocked" (something it needs did not succeed)
+--                  "cancelled"
+--   stopping       signal, count   a signal came; waiting_for (keys)
+--   run_finished   run, status ("success" "failure" "cancelled"), duration, counts {state = n}, first_failure (key), resume
+--
+-- A run makes one stream; listeners are added before it starts.
+local peri = require "perilune"
+
+local stream = {}
+stream.__index = stream
+
+local events = {}
+
+function events.new(mask)
+  return setmetatable({ listeners = {}, mask = mask, began = peri.now() }, stream)
+end
+
+function stream:listen(fn) self.listeners[#self.listeners + 1] = fn end
+
+local masked_fields = { "text", "command", "message", "reason", "why" }
+
+function stream:emit(kind, event)
+  event.event, event.time, event.at = kind, peri.clock(), peri.now() - self.began
+  for _, field in ipairs(masked_fields) do
+    if type(event[field]) == "string" then event[field] = self.mask(event[field]) end
+  end
+  for _, listener in ipairs(self.listeners) do listener(event) end
+end
+
+return events

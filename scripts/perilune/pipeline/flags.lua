@@ -1,0 +1,102 @@
+-- The flags of the commands on pipelines, read from words and from PERILUNE_* variables.
+local env = require "perilune.env"
+local text = require "perilune.pipeline.text"
+
+local flags = {}
+
+-- Each: kind of value (or "flag"), a short letter, and for lists "list".
+local known = {
+  jobs = { "jobs", "j" }, workers = { "integer" }, file = { "string", "f" }, directory = { "string", "C" }, pool = { "list" },
+  ["keep-going"] = { "flag", "k" }, ["fail-fast"] = { "flag" }, ["dry-run"] = { "flag", "n" }, param = { "list", "p" },
+  ["params-file"] = { "string" }, ["env-file"] = { "list" }, only = { "list" }, skip = { "list" }, from = { "list" },
+  ["until"] = { "list" }, force = { "flag", "F" }, ["no-cache"] = { "flag" }, retries = { "integer" }, timeout = { "duration" },
+  ["step-timeout"] = { "duration" }, grace = { "duration" }, output = { "string" }, ci = { "string" }, report = { "list" },
+  trace = { "string" }, ["log-level"] = { "string" }, ["log-format"] = { "string" }, seed = { "integer" }, yes = { "flag" },
+  json = { "flag" }, verbose = { "flag", "v" }, quiet = { "flag", "q" }, color = { "string" }, format = { "string" },
+  run = { "string" }, rerun = { "list" }, follow = { "flag" }, stale = { "flag" }, help = { "flag", "h" },
+}
+local short = {}
+for name, spec in pairs(known) do
+  if spec[2] then short[spec[2]] = name end
+end
+
+local readers = {
+  string = function(v) return v end,
+  list = function(v) return v end,
+  integer = function(v) return math.tointeger(tonumber(v)) end,
+  duration = text.duration,
+  jobs = function(v) return v == "auto" and "auto" or math.tointeger(tonumber(v)) end,
+}
+
+local function store_value(values, name, raw)
+  local kind = known[name][1]
+  local value = readers[kind](raw)
+  if value == nil or type(value) == "number" and value < 0 or kind == "jobs" and value == 0 then
+    text.refuse(2, "--%s: %s expected, got '%s'", name, kind == "duration" and "a duration like 90s" or "a whole number", raw)
+  end
+  if kind == "list" then
+    values[name] = values[name] or {}
+    table.insert(values[name], value)
+  else
+    values[name] = value
+  end
+end
+
+local function from_environment(values)
+  for name, spec in pairs(known) do
+    local raw = env.get("PERILUNE_" .. name:upper():gsub("%-", "_"))
+    if raw and raw ~= "" and values[name] == nil then
+      if spec[1] == "flag" then values[name] = raw ~= "0" and raw ~= "false" else store_value(values, name, raw) end
+    end
+  end
+end
+
+local function read_flag(values, words, at, command)
+  local word = words[at]
+  local name, attached = word:match("^%-%-([^=]+)=(.*)$")
+  name = name or word:match("^%-%-(.+)$")
+  if not name then
+    name = short[word:sub(2, 2)]
+    attached = #word > 2 and word:sub(3) or nil
+  end
+  if not name or not known[name] then
+    local all = {}
+    for key in pairs(known) do all[#all + 1] = "--" .. key end
+    table.sort(all)
+    local flag = word:match("^[^=]+")
+    local meant = text.suggestion(flag, all)
+    text.refuse(2, "%s: unknown flag '%s'%s", command, flag, meant ~= "" and meant or "; see perilune --help")
+  end
+  if known[name][1] == "flag" then
+    values[name] = true
+    return at + 1
+  end
+  if attached then
+    store_value(values, name, attached)
+    return at + 1
+  end
+  if words[at + 1] == nil then text.refuse(2, "%s needs a value", word) end
+  store_value(values, name, words[at + 1])
+  return at + 2
+end
+
+-- Returns the values of flags, the other words, and what stands behind `--`.
+function flags.read(words, command)
+  local values, rest, behind, at = {}, {}, {}, 1
+  while at <= #words do
+    local word = words[at]
+    if word == "--" then
+      table.move(words, at + 1, #words, 1, behind)
+      break
+    elseif word:sub(1, 1) == "-" and #word > 1 then
+      at = read_flag(values, words, at, command)
+    else
+      rest[#rest + 1] = word
+      at = at + 1
+    end
+  end
+  from_environment(values)
+  return values, rest, behind
+end
+
+return flags

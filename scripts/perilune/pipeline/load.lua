@@ -1,0 +1,127 @@
+-- From a pipeline file to the step table. Every problem of a file is told at once, each with its place.
+local fs = require "perilune.fs"
+local model = require "perilune.pipeline.model"
+local schema = require "perilune.pipeline.schema"
+local text = require "perilune.pipeline.text"
+local toml = require "perilune.toml"
+
+local load_file = {}
+
+local names_searched = { "perilune.toml", "perilune.lua" }
+
+-- The pipeline file of `folder`, or of the nearest folder above.
+function load_file.find(folder)
+  local at = fs.real_path(folder)
+  while true do
+    for _, name in ipairs(names_searched) do
+      local path = (at == "/" and "" or at) .. "/" .. name
+      if fs.exists(path) then return path end
+    end
+    if at == "/" then text.refuse(2, "no perilune.toml or perilune.lua here or above; perilune init makes one") end
+    at = at:match("^(.*)/[^/]*$")
+    if at == "" then at = "/" end
+  end
+end
+
+local function as_list(value) return type(value) == "string" and { value } or value or {} end
+
+local function check_templates(reader, values, name, spec, place)
+  local function look(template, key)
+    if type(template) ~= "string" then return end
+    for _, pair in ipairs(text.names_in(template)) do
+      local ns, word = pair[1], pair[2]
+      local known = ns == "params" and (values.params or {}) or ns == "secrets" and (values.secrets or {})
+        or ns == "matrix" and (spec.matrix or {})
+      if known and known[word] == nil then
+        reader:complain(place, key, "steps.%s.%s: there is no %s.%s%s", name, key, ns, word,
+                        text.suggestion(word, text.sorted_keys(known)))
+      end
+    end
+  end
+  for key, value in pairs(spec) do
+    if key ~= "matrix" and key ~= "needs" and type(value) == "table" then
+      for _, item in pairs(value) do look(item, key) end
+    else
+      look(value, key)
+    end
+  end
+end
+
+-- Names in the order of the file.
+local function in_order(steps, places)
+  local names = text.sorted_keys(steps)
+  local function line(name)
+    local at = places and places.keys and places.keys[name]
+    return at and at[1] * 1000 + at[2] or 0
+  end
+  table.sort(names, function(a, b)
+    local x, y = line(a), line(b)
+    if x ~= y then return x < y end
+    return a < b
+  end)
+  return names
+end
+
+local function refuse_all(problems)
+  if #problems > 0 then text.refuse(3, "%s", table.concat(problems, "\n")) end
+end
+
+local function fill(pipeline, reader, values, places)
+  local step_places = places and places.within and places.within.steps
+  for _, name in ipairs(in_order(values.steps or {}, step_places)) do
+    local spec = values.steps[name]
+    local place = step_places and step_places.within and step_places.within[name]
+    check_templates(reader, values, name, spec, place)
+    local ok, problem = pcall(pipeline.add_spec, pipeline, name, spec, reader:where(step_places, name))
+    if not ok then
+      if not text.is_problem(problem) then error(problem, 0) end
+      reader.problems[#reader.problems + 1] = problem.message
+    end
+  end
+end
+
+function load_file.check_graph(pipeline, problems)
+  pipeline:check_references(problems)
+  if #problems == 0 then
+    local cycle, place = pipeline:cycle()
+    if cycle then problems[#problems + 1] = (place or "?") .. ": a cycle: " .. cycle end
+  end
+  refuse_all(problems)
+end
+
+-- Reads a TOML text that calls itself `shown`; `folder` is where its steps run.
+function load_file.toml(source, shown, folder)
+  local values, places = toml.decode(source)
+  if not values then text.refuse(3, "%s:%s", shown, places) end
+  local reader = schema.read(shown, values, places)
+  refuse_all(reader.problems)
+  local pipeline = model.new(values.pipeline)
+  pipeline.settings.default = values.pipeline and values.pipeline.default and as_list(values.pipeline.default)
+  pipeline.settings.dotenv = as_list(pipeline.settings.dotenv)
+  pipeline.params, pipeline.secrets, pipeline.pools = values.params or {}, values.secrets or {}, values.pools or {}
+  pipeline.name, pipeline.file, pipeline.folder = pipeline.settings.name or folder:match("[^/]*$"), shown, folder
+  fill(pipeline, reader, values, places)
+  load_file.check_graph(pipeline, reader.problems)
+  return pipeline
+end
+
+local function lua_file(path)
+  local chunk, problem = loadfile(path)
+  if not chunk then text.refuse(3, "%s", problem) end
+  return chunk()
+end
+
+function load_file.read(path, shown)
+  if not fs.exists(path) then text.refuse(2, "cannot open %s", shown or path) end
+  local real = fs.real_path(path)
+  local folder = real:match("^(.*)/[^/]*$")
+  if folder == "" then folder = "/" end
+  if path:match("%.toml$") then return load_file.toml(fs.read(path), shown or path, folder) end
+  local made = lua_file(path)
+  if type(made) ~= "table" or not made.table_ then return nil, made end
+  made.table_.file, made.table_.folder = shown or path, folder
+  load_file.check_graph(made.table_, {})
+  return made.table_
+end
+
+return load_file

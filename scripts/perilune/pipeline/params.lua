@@ -1,0 +1,137 @@
+-- What a run is told from outside: parameters, environments, secrets. Precedence of parameters: -p, --params-file,
+-- PERILUNE_PARAM_NAME, the default. Of a step's environment: the step, --env-file, this program's, [pipeline] env, dotenv.
+local env = require "perilune.env"
+local fs = require "perilune.fs"
+local json = require "perilune.json"
+local text = require "perilune.pipeline.text"
+
+local params = {}
+
+local converters = {
+  string = tostring,
+  integer = function(v) return math.tointeger(tonumber(v)) end,
+  number = tonumber,
+  boolean = function(v)
+    if v == true or v == "true" or v == "1" or v == "yes" then return true end
+    if v == false or v == "false" or v == "0" or v == "no" then return false end
+  end,
+}
+
+local escapes = { d = "%d", w = "[%w_]", s = "%s", D = "%D", W = "[^%w_]", S = "%S" }
+
+-- Patterns are a common subset of regular expressions: ^ $ . [] * + ? and \d \w \s, as a Lua pattern.
+function params.lua_pattern(pattern)
+  return (pattern:gsub("%%", "%%%%"):gsub("%-([^%]]*)", function(rest) return "-" .. rest end)
+    :gsub("\\(.)", function(c) return escapes[c] or "%" .. c end))
+end
+
+local function check_value(name, spec, given)
+  local kind = spec.type or "string"
+  local convert = converters[kind]
+  if not convert then text.refuse(3, "params.%s.type: one of string, integer, number, boolean expected, got '%s'", name, kind) end
+  local value = convert(given)
+  if value == nil then text.refuse(2, "parameter '%s': %s expected, got '%s'", name, kind, tostring(given)) end
+  if spec.choices then
+    local listed = {}
+    for i, choice in ipairs(spec.choices) do
+      if choice == value then return value end
+      listed[i] = tostring(choice)
+    end
+    text.refuse(2, "parameter '%s': one of %s expected, got '%s'%s", name, table.concat(listed, ", "), tostring(value),
+                text.suggestion(tostring(value), listed))
+  end
+  if spec.pattern and not tostring(value):find(params.lua_pattern(spec.pattern)) then
+    text.refuse(2, "parameter '%s': '%s' does not match %s", name, tostring(value), spec.pattern)
+  end
+  return value
+end
+
+local function read_params_file(path)
+  local source = fs.read(path)
+  local read, problem
+  if path:match("%.json$") then
+    read, problem = json.decode(source)
+  else
+    read, problem = require("perilune.toml").decode(source)
+  end
+  if not read then text.refuse(3, "%s:%s", path, problem) end
+  return read
+end
+
+-- The values of all parameters. `lenient` leaves out what is required but was not given (for list, show, check).
+function params.read(specs, given, file, lenient)
+  local named = text.sorted_keys(specs)
+  local from_file = file and read_params_file(file) or {}
+  for _, source in ipairs { given, from_file } do
+    for name in pairs(source) do
+      if not specs[name] then text.refuse(2, "unknown parameter '%s'%s", name, text.suggestion(name, named)) end
+    end
+  end
+  local values = {}
+  for _, name in ipairs(named) do
+    local spec = specs[name]
+    local raw = given[name]
+    if raw == nil then raw = from_file[name] end
+    if raw == nil then raw = env.get("PERILUNE_PARAM_" .. name:upper():gsub("%-", "_")) end
+    if raw == nil then raw = spec.default end
+    if raw ~= nil then
+      values[name] = check_value(name, spec, raw)
+    elseif spec.required and not lenient then
+      text.refuse(2, "parameter '%s' is required%s; give -p %s=VALUE", name, spec.doc and " (" .. spec.doc .. ")" or "", name)
+    else
+      values[name] = lenient and spec.required and "<" .. name .. ">" or ""
+    end
+  end
+  return values
+end
+
+local function read_dotenv(path, must_exist)
+  if not fs.exists(path) then
+    if must_exist then text.refuse(2, "cannot read %s", path) end
+    return {}
+  end
+  local values, problem = env.parse(fs.read(path))
+  if not values then text.refuse(3, "%s:%s", path, problem) end
+  return values
+end
+
+local function lay_over(under, over)
+  for name, value in pairs(over) do under[name] = tostring(value) end
+  return under
+end
+
+-- The environment that steps start from, and what it adds to this program's.
+function params.environment(settings, folder, env_files)
+  local own, whole = {}, {}
+  for _, path in ipairs(settings.dotenv or {}) do
+    lay_over(own, read_dotenv(path:match("^/") and path or folder .. "/" .. path))
+  end
+  lay_over(own, settings.env or {})
+  lay_over(whole, own)
+  lay_over(whole, env.all())
+  for _, path in ipairs(env_files or {}) do
+    local read = read_dotenv(path, true)
+    lay_over(own, read)
+    lay_over(whole, read)
+  end
+  for name in pairs(own) do own[name] = whole[name] end
+  return whole, own
+end
+
+function params.secrets(specs, environment, folder, lenient)
+  local values = {}
+  for name, spec in pairs(specs) do
+    local value = spec.env and environment[spec.env]
+    if not value and spec.file then
+      local path = spec.file:match("^/") and spec.file or folder .. "/" .. spec.file
+      value = fs.exists(path) and fs.read(path):gsub("%s+$", "") or nil
+    end
+    if not value and spec.required and not lenient then
+      text.refuse(2, "secret '%s' is required; set %s", name, spec.env or spec.file or "its env or file")
+    end
+    values[name] = value or ""
+  end
+  return values
+end
+
+return params

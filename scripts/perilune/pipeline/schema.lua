@@ -1,0 +1,137 @@
+-- What a pipeline file may say: known keys, their types, and the place of everything that is wrong.
+local text = require "perilune.pipeline.text"
+
+local schema = {}
+
+local pipeline_keys = { name = "string", doc = "string", default = "words", dotenv = "words", env = "map", cwd = "string",
+                        timeout = "duration", jobs = "integer", grace = "duration" }
+local top_keys = { pipeline = "table", params = "table", secrets = "table", pools = "table", steps = "table" }
+local param_keys = { type = "string", required = "boolean", default = "scalar", pattern = "string", choices = "list",
+                     doc = "string" }
+local secret_keys = { env = "string", file = "string", required = "boolean" }
+local each_keys = { argv = "list", sh = "string", lua = "string", items = "list" }
+local retry_keys = { attempts = "integer", backoff = "any", factor = "number", jitter = "number", on = "words" }
+local step_keys = {
+  doc = "string", argv = "list", sh = "string", lua = "string", needs = "words", after = "words", when = "when", ["if"] = "string",
+  matrix = "table", each = "any", env = "map", cwd = "string", inputs = "words", outputs = "words", pool = "string",
+  timeout = "duration", retry = "any", fail = "fail", effect = "boolean", capture = "capture", limit = "integer",
+  interactive = "boolean", grace = "duration", finally = "boolean",
+}
+schema.step_keys = step_keys
+
+local function one_of(...)
+  local allowed = { ... }
+  return function(value)
+    for _, word in ipairs(allowed) do
+      if value == word then return true end
+    end
+    return false, "one of " .. table.concat(allowed, ", ") .. " expected"
+  end
+end
+
+local function is_list(value)
+  return type(value) == "table" and (next(value) == nil or value[1] ~= nil)
+end
+
+local function list_of_strings(value)
+  if type(value) == "string" then return true end
+  if not is_list(value) then return false, "a string or a list of strings expected" end
+  for _, word in ipairs(value) do
+    if type(word) ~= "string" then return false, "a list of strings expected" end
+  end
+  return true
+end
+
+local checks = {
+  words = list_of_strings,
+  list = function(value) return is_list(value), "a list expected" end,
+  map = function(value) return type(value) == "table" and value[1] == nil, "a table of names and values expected" end,
+  integer = function(value) return math.type(value) == "integer", "a whole number expected" end,
+  duration = function(value) return text.duration(value) ~= nil, "a duration like \"90s\" or \"2m\" expected" end,
+  scalar = function(value) return type(value) ~= "table", "a single value expected" end,
+  any = function() return true end,
+  when = one_of("success", "failure", "cancelled", "always"),
+  fail = one_of("collect", "fast"),
+  capture = one_of("json", "text", "lines"),
+}
+
+local function conforms(value, kind)
+  if checks[kind] then return checks[kind](value) end
+  local article = kind == "integer" and "an" or "a"
+  return type(value) == kind, article .. " " .. kind .. " expected"
+end
+
+local reader = {}
+reader.__index = reader
+
+-- "file:line:column" of a key in a table's place.
+function reader:where(place, key)
+  local at = place and place.keys and place.keys[key] or place and place.at
+  return at and ("%s:%d:%d"):format(self.file, at[1], at[2]) or self.file
+end
+
+function reader:complain(place, key, message, ...)
+  self.problems[#self.problems + 1] = self:where(place, key) .. ": " .. message:format(...)
+end
+
+function reader:check(value, place, known, what)
+  if type(value) ~= "table" then return self:complain(place, nil, "%s: a table expected", what) end
+  for _, key in ipairs(text.sorted_keys(value)) do
+    local kind = known[key]
+    if not kind then
+      self:complain(place, key, "unknown key '%s' in %s%s", key, what, text.suggestion(tostring(key), text.sorted_keys(known)))
+    else
+      local ok, expected = conforms(value[key], kind)
+      if not ok then self:complain(place, key, "%s.%s: %s, got %s", what, key, expected, type(value[key])) end
+    end
+  end
+end
+
+local function within(place, key) return place and place.within and place.within[key] end
+
+function reader:check_section(values, places, section, keys)
+  if type(values[section]) ~= "table" then return end
+  for _, name in ipairs(text.sorted_keys(values[section])) do
+    self:check(values[section][name], within(within(places, section), name), keys, section .. "." .. name)
+  end
+end
+
+local function commands_of(step)
+  return (step.argv and 1 or 0) + (step.sh and 1 or 0) + (step.lua and 1 or 0)
+end
+
+function reader:check_step(name, step, place)
+  self:check(step, place, step_keys, "steps." .. name)
+  if type(step) ~= "table" then return end
+  if commands_of(step) > 1 then self:complain(place, nil, "steps.%s: only one of argv, sh and lua", name) end
+  if not name:match("^[%w_%-%.:/]+$") then self:complain(place, nil, "steps.%s: a step's name has letters, digits and _-.:/", name) end
+  if type(step.argv) == "table" and #step.argv == 0 then self:complain(place, "argv", "steps.%s.argv: a program expected", name) end
+  local function sub(key, keys)
+    if type(step[key]) == "table" and not is_list(step[key]) then
+      self:check(step[key], within(place, key), keys, "steps." .. name .. "." .. key)
+    end
+  end
+  sub("retry", retry_keys)
+  sub("each", each_keys)
+end
+
+-- Checks a whole file; returns the reader, which has the problems and knows places.
+function schema.read(file, values, places)
+  local self = setmetatable({ file = file, problems = {}, places = places }, reader)
+  self:check(values, places, top_keys, "the file")
+  if type(values.pipeline) == "table" then self:check(values.pipeline, within(places, "pipeline"), pipeline_keys, "pipeline") end
+  self:check_section(values, places, "params", param_keys)
+  self:check_section(values, places, "secrets", secret_keys)
+  for name, size in pairs(type(values.pools) == "table" and values.pools or {}) do
+    if math.type(size) ~= "integer" or size < 1 then
+      self:complain(within(places, "pools"), name, "pools.%s: a whole number from 1 on expected", name)
+    end
+  end
+  local steps = type(values.steps) == "table" and values.steps or {}
+  for _, name in ipairs(text.sorted_keys(steps)) do
+    self:check_step(name, steps[name], within(within(places, "steps"), name))
+  end
+  return self
+end
+
+return schema

@@ -1,0 +1,133 @@
+-- Words of the pipeline runner: problems with an exit code, suggestions, durations, replaced names, masked secrets.
+local text = {}
+
+local problem_type = { __tostring = function(p) return p.message end }
+
+-- Raises what ends the command with `code`: 2 wrong usage, 3 an invalid file, 75 a locked state.
+function text.refuse(code, message, ...)
+  if select("#", ...) > 0 then message = message:format(...) end
+  error(setmetatable({ message = message, code = code }, problem_type), 0)
+end
+
+function text.is_problem(value) return getmetatable(value) == problem_type end
+
+function text.sorted_keys(map)
+  local keys = {}
+  for key in pairs(map) do keys[#keys + 1] = key end
+  table.sort(keys)
+  return keys
+end
+
+local function distance(a, b)
+  local row = {}
+  for j = 0, #b do row[j] = j end
+  for i = 1, #a do
+    local diagonal = row[0]
+    row[0] = i
+    for j = 1, #b do
+      local cost = a:byte(i) == b:byte(j) and 0 or 1
+      diagonal, row[j] = row[j], math.min(row[j] + 1, row[j - 1] + 1, diagonal + cost)
+    end
+  end
+  return row[#b]
+end
+
+-- "; did you mean 'build'?", or "" where nothing known is close.
+function text.suggestion(word, known)
+  local best, least = nil, 3
+  for _, candidate in ipairs(known) do
+    local d = distance(word, candidate)
+    if d < least and d < #candidate then best, least = candidate, d end
+  end
+  return best and ("; did you mean '%s'?"):format(best) or ""
+end
+
+local units = { ms = 0.001, s = 1, m = 60, h = 3600, d = 86400, [""] = 1 }
+
+-- Seconds of "250ms", "10s", "1h30m" or a number; nil for anything else.
+function text.duration(value)
+  if type(value) == "number" then return value >= 0 and value or nil end
+  if type(value) ~= "string" or value == "" then return nil end
+  local total, at = 0, 1
+  while at <= #value do
+    local number, unit, next_at = value:match("^(%d+%.?%d*)(%a*)()", at)
+    if not number or not units[unit] then return nil end
+    total, at = total + tonumber(number) * units[unit], next_at
+  end
+  return total
+end
+
+local namespaces = { params = true, matrix = true, item = true, env = true, run = true, secrets = true, steps = true }
+
+local function look_up(scope, path, raw)
+  local value = scope
+  for part in path:gmatch("[^%.]+") do
+    value = type(value) == "table" and value[part]
+    if value == nil or value == false and part ~= path:match("[^%.]+$") then text.refuse(3, "%s has no value", raw) end
+  end
+  if type(value) == "table" then text.refuse(3, "%s is no single value", raw) end
+  return tostring(value)
+end
+
+-- Replaces `${ns.name}` of known namespaces. Every other `${...}` stays for the shell.
+function text.expand(template, scope)
+  return (template:gsub("%${([%a_][%w_]*)([^}]*)}", function(ns, rest)
+    if not namespaces[ns] or rest ~= "" and not rest:match("^%.[%w_%.%-]+$") then return nil end
+    if rest == "" and ns ~= "item" then return nil end
+    return look_up(scope, ns .. rest, "${" .. ns .. rest .. "}")
+  end))
+end
+
+function text.expand_list(list, scope)
+  local out = {}
+  for i, item in ipairs(list or {}) do out[i] = text.expand(tostring(item), scope) end
+  return out
+end
+
+function text.expand_map(map, scope)
+  local out = {}
+  for name, value in pairs(map or {}) do out[name] = text.expand(tostring(value), scope) end
+  return out
+end
+
+-- Every `ns.name` that a template mentions.
+function text.names_in(template)
+  local names = {}
+  for ns, name in template:gmatch("%${([%a_][%w_]*)%.([%w_%-]+)[^}]*}") do
+    if namespaces[ns] then names[#names + 1] = { ns, name } end
+  end
+  return names
+end
+
+-- A function that hides the values; longer ones first, so that none shines through a shorter one.
+function text.masker(values)
+  local hidden = {}
+  for _, value in pairs(values) do
+    if value ~= "" then hidden[#hidden + 1] = value end
+  end
+  table.sort(hidden, function(a, b) return #a > #b end)
+  return function(line)
+    for _, value in ipairs(hidden) do
+      if line:find(value, 1, true) then line = line:gsub(value:gsub("%W", "%%%0"), "***") end
+    end
+    return line
+  end
+end
+
+local function quoted(word)
+  if word ~= "" and not word:find("[^%w_@%%+=:,./%-]") then return word end
+  return "'" .. word:gsub("'", "'\\''") .. "'"
+end
+
+function text.command_line(argv)
+  local words = {}
+  for i, word in ipairs(argv) do words[i] = quoted(tostring(word)) end
+  return table.concat(words, " ")
+end
+
+function text.seconds(s)
+  if s < 60 then return ("%.1fs"):format(s) end
+  return ("%dm%02ds"):format(s // 60, math.floor(s % 60))
+end
+
+return text
