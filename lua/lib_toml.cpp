@@ -5,6 +5,7 @@
 #include <string>
 
 #include <nlohmann/json.hpp>
+#define TOML_HEADER_ONLY 1  // its exceptions must not cross into a library with an unwinder of its own
 #include <toml++/toml.h>
 
 #include "library.hpp"
