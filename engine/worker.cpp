@@ -13,6 +13,8 @@ namespace perilune::detail {
 namespace {
 
 constexpr duration::rep longest_hold_ms = 1U << 30;
+constexpr std::uint64_t rest_per_timer_ns = 5'000;
+constexpr std::uint64_t longest_rest_ns = 500'000;
 
 reactor make_reactor(worker& self, const runtime_options& options) {
   if (options.joined) return reactor(options.joined->executor, [&self] { self.drive(); });
@@ -72,12 +74,22 @@ std::optional<std::uint64_t> worker::next_wake() const noexcept {
   return wake;
 }
 
+// A few timers are exact. With many, waking for each by itself would cost more than it serves.
+std::optional<std::uint64_t> worker::next_rest() const noexcept {
+  const auto wake = next_wake();
+  const std::uint64_t apart = std::min(timers_.size() * rest_per_timer_ns, longest_rest_ns);
+  return wake ? std::optional(std::max(*wake, fired_at_ + apart)) : wake;
+}
+
 void worker::fire_due_timers() {
   look_at_clock();
   look_at_holds();
   if (timers_.empty()) return;
   const std::uint64_t now = now_ns();
-  while (timer_node* timer = timers_.pop_due(now)) fire(*timer);
+  while (timer_node* timer = timers_.pop_due(now)) {
+    fired_at_ = now;
+    fire(*timer);
+  }
 }
 
 void worker::fire(timer_node& timer) {
@@ -130,7 +142,7 @@ void worker::wait_for_work() {
   if (!door_->wait()) return;
   if (others.rest(*this)) {
     const bool real = clock_.kind() == clock::mode::steady;
-    reactor_.wait(real ? next_wake() : std::nullopt);
+    reactor_.wait(real ? next_rest() : std::nullopt);
   }
   door_->attend();
   others.rise(*this);
@@ -170,7 +182,7 @@ void worker::drive() {
   }
   if (more) return door_->tell();
   if (clock_.kind() != clock::mode::steady) return;
-  if (const auto wake = next_wake()) reactor_.drive_at(*wake);
+  if (const auto wake = next_rest()) reactor_.drive_at(*wake);
 }
 
 void worker::close() noexcept {

@@ -118,6 +118,8 @@ class worker {
   void look_at_clock() noexcept;
   void look_at_holds();
   std::optional<std::uint64_t> next_wake() const noexcept;
+  // next_wake, for waiting in real time: many timers that are due close together are served together.
+  std::optional<std::uint64_t> next_rest() const noexcept;
   void sweep() noexcept;
   void sweep_in(std::uint64_t ms) noexcept;
 
@@ -134,6 +136,7 @@ class worker {
   std::size_t external_ = 0;
   std::size_t background_ = 0;
   std::uint64_t polled_at_ = 0;  // how many resumes had been when the reactor was polled last
+  std::uint64_t fired_at_ = 0;   // when timers were due last
   struct sweep_timer : timer_callback {
     worker* self = nullptr;
   };
