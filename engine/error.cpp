@@ -9,6 +9,7 @@
 #include <cxxabi.h>
 
 #include <perilune/outcome.hpp>
+#include <perilune/scope.hpp>
 
 namespace perilune {
 
@@ -46,6 +47,8 @@ error describe_exception(std::exception_ptr exception) noexcept {
       std::rethrow_exception(exception);
     } catch (const task_error& e) {
       return e.problem();
+    } catch (const group_error& e) {
+      return {error_kind::group, e.what(), 0, exception};
     } catch (const std::exception& e) {
       return {error_kind::error, readable_type(typeid(e)) + ": " + e.what(), 0, exception};
     } catch (...) {

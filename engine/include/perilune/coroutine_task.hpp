@@ -45,7 +45,7 @@ class coroutine_task : public task_header {
   // The task of the coroutine that runs on this thread. Requires that one does.
   static coroutine_task& running() noexcept { return static_cast<coroutine_task&>(*scheduler::here()->current()); }
 
-  // The exception a failed task ended with.
+  // The exception of a task that failed; of one that was cancelled, what unwrapping its outcome throws; otherwise nullptr.
   virtual std::exception_ptr failure() const noexcept = 0;
 
  private:
@@ -88,7 +88,10 @@ class typed_task final : public coroutine_task {
   static void* operator new(std::size_t bytes) { return frame_pool::take(bytes); }
   static void operator delete(void* memory, std::size_t bytes) noexcept { frame_pool::give(memory, bytes); }
 
-  std::exception_ptr failure() const noexcept override { return end_value.failed() ? end_value.exception() : nullptr; }
+  std::exception_ptr failure() const noexcept override {
+    if (end_value.failed()) return end_value.exception();
+    return end_value.cancelled() ? std::make_exception_ptr(task_error(end_value.error())) : nullptr;
+  }
 
   outcome<T> end_value;
 

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <coroutine>
+#include <exception>
 #include <optional>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -77,34 +79,24 @@ task<std::optional<typename outcome<T>::value_type>> shield(task<T> body, std::o
   co_return std::move(end).value();
 }
 
-enum class scope_policy : unsigned char { fail_fast, supervise };
+enum class scope_policy : unsigned char { fail_fast, supervise, any };
 
-// The failures of a scope, in order; the first is the primary one.
+// The failures of a scope, in order; the first is the primary one. As an error it has kind group.
 class group_error : public std::exception {
  public:
-  explicit group_error(std::vector<std::exception_ptr> failures) : failures_(std::move(failures)) {}
-  const char* what() const noexcept override { return "one or more tasks of a scope failed"; }
+  // Requires at least one failure.
+  explicit group_error(std::vector<std::exception_ptr> failures);
+  const char* what() const noexcept override { return message_.c_str(); }
   const std::vector<std::exception_ptr>& failures() const noexcept { return failures_; }
 
  private:
   std::vector<std::exception_ptr> failures_;
+  std::string message_;
 };
 
-// What the body of with_scope uses to spawn. Valid until with_scope is over.
-class scope final : public detail::boundary {
+// What with_scope runs: the node that the body and the members hang below, and the policy.
+class scope_core : public detail::boundary {
  public:
-  explicit scope(scope_policy policy) noexcept : policy_(policy) { set(observes); }
-  ~scope() {
-    if (body_) body_.destroy();
-  }
-
-  // Queues a member. Requires that the scope is still open.
-  template <class T>
-  task_handle<T> spawn(perilune::task<T> body) {
-    task_handle<T> handle = detail::make_task(std::move(body));
-    scheduler::here()->spawn(handle.header(), {.below = this, .member = true});
-    return handle;
-  }
   // Ends every member and the body; with_scope then yields nothing.
   void cancel(std::string text = {}) noexcept {
     perilune::cancel(*this, reason_ptr::make(cancel_source::scope, std::move(text), entered() ? owner_task()->id : 0));
@@ -116,15 +108,63 @@ class scope final : public detail::boundary {
   void open(std::coroutine_handle<> body, std::coroutine_handle<> from);
   // The body has ended: what was spawned past the scope passes to the enclosing node, members are waited for.
   void close() noexcept;
-  // The body or a member failed: kept, and the others are cancelled where the policy says so.
+  // The body or a member failed: kept, and the others are cancelled.
   void add_failure(std::exception_ptr failure) noexcept;
-  // Ends the scope and throws the group, if there are failures.
+  // Ends the scope and throws the group, if there are failures and no member has won.
   void conclude();
 
+ protected:
+  explicit scope_core(scope_policy policy) noexcept : policy_(policy) { set(observes); }
+  ~scope_core();
+
+  template <class T>
+  task_handle<T> spawn_member(task<T> body) {
+    task_handle<T> handle = detail::make_task(std::move(body));
+    scheduler::here()->spawn(handle.header(), {.below = this, .member = true});
+    return handle;
+  }
+  // Under `any`, the member that returned first.
+  detail::coroutine_task* winner() const noexcept { return winner_; }
+
  private:
+  void settle_contest(detail::coroutine_task& member) noexcept;
+  void cancel_others(const char* why, std::uint64_t by) noexcept;
+
   scope_policy policy_;
   std::coroutine_handle<> body_;
   std::vector<std::exception_ptr> failures_;
+  detail::coroutine_task* winner_ = nullptr;
+};
+
+// What the body of with_scope uses to spawn. Valid until with_scope is over.
+class scope final : public scope_core {
+ public:
+  explicit scope(scope_policy policy) noexcept : scope_core(policy) {}
+
+  // Queues a member. Requires that the scope is still open.
+  template <class T>
+  task_handle<T> spawn(task<T> body) {
+    return spawn_member(std::move(body));
+  }
+  // What is yielded once all have ended.
+  template <class T>
+  std::optional<typename outcome<T>::value_type> take_result(outcome<T> body) noexcept {
+    if (body.cancelled()) return std::nullopt;
+    return std::move(body).value();
+  }
+};
+
+// The same for with_any: every member yields a T.
+template <class T>
+class any_scope final : public scope_core {
+ public:
+  explicit any_scope(scope_policy policy) noexcept : scope_core(policy) {}
+
+  task_handle<T> spawn(task<T> body) { return spawn_member(std::move(body)); }
+  std::optional<typename outcome<T>::value_type> take_result(const outcome<void>&) noexcept {
+    if (!winner()) return std::nullopt;
+    return std::move(static_cast<detail::typed_task<T>&>(*winner()).end_value).value();
+  }
 };
 
 namespace detail {
@@ -133,7 +173,7 @@ namespace detail {
 template <class T>
 class scope_body {
  public:
-  scope_body(scope& s, task<T> body) noexcept : scope_(s), body_(std::move(body)) {}
+  scope_body(scope_core& s, task<T> body) noexcept : scope_(s), body_(std::move(body)) {}
   scope_body(const scope_body&) = delete;
   scope_body& operator=(const scope_body&) = delete;
 
@@ -152,7 +192,7 @@ class scope_body {
   }
 
  private:
-  scope& scope_;
+  scope_core& scope_;
   task<T> body_;
   outcome<T> end_;
 };
@@ -181,23 +221,38 @@ class cancel_point {
   void await_resume() const noexcept {}
 };
 
+// Runs the body of a scope S inside it, until its last member has ended.
+template <class S, class Result, class F>
+task<std::optional<Result>> run_scope(scope_policy policy, F body) {
+  using T = typename std::invoke_result_t<F&, S&>::result_type;
+  S s(policy);
+  outcome<T> end = co_await scope_body<T>(s, body(s));
+  if (end.failed()) s.add_failure(end.exception());
+  s.close();
+  co_await drain_awaiter(s);
+  s.conclude();
+  co_await cancel_point();
+  co_return s.take_result(std::move(end));
+}
+
 }  // namespace detail
 
 // Runs `body(scope&)`, a task<T>, and waits for every member. Under fail_fast the first failure cancels the body and the
-// other members; then a group_error with all failures is thrown. Under supervise a member's failure stays its own. A
-// failure of the body cancels the members and is part of the group. Yields nothing when the scope was cancelled before
-// its body returned; a cancellation from further out that came while it waited for members passes on.
+// other members; then a group_error with all failures is thrown. Under supervise a member's failure stays its own. Under
+// any the first member that returns cancels the body and the others; when none has, a group_error with all failures, or
+// kind misuse where there was no member. A failure of the body cancels the members and is part of the group. Yields
+// nothing when the scope was cancelled before its body returned; a cancellation from further out that came while it waited
+// for members passes on.
 template <class F, class T = typename std::invoke_result_t<F&, scope&>::result_type>
 task<std::optional<typename outcome<T>::value_type>> with_scope(scope_policy policy, F body) {
-  scope s(policy);
-  outcome<T> end = co_await detail::scope_body<T>(s, body(s));
-  if (end.failed()) s.add_failure(end.exception());
-  s.close();
-  co_await detail::drain_awaiter(s);
-  s.conclude();
-  co_await detail::cancel_point();
-  if (end.cancelled()) co_return std::nullopt;
-  co_return std::move(end).value();
+  return detail::run_scope<scope, typename outcome<T>::value_type>(policy, std::move(body));
+}
+
+// Runs `body(any_scope<T>&)`, a task<>, under the policy any, and yields what the first member to return has returned, taken
+// out of its outcome. Nothing when the scope was cancelled before.
+template <class T, class F>
+task<std::optional<typename outcome<T>::value_type>> with_any(F body) {
+  return detail::run_scope<any_scope<T>, typename outcome<T>::value_type>(scope_policy::any, std::move(body));
 }
 
 }  // namespace perilune
