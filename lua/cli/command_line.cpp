@@ -43,7 +43,7 @@ command_line run_line(command_line line, const std::vector<std::string>& words, 
 
 // The commands on pipelines; Lua reads the words behind them (perilune.pipeline.cli).
 const std::vector<std::string> pipeline_commands = {"list",    "show", "why",    "graph", "check", "resume",
-                                                    "history", "logs", "report", "clean", "init",  "schema"};
+                                                    "history", "logs", "report", "clean", "init",  "schema", "watch"};
 
 bool is_pipeline_command(const std::string& word) {
   return std::find(pipeline_commands.begin(), pipeline_commands.end(), word) != pipeline_commands.end();

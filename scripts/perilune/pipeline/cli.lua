@@ -38,6 +38,7 @@ local function carry_out(command, ...)
 end
 
 function cli.main(command, ...)
+  io.stdout:setvbuf("line")
   local ok, code = pcall(carry_out, command, ...)
   if not ok then
     if not text.is_problem(code) then error(code, 0) end

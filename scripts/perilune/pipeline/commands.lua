@@ -37,6 +37,8 @@ function commands.run(pipeline, values, words, behind)
   return run.execute(pipeline, values, wanted, nil, { targets = words, param = values.param, only = values.only })
 end
 
+function commands.watch(pipeline, values, words) return require("perilune.pipeline.watch")(pipeline, values, words) end
+
 function commands.resume(pipeline, values, words)
   local store <close> = state.look(pipeline.folder)
   local before = store and store:run(words[1])

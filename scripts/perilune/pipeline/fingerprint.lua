@@ -47,9 +47,11 @@ function fingerprint.of(step)
   return { hash = hash.text(json.encode(parts)), parts = parts }
 end
 
+function fingerprint.inputs(step) return hash_patterns(step, step.inputs) end
 function fingerprint.outputs(step) return hash_patterns(step, step.outputs) end
 
-local function first_difference(before, now)
+-- A path whose content is not what it was, and how it differs; nil where nothing does.
+function fingerprint.first_difference(before, now)
   for _, path in ipairs(text.sorted_keys(now)) do
     if before[path] == nil then return path, "is new" end
     if before[path] ~= now[path] then return path, now[path] == "missing" and "is missing" or "changed" end
@@ -63,7 +65,7 @@ local function changed_part(before, now)
   for _, part in ipairs { "command", "environment", "cwd", "names" } do
     if before[part] ~= now[part] then return "the " .. (part == "names" and "list of outputs" or part) .. " changed" end
   end
-  local path, how = first_difference(before.inputs or {}, now.inputs)
+  local path, how = fingerprint.first_difference(before.inputs or {}, now.inputs)
   return path and ("input %s %s"):format(path, how) or "something it depends on changed"
 end
 
@@ -72,7 +74,7 @@ function fingerprint.verdict(step, print, made)
   if #step.outputs == 0 then return false, "it has no outputs" end
   if not made then return false, "it has not succeeded yet" end
   if made.fingerprint ~= print.hash then return false, changed_part(json.decode(made.parts), print.parts) end
-  local path, how = first_difference(json.decode(made.outputs), fingerprint.outputs(step))
+  local path, how = fingerprint.first_difference(json.decode(made.outputs), fingerprint.outputs(step))
   if path then return false, ("output %s %s"):format(path, how) end
   return true, "up to date since run " .. made.run
 end

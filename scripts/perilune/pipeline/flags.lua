@@ -13,7 +13,7 @@ local known = {
   ["step-timeout"] = { "duration" }, grace = { "duration" }, output = { "string" }, ci = { "string" }, report = { "list" },
   trace = { "string" }, ["log-level"] = { "string" }, ["log-format"] = { "string" }, seed = { "integer" }, yes = { "flag" },
   json = { "flag" }, verbose = { "flag", "v" }, quiet = { "flag", "q" }, color = { "string" }, format = { "string" },
-  run = { "string" }, rerun = { "list" }, follow = { "flag" }, stale = { "flag" }, help = { "flag", "h" },
+  run = { "string" }, rerun = { "list" }, follow = { "flag" }, debounce = { "duration" }, stale = { "flag" }, help = { "flag", "h" },
 }
 local short = {}
 for name, spec in pairs(known) do

@@ -12,7 +12,7 @@ local text = require "perilune.pipeline.text"
 
 local run = {}
 
-local numbers = { HUP = 1, INT = 2, TERM = 15 }
+run.signal_numbers = { HUP = 1, INT = 2, TERM = 15 }
 
 local function set_of(list)
   local set = {}
@@ -123,6 +123,13 @@ local function read_options(pipeline, values)
   }
 end
 
+-- Starts nothing more and ends the processes: with TERM first, at once when asked again. The first reason stays.
+local function stop(work, reason, code, count)
+  if not work.stopped then work.stopped, work.code = reason, code end
+  work.events:emit("stopping", { signal = reason, count = count or 1, waiting_for = text.sorted_keys(work.live) })
+  work:end_processes(count == 2 and 0 or nil)
+end
+
 -- First: start nothing more, TERM; second: KILL; third: out.
 local function obey_signals(work)
   local listener <close> = signal.listen("INT", "TERM", "HUP")
@@ -130,33 +137,30 @@ local function obey_signals(work)
   while true do
     local name = listener:recv()
     count = count + 1
-    if count == 1 then work.stopped = "SIG" .. name end
-    if count == 3 then os.exit(128 + numbers[name]) end
-    work.events:emit("stopping", { signal = "SIG" .. name, count = count, waiting_for = text.sorted_keys(work.live) })
-    work:end_processes(count == 2 and 0 or nil)
+    if count == 3 then os.exit(128 + run.signal_numbers[name]) end
+    stop(work, "SIG" .. name, 128 + run.signal_numbers[name], count)
   end
-end
-
-local function exit_code(work, timed_out)
-  if work.stopped then return timed_out and 124 or 128 + numbers[work.stopped:sub(4)] end
-  return work.first_failure and 1 or 0
 end
 
 local function limit_time(work, seconds)
   peri.sleep(seconds)
-  work.stopped, work.timed_out = "--timeout", true
-  work:end_processes()
+  stop(work, "--timeout", 124)
 end
 
-local function go(work, wanted, timeout)
-  local watcher = peri.spawn({ name = "signals", daemon = true }, obey_signals, work)
-  local limit = timeout and peri.spawn({ name = "time limit", daemon = true }, limit_time, work, timeout)
+-- `token`: cancelled by whoever wants the run to end, with the reason.
+local function obey_token(work, token)
+  token:wait()
+  stop(work, token.reason, 0)
+end
+
+local function go(work, wanted, timeout, token)
+  local watchers = { peri.spawn({ name = "signals", daemon = true }, obey_signals, work) }
+  if timeout then watchers[#watchers + 1] = peri.spawn({ name = "time limit", daemon = true }, limit_time, work, timeout) end
+  if token then watchers[#watchers + 1] = peri.spawn({ name = "stop", daemon = true }, obey_token, work, token) end
   local status = work:go(wanted)
-  watcher:cancel()
-  watcher:join()
-  if limit then
-    limit:cancel()
-    limit:join()
+  for _, watcher in ipairs(watchers) do
+    watcher:cancel()
+    watcher:join()
   end
   return status
 end
@@ -165,8 +169,8 @@ local function file_flag(pipeline)
   return pipeline.file == "perilune.toml" and "" or " -f " .. text.command_line { pipeline.file }
 end
 
--- Runs the set of steps; `resumes` is the id of an earlier run whose results count.
-function run.execute(pipeline, values, wanted, resumes, request)
+-- Runs the set of steps; `resumes` is the id of an earlier run whose results count, `token` ends the run when cancelled.
+function run.execute(pipeline, values, wanted, resumes, request, token)
   local scope, mask, own = run.scope(pipeline, values)
   scope.args = values.args
   local stream = events.new(mask)
@@ -182,11 +186,11 @@ function run.execute(pipeline, values, wanted, resumes, request)
   stream:emit("run_started", { run = id, pipeline = pipeline.name, file = pipeline.file, total = #keys, keys = json.array(keys),
                                jobs = work.options.jobs, resumed_from = resumes })
   local began = peri.now()
-  local status = go(work, wanted, values.timeout or text.duration(pipeline.settings.timeout))
+  local status = go(work, wanted, values.timeout or text.duration(pipeline.settings.timeout), token)
   store:end_run(id, status)
   stream:emit("run_finished", { run = id, status = status, duration = peri.now() - began, counts = work.counts,
                                 first_failure = work.first_failure, resume = "perilune resume" .. file_flag(pipeline) .. " " .. id })
-  return exit_code(work, work.timed_out)
+  return work.code or work.first_failure and 1 or 0
 end
 
 return run

@@ -1,0 +1,153 @@
+# `perilune watch`: runs again when the content of an input has changed, ends the pass under way first, and ends cleanly.
+. "$(dirname "$0")/../support/cli.sh"
+
+given p.toml <<'EOF'
+[steps.copy]
+sh = "cat in.txt; cp in.txt out.txt"
+inputs = ["in.txt"]
+outputs = ["out.txt"]
+EOF
+
+# The program says on standard error when it waits; both go into the pipe that `await` reads.
+watch() {
+  rm -f pipe
+  mkfifo pipe
+  : >out
+  "$PERILUNE" watch "$@" >pipe 2>&1 &
+  pid=$!
+  exec 3<pipe
+  kill_when_late "$pid"
+}
+
+it "runs again when an input has changed, and ends with an interrupt"
+echo one >in.txt
+watch -f p.toml -q copy
+await "copy | one"
+await "watch: waiting for changes"
+echo two >in.txt
+await "watch: in.txt changed"
+await "copy | two"
+await "watch: waiting for changes"
+[ "$(cat out.txt)" = two ] || fail "out.txt: $(cat out.txt)"
+send INT
+finish
+[ "$status" -eq 130 ] || fail "status $status"
+
+it "takes neither a touched input nor an output for a change"
+watch -f p.toml -q copy
+await "watch: waiting for changes"
+touch in.txt
+echo other >out.txt
+cp in.txt copied && mv copied in.txt
+echo three >in.txt
+await "watch: in.txt changed"
+await "copy | three"
+send TERM
+finish
+[ "$status" -eq 143 ] || fail "status $status"
+[ "$(grep -c 'changed' out)" -eq 1 ] || fail "$(cat out)"
+
+it "ends the pass under way, and its processes, before the next one"
+given slow.toml <<'EOF'
+[steps.slow]
+sh = '''
+trap 'echo ended; exit 1' TERM
+echo $$ >pid
+content=$(cat in.txt)
+echo started $content
+if [ "$content" = one ]; then sleep 100 & wait; fi
+'''
+inputs = ["in.txt"]
+EOF
+echo one >in.txt
+watch -f slow.toml -q
+await "slow | started one"
+first=$(cat pid)
+echo two >in.txt
+await "watch: in.txt changed"
+await "slow | ended"
+await "slow | started two"
+kill -0 "$first" 2>/dev/null && fail "process $first lives"
+await "watch: waiting for changes"
+send INT
+finish
+[ "$status" -eq 130 ] || fail "status $status"
+
+it "an interrupt ends a pass under way with its processes"
+echo one >in.txt
+watch -f slow.toml -q
+await "slow | started one"
+first=$(cat pid)
+send INT
+finish
+[ "$status" -eq 130 ] || fail "status $status: $(cat out)"
+grep -q "slow | ended" out || fail "$(cat out)"
+kill -0 "$first" 2>/dev/null && fail "process $first lives"
+
+it "reads the pipeline again when its file has changed, and waits where it is invalid"
+given change.toml <<'EOF'
+[steps.a]
+sh = "echo first"
+EOF
+watch -f change.toml -q
+await "a | first"
+await "watch: waiting for changes"
+printf '[steps.a]\nsho = "echo second"\n' >change.toml
+await "perilune: change.toml:2:1: unknown key 'sho' in steps.a; did you mean 'sh'?"
+printf '[steps.a]\nsh = "echo second"\n' >change.toml
+await "watch: change.toml changed"
+await "a | second"
+send INT
+finish
+[ "$status" -eq 130 ] || fail "status $status"
+
+it "sees files that come later, in folders that come later"
+given late.toml <<'EOF'
+[steps.list]
+sh = "ls src 2>/dev/null | tr '\n' ' '; echo"
+inputs = ["src/**/*.c"]
+EOF
+watch -f late.toml -q
+await "watch: waiting for changes"
+mkdir -p src
+echo a >src/a.c
+await "watch: src/a.c is new"
+await "list | a.c "
+echo no >src/notes.txt
+echo b >src/b.c
+await "watch: src/b.c is new"
+await "list | a.c b.c notes.txt "
+await "watch: waiting for changes"
+rm src/a.c
+await "watch: src/a.c is gone"
+send INT
+finish
+
+it "watches the inputs of steps that were added while the pass ran"
+given each.toml <<'EOF'
+[steps.count]
+each = { items = ["x", "y"] }
+sh = "wc -c < ${item}.txt"
+inputs = ["${item}.txt"]
+EOF
+echo 1 >x.txt
+echo 1 >y.txt
+watch -f each.toml -q
+await "watch: waiting for changes"
+echo 22 >y.txt
+await "watch: y.txt changed"
+await "watch: waiting for changes"
+send INT
+finish
+
+it "refuses an unknown target and standard input"
+run watch -f p.toml nothing
+expect 2 err <<'EOF'
+perilune: unknown target 'nothing'
+EOF
+run watch - </dev/null
+expect 2 err <<'EOF'
+perilune: watch: a file expected, standard input cannot be watched
+EOF
+
+done_testing
