@@ -1,11 +1,12 @@
-// The native half of perilune.env and of the runner's lock: the environment of this program, and a lock on a file that the
-// system drops with the process, so that none is ever stale.
+// The native half of perilune.env and of the runner: the environment of this program, a lock on a file that the system drops
+// with the process, so that none is ever stale, and what is known of a terminal.
 #include <cerrno>
 #include <cstring>
 #include <string>
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "library.hpp"
@@ -58,14 +59,24 @@ reply is_terminal_body(lua_State* L, vm&) {
   return 1;
 }
 
+// terminal_size(descriptor) -> columns, rows; nothing where it is no terminal, or one that does not know.
+reply terminal_size_body(lua_State* L, vm&) {
+  winsize size{};
+  if (ioctl(static_cast<int>(lua_tointeger(L, 1)), TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 0;
+  lua_pushinteger(L, size.ws_col);
+  lua_pushinteger(L, size.ws_row);
+  return 2;
+}
+
 }  // namespace
 
 int open_system(lua_State* L) {
   constexpr library_function functions[] = {{"environment", protect::native<environment_body>},
                                             {"lock", protect::native<lock_body>},
                                             {"unlock", protect::native<unlock_body>},
-                                            {"is_terminal", protect::native<is_terminal_body>}};
-  lua_createtable(L, 0, 4);
+                                            {"is_terminal", protect::native<is_terminal_body>},
+                                            {"terminal_size", protect::native<terminal_size_body>}};
+  lua_createtable(L, 0, 5);
   set_functions(L, functions);
   return 1;
 }

@@ -2,7 +2,8 @@
 -- masked already. A listener is a function of the event; it must not wait. `time` is wall-clock seconds, `at` seconds since
 -- the run began.
 --
---   run_started    run (id), pipeline, file, total, keys (planned steps in order), jobs, resumed_from
+--   run_started    run (id), pipeline, file, total, keys (planned steps in order), jobs, resumed_from, steps (the
+--                  same as {key, name, doc, place, needs, after})
 --   step_added     key, name, by (key of the Lua step or fan-out that added it)
 --   step_waiting   key, pool       a slot is not free
 --   step_started   key, name, doc, attempt, attempts, command (one line), log (path), reason (why it runs)

@@ -86,7 +86,7 @@ function execution:settle(step, outcome)
     key = step.key, name = step.name, state = outcome.state, reason = outcome.reason, code = outcome.code, place = step.place,
     signal = outcome.signal, duration = outcome.duration, attempts = outcome.attempts, allowed = step.retry and step.retry.attempts or 1,
     command = outcome.command, log = outcome.log, tail = failed and outcome.tail or nil, message = outcome.message,
-    user = outcome.user, system = outcome.system, needs = step.needs,
+    user = outcome.user, system = outcome.system, needs = json.array(step.needs),
   })
   return outcome
 end

@@ -7,7 +7,9 @@ local events = require "perilune.pipeline.events"
 local execution = require "perilune.pipeline.execution"
 local output = require "perilune.pipeline.output"
 local params = require "perilune.pipeline.params"
+local record = require "perilune.pipeline.record"
 local state = require "perilune.pipeline.state"
+local terminal = require "perilune.pipeline.terminal"
 local text = require "perilune.pipeline.text"
 
 local run = {}
@@ -169,21 +171,35 @@ local function file_flag(pipeline)
   return pipeline.file == "perilune.toml" and "" or " -f " .. text.command_line { pipeline.file }
 end
 
+-- The wanted steps in order, as the first event tells them.
+local function planned(pipeline, wanted)
+  local keys, steps = json.array {}, json.array {}
+  for _, step in ipairs(pipeline.steps) do
+    if wanted[step.key] then
+      keys[#keys + 1] = step.key
+      steps[#steps + 1] = { key = step.key, name = step.name, doc = step.doc, place = step.place, needs = json.array(step.needs),
+                            after = json.array(step.after) }
+    end
+  end
+  return keys, steps
+end
+
 -- Runs the set of steps; `resumes` is the id of an earlier run whose results count, `token` ends the run when cancelled.
 function run.execute(pipeline, values, wanted, resumes, request, token)
+  local reader = terminal.reader(values)
   local scope, mask, own = run.scope(pipeline, values)
   scope.args = values.args
-  local stream = events.new(mask)
-  stream:listen(output.listener(values.quiet and "quiet" or values.json and "json" or values.output or "auto"))
+  local stream, kept = events.new(mask), record.new()
   local store <close> = state.take(pipeline.folder)
+  local _ <close> = peri.defer(function() kept:keep(store.folder) end)
+  local shown <close> = output.open(reader, kept)
+  stream:listen(function(event) kept:hear(event) end)
+  stream:listen(shown.listener)
   local id = store:begin_run(pipeline.file, request)
   local work = execution.new { pipeline = pipeline, options = read_options(pipeline, values), scope = scope, own_environment = own,
                                events = stream, mask = mask, store = store, run = id, resumes = resumes }
-  local keys = {}
-  for _, step in ipairs(pipeline.steps) do
-    if wanted[step.key] then keys[#keys + 1] = step.key end
-  end
-  stream:emit("run_started", { run = id, pipeline = pipeline.name, file = pipeline.file, total = #keys, keys = json.array(keys),
+  local keys, steps = planned(pipeline, wanted)
+  stream:emit("run_started", { run = id, pipeline = pipeline.name, file = pipeline.file, total = #keys, keys = keys, steps = steps,
                                jobs = work.options.jobs, resumed_from = resumes })
   local began = peri.now()
   local status = go(work, wanted, values.timeout or text.duration(pipeline.settings.timeout), token)

@@ -126,6 +126,7 @@ function text.command_line(argv)
 end
 
 function text.seconds(s)
+  if s < 0.1 then return ("%dms"):format(math.ceil(s * 1000)) end
   if s < 60 then return ("%.1fs"):format(s) end
   return ("%dm%02ds"):format(s // 60, math.floor(s % 60))
 end

@@ -1,0 +1,92 @@
+-- What the times of a run's steps say: which chain of steps made the run as long as it was, and which steps took most.
+--
+-- A step here is one of a record (record.lua). Steps that ran no command of their own, and those that added others, only
+-- stand for them: they are no part of the answers.
+local analysis = {}
+
+local slack <const> = 0.001
+
+local function did_work(step) return step.command ~= nil and step.started ~= nil and step.ended ~= nil and step.state ~= "cached" end
+
+-- by_key, and for each step that added others these, in the order of their ends.
+local function indexed(steps)
+  local by_key, children = {}, {}
+  for _, step in ipairs(steps) do
+    by_key[step.key] = step
+    if step.added_by and step.ended then
+      local list = children[step.added_by] or {}
+      children[step.added_by] = list
+      list[#list + 1] = step
+    end
+  end
+  for _, list in pairs(children) do table.sort(list, function(a, b) return a.ended < b.ended end) end
+  return by_key, children
+end
+
+-- The last in a list sorted by end that had ended by then.
+local function last_ended(list, by)
+  local low, high = 0, list and #list or 0
+  while low < high do
+    local middle = (low + high + 1) // 2
+    if list[middle].ended <= by + slack then low = middle else high = middle - 1 end
+  end
+  return list and list[low]
+end
+
+local function last_needed(step, by_key)
+  local last
+  for _, keys in ipairs { step.needs, step.after } do
+    for _, key in ipairs(keys) do
+      local one = by_key[key]
+      if one and one.ended and (not last or one.ended > last.ended) then last = one end
+    end
+  end
+  return last
+end
+
+-- What a step waited for last: the last of what it needs; for an added one, what its adder had waited for before it added it.
+local function before(step, by_key, children)
+  local found = last_needed(step, by_key)
+  while not found and step.added_by do
+    found = last_ended(children[step.added_by], step.added or 0)
+    step = by_key[step.added_by]
+    if not step then break end
+    found = found or last_needed(step, by_key)
+  end
+  return found
+end
+
+-- The steps of the critical path, the first one first.
+function analysis.critical_path(steps)
+  local by_key, children = indexed(steps)
+  local at
+  for _, step in ipairs(steps) do
+    if did_work(step) and not children[step.key] and (not at or step.ended > at.ended) then at = step end
+  end
+  local backwards, seen = {}, {}
+  while at and not seen[at] do
+    seen[at] = true
+    local list = children[at.key]
+    if not list and did_work(at) then backwards[#backwards + 1] = at end
+    at = list and last_ended(list, at.ended) or before(at, by_key, children)
+  end
+  local path = {}
+  for i = #backwards, 1, -1 do path[#path + 1] = backwards[i] end
+  return path
+end
+
+-- The n steps that took longest.
+function analysis.slowest(steps, n)
+  local _, children = indexed(steps)
+  local list = {}
+  for _, step in ipairs(steps) do
+    if did_work(step) and not children[step.key] then list[#list + 1] = step end
+  end
+  table.sort(list, function(a, b)
+    if a.duration ~= b.duration then return a.duration > b.duration end
+    return a.key < b.key
+  end)
+  return table.move(list, 1, math.min(n, #list), 1, {})
+end
+
+return analysis
