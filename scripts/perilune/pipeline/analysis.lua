@@ -6,7 +6,9 @@ local analysis = {}
 
 local slack <const> = 0.001
 
-local function did_work(step) return step.command ~= nil and step.started ~= nil and step.ended ~= nil and step.state ~= "cached" end
+local worked = { succeeded = true, failed = true, timeout = true }
+
+local function did_work(step) return worked[step.state] and step.command ~= nil and step.started ~= nil and step.ended ~= nil end
 
 -- by_key, and for each step that added others these, in the order of their ends.
 local function indexed(steps)

@@ -6,7 +6,8 @@
 --                  same as {key, name, doc, place, needs, after})
 --   step_added     key, name, by (key of the Lua step or fan-out that added it)
 --   step_waiting   key, pool       a slot is not free
---   step_started   key, name, doc, attempt, attempts, command (one line), log (path), reason (why it runs)
+--   step_started   key, name, doc, attempt, attempts, command, log (path), reason (why it runs),
+--                  interactive (it has the terminal for itself)
 --   line           key, stream ("stdout" or "stderr"), text (no newline), partial (more of the line follows)
 --   step_retry     key, attempt, attempts, delay, why
 --   step_finished  key, name, state, reason, code, signal, duration, attempts, place, command, log, tail (last lines of a

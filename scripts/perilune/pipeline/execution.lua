@@ -219,15 +219,22 @@ function execution:attempt(step, ready, reason, n, attempts)
     return require("perilune.pipeline.lua_step").run(self, step, ready)
   end
   local pool = step.pool and self.pool_slots[step.pool]
-  local turn <close> = pool and pool:acquire() or nil
+  local turn <close> = pool and self:take_turn(step, pool) or nil
   local slot <close> = self.slots:acquire()
   if self:halted() and not is_always(step) then return { state = "cancelled", reason = "the run was halted" } end
   return self:run_process(step, ready, reason, n, attempts)
 end
 
+function execution:take_turn(step, pool)
+  local turn = pool:try_acquire()
+  if turn then return turn end
+  self.events:emit("step_waiting", { key = step.key, pool = step.pool })
+  return pool:acquire()
+end
+
 function execution:tell_start(step, ready, reason, n, attempts, log)
   self.events:emit("step_started", { key = step.key, name = step.name, doc = step.doc, attempt = n, attempts = attempts,
-                                     command = ready.shown, log = log, reason = reason })
+                                     command = ready.shown, log = log, reason = reason, interactive = step.interactive })
 end
 
 function execution:run_process(step, ready, reason, n, attempts)

@@ -6,6 +6,7 @@
 --   place:say(text)                                  a line about the run
 --   place:before(event), place:after(event)          every event, before and after it was told
 --   place:close()                                    nothing follows; whatever is held must go out
+local ci = require "perilune.pipeline.ci"
 local failure = require "perilune.pipeline.failure"
 local first_line = require("perilune.pipeline.line").first
 local summary = require "perilune.pipeline.summary"
@@ -104,6 +105,15 @@ local function tell_failures(self)
   end
 end
 
+-- For the CI service: each failure beside the file, the first one first.
+local function tell_marks(self)
+  local marks = ci.marks(self.reader.ci)
+  if not marks or not marks.failure then return end
+  for i, step in ipairs(self.record.failures) do
+    if i <= most_blocks then self.place:say(marks.failure(step, failure.how(step))) end
+  end
+end
+
 local function tell_followers(self)
   local followers = {}
   for _, step in ipairs(self.record.data.steps) do
@@ -115,6 +125,7 @@ end
 
 function tell.run_finished(self, event)
   tell_failures(self)
+  tell_marks(self)
   tell_followers(self)
   if event.status ~= "success" and event.resume then self.place:say("resume: " .. event.resume) end
   if self.reader.quiet and event.status == "success" then return end

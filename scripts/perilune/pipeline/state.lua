@@ -77,6 +77,17 @@ end
 
 function store:runs() return self.db:query("SELECT * FROM runs ORDER BY started DESC, id DESC") end
 function store:steps_of(run) return self.db:query("SELECT * FROM steps WHERE run = ? ORDER BY started", run) end
+
+-- {key = seconds} of the steps that succeeded in the last runs; of each the newest.
+function store:durations()
+  local durations = {}
+  for _, row in ipairs(self.db:query("SELECT key, duration FROM steps WHERE state = 'succeeded' AND run IN (SELECT id FROM runs"
+      .. " ORDER BY started DESC LIMIT 10) ORDER BY started")) do
+    durations[row.key] = row.duration
+  end
+  return durations
+end
+
 function store:step_of(run, key) return self.db:query("SELECT * FROM steps WHERE run = ? AND key = ?", run, key)[1] end
 function store:made(key) return self.db:query("SELECT * FROM made WHERE key = ?", key)[1] end
 function store:forget(key) self.db:exec("DELETE FROM made WHERE key = ?", key) end

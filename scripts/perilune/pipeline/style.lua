@@ -12,7 +12,7 @@ local plain_signs = { succeeded = "+", failed = "x", timeout = "x" }
 function style.new(color, unicode) return setmetatable({ color = color, unicode = unicode, keys = {} }, style) end
 
 function style:paint(name, words)
-  if not self.color or not codes[name] then return words end
+  if not self.color or not codes[name] or words == "" then return words end
   return ("\27[%dm%s\27[0m"):format(codes[name], words)
 end
 

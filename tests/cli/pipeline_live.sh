@@ -1,0 +1,189 @@
+# What a person sees of a pipeline on a terminal, read from the screen of a real one: lines scroll, a block stands below them,
+# and nothing of it is left behind.
+. "$(dirname "$0")/../support/cli.sh"
+
+command -v tmux >/dev/null || { echo "needs tmux: sh scripts/setup.sh test"; exit 77; }
+unset NO_COLOR CLICOLOR_FORCE GITHUB_ACTIONS GITLAB_CI TMUX
+LC_ALL=C.UTF-8
+TMUX_TMPDIR=$folder
+export LC_ALL TMUX_TMPDIR
+trap 'terminal kill-server 2>/dev/null; rm -rf "$folder"' EXIT
+
+# Each program has a terminal server of its own: one that ends would still answer the next.
+number=0
+terminal() { tmux -f /dev/null -L "$number" "$@"; }
+
+# Starts the program on a terminal of 80 columns; its bytes go to the file raw, its status to the file status. What stands
+# before "--" is its environment.
+on_terminal() {
+  before=""
+  number=$((number + 1))
+  while [ "$1" != -- ]; do before="$before $1"; shift; done
+  shift
+  rm -f status raw
+  cat >script <<END
+trap : INT
+until test -e piped; do sleep 0.01; done
+env $before "$PERILUNE" $*
+echo \$? >status.new
+mv status.new status
+sleep 1000
+END
+  rm -f piped
+  terminal new-session -d -x 80 -y 20 "sh script"
+  terminal pipe-pane "cat >raw"
+  touch piped
+}
+
+screen() { terminal capture-pane -p -S - | sed -e 's/ *$//' -e '/^$/d'; }
+
+# Waits until the screen has a line that matches.
+await_line() {
+  tries=0
+  until screen | grep -qE "$1"; do
+    tries=$((tries + 1))
+    [ $tries -lt 1000 ] || { fail "no line '$1' on the screen:
+$(screen)"; return 1; }
+    sleep 0.02
+  done
+}
+
+# Waits for the end of the program.
+await_end() {
+  tries=0
+  until test -e status; do
+    tries=$((tries + 1))
+    [ $tries -lt 1000 ] || { fail "it does not end:
+$(screen)"; break; }
+    sleep 0.02
+  done
+  status=$(cat status)
+  screen >seen
+  terminal kill-server
+}
+
+block='^[━─]+ [0-9]+/[0-9]+'
+
+given p.toml <<'END'
+[steps.a]
+sh = "echo begun; until test -e go; do sleep 0.05; done; echo going"
+[steps.b]
+needs = ["a"]
+sh = "echo ended"
+END
+
+it "shows what runs and how far it is, below the lines"
+on_terminal -- run p.toml
+await_line "^a \| begun$"
+await_line "^. a +[0-9]+s  begun$"
+await_line "$block"
+screen | tail -n 1 | grep -qE '^[━─]+ 0/2, [0-9]+s, 1 running$' || fail "$(screen)"
+
+it "follows the size of the terminal"
+for size in 40 25 60 120 80; do
+  terminal resize-window -x $size -y 15
+  sleep 0.3
+  await_line "$block"
+  [ "$(screen | grep -cE "$block")" -eq 1 ] && [ "$(screen | grep -c 'begun')" -eq 2 ] || fail "at $size columns:
+$(screen)"
+done
+
+it "leaves the lines and the summary, and nothing else"
+touch go
+await_end
+[ "$status" -eq 0 ] || fail "status $status"
+sed -E 's/[0-9.]+m?s/T/g' seen >plain
+cat >expected <<'END'
+a | begun
+a | going
+✓ a: done, T
+b | ended
+✓ b: done, T
+success: 2 succeeded in T, cpu T
+critical path: a T → b T
+slowest: a T, b T
+END
+same expected plain "screen"
+
+it "every line is in the scrollback, once and in order"
+given many.toml <<'END'
+[steps.a]
+sh = "for i in $(seq 300); do echo \"line $i of a\"; done; sleep 0.2; seq 301 400"
+[steps.b]
+sh = "for i in $(seq 300); do echo \"line $i of b\"; sleep 0.001; done"
+END
+on_terminal -- run many.toml -j 2
+await_end
+for step in a b; do
+  { seq 300 | sed "s/.*/$step | line & of $step/"; [ $step = b ] || seq 301 400 | sed 's/^/a | /'; } >expected
+  grep "^$step | " seen >lines
+  same expected lines "lines of $step"
+done
+[ "$(grep -cE "$block" seen)" -eq 0 ] || fail "something of the block is left: $(cat seen)"
+
+it "Ctrl-C: names what is waited for, then leaves a clean screen"
+given long.toml <<'END'
+[steps.slow]
+sh = "trap '' TERM; echo begun; until test -e enough; do sleep 0.05; done"
+[steps.quick]
+sh = "sleep 1000"
+END
+on_terminal -- run long.toml -j 2
+await_line "^slow \| begun$"
+terminal send-keys C-c
+await_line "^SIGINT: stopping; waiting for quick, slow$"
+await_line "^SIGINT: waiting for slow; again kills them$"
+touch enough
+await_end
+[ "$status" -eq 130 ] || fail "status $status"
+grep -q '^cancelled: ' seen && [ "$(grep -cE "$block" seen)" -eq 0 ] || fail "$(cat seen)"
+
+it "shows what stands after a carriage return, and lets no step move the cursor"
+given codes.toml <<'END'
+[steps.a]
+sh = "printf '10%%\\r50%%\\r100%%\\n'; printf 'x\\033[2J\\033[1;1Hy\\033[31mred\\n'"
+END
+on_terminal -- run codes.toml
+await_end
+grep -q '^a | 100%$' seen && grep -q '^a | xyred$' seen || fail "$(cat seen)"
+
+it "plain where the terminal is dumb or colors are not wanted: no escape codes at all"
+for setting in TERM=dumb NO_COLOR=1; do
+  on_terminal $setting -- run p.toml
+  await_end
+  grep -q '^a: done, ' seen || fail "$setting: $(cat seen)"
+  ! grep -q "$(printf '\033')" raw || fail "$setting: $(cat -v raw)"
+done
+
+it "signs that every font has where the locale is not UTF-8"
+on_terminal LC_ALL=C -- run p.toml
+await_end
+grep -q '^+ a: done, ' seen || fail "$(cat seen)"
+! grep -q '[^ -~]' seen || fail "$(cat seen)"
+
+it "estimates from earlier runs how long it will take"
+given estimate.toml <<'END'
+[steps.a]
+sh = "sleep 2"
+END
+on_terminal -- run estimate.toml
+await_end
+on_terminal -- run estimate.toml
+await_line "$block.*about [12]s left"
+await_end
+
+it "an interactive step has the terminal for itself"
+given ask.toml <<'END'
+[steps.ask]
+interactive = true
+sh = "printf 'name? '; read name; echo hello $name"
+END
+on_terminal -- run ask.toml
+await_line "^name\?$"
+sleep 0.3
+! screen | grep -qE "$block" || fail "$(screen)"
+terminal send-keys world Enter
+await_end
+grep -q '^hello world$' seen || fail "$(cat seen)"
+
+done_testing
