@@ -132,7 +132,7 @@ end
 
 local function stopping_line(self, width)
   local keys = text.sorted_keys(self.running)
-  local next_step = self.stopped.count == 1 and "; again kills them" or "; again leaves at once"
+  local next_step = not self.stopped.signal:match("^SIG") and "" or self.stopped.count == 1 and "; again kills them" or "; again leaves at once"
   local words = ("%s: waiting for %s%s"):format(self.stopped.signal, table.concat(keys, ", "), next_step)
   words = line.cut(words, width, self.style:ellipsis())
   return self.style:paint("yellow", words), line.width(words)
