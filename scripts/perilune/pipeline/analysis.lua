@@ -46,14 +46,15 @@ local function last_needed(step, by_key)
   return last
 end
 
--- What a step waited for last: the last of what it needs; for an added one, what its adder had waited for before it added it.
+-- What a step waited for last: the last of what it needs; for an added one, what its adder had waited for before. A Lua step
+-- adds one step after another; a fan-out, which has no command, adds all at once.
 local function before(step, by_key, children)
   local found = last_needed(step, by_key)
   while not found and step.added_by do
-    found = last_ended(children[step.added_by], step.added or 0)
-    step = by_key[step.added_by]
-    if not step then break end
-    found = found or last_needed(step, by_key)
+    local adder = by_key[step.added_by]
+    if not adder then break end
+    found = adder.command and last_ended(children[adder.key], step.added or 0) or last_needed(adder, by_key)
+    step = adder
   end
   return found
 end

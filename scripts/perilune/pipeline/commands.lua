@@ -188,10 +188,9 @@ function commands.logs(pipeline, _, words)
 end
 
 function commands.report(pipeline, values, words)
-  if (values.format or "json") ~= "json" then text.refuse(2, "--format: json expected, got '%s'", values.format) end
   local store <close> = need_store(pipeline)
-  local one = find_run(store, words[1])
-  print_json { run = one, steps = json.array(store:steps_of(one.id)) }
+  local data = require("perilune.pipeline.record").of(store, find_run(store, words[1]))
+  io.write((require("perilune.pipeline.report").render(data, values.format or "json")))
   return 0
 end
 

@@ -1,4 +1,6 @@
 -- A step that failed, told so that a person can act: where it stands, what ran, how it ended, what it said last.
+local line = require "perilune.pipeline.line"
+
 local failure = {}
 
 -- "exit 3", "signal KILL", "it did not end within 2s", or what a Lua step raised.
@@ -18,7 +20,7 @@ function failure.block(step, style)
   local how = failure.how(step)
   add("  ", how, tried > 0 and (", attempt %d/%d"):format(tried, step.allowed or tried) or "")
   if step.message and step.message ~= how then add("  ", step.message) end
-  for _, line in ipairs(step.tail or {}) do add("  ", style:paint("dim", "|"), " ", line) end
+  for _, each in ipairs(step.tail or {}) do add("  ", style:paint("dim", "|"), " ", line.for_terminal(each, style.color)) end
   if step.log then add("  log: ", step.log) end
   return lines
 end

@@ -40,6 +40,11 @@ function output.open(reader, record, durations)
   return setmetatable({ shown = shown, listener = function(event) shown:hear(event) end }, opened)
 end
 
+-- A problem of the runner's own.
+function opened:complain(problem)
+  for line in problem:gmatch("[^\n]+") do io.stderr:write("perilune: ", line, "\n") end
+end
+
 function opened:close()
   if self.shown then self.shown:close() end
   self.shown = nil

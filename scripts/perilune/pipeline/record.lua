@@ -71,7 +71,7 @@ function on.step_finished(self, event)
   step.started, step.ended = step.started or math.max(at - event.duration, 0), at
   step.duration = step.ended - step.started
   for _, name in ipairs { "state", "reason", "message", "code", "signal", "user", "system", "tail" } do step[name] = event[name] end
-  step.command, step.log = step.command or event.command, step.log or event.log
+  step.command, step.log, step.place = step.command or event.command, step.log or event.log, step.place or event.place
   cpu.user, cpu.system = cpu.user + (event.user or 0), cpu.system + (event.system or 0)
   self.data.counts[event.state] = (self.data.counts[event.state] or 0) + 1
   if event.state == "failed" or event.state == "timeout" then self.failures[#self.failures + 1] = step end

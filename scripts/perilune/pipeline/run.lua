@@ -8,6 +8,7 @@ local execution = require "perilune.pipeline.execution"
 local output = require "perilune.pipeline.output"
 local params = require "perilune.pipeline.params"
 local record = require "perilune.pipeline.record"
+local report = require "perilune.pipeline.report"
 local state = require "perilune.pipeline.state"
 local terminal = require "perilune.pipeline.terminal"
 local text = require "perilune.pipeline.text"
@@ -186,7 +187,7 @@ end
 
 -- Runs the set of steps; `resumes` is the id of an earlier run whose results count, `token` ends the run when cancelled.
 function run.execute(pipeline, values, wanted, resumes, request, token)
-  local reader = terminal.reader(values)
+  local reader, reports = terminal.reader(values), report.requests(values)
   local scope, mask, own = run.scope(pipeline, values)
   scope.args = values.args
   local stream, kept = events.new(mask), record.new()
@@ -206,7 +207,9 @@ function run.execute(pipeline, values, wanted, resumes, request, token)
   store:end_run(id, status)
   stream:emit("run_finished", { run = id, status = status, duration = peri.now() - began, counts = work.counts,
                                 first_failure = work.first_failure, resume = "perilune resume" .. file_flag(pipeline) .. " " .. id })
-  return work.code or work.first_failure and 1 or 0
+  local problem = report.write(kept.data, reports)
+  if problem then shown:complain(problem) end
+  return work.code or (work.first_failure or problem) and 1 or 0
 end
 
 return run

@@ -1,13 +1,11 @@
 -- Results as JUnit XML, written when all is over.
+local markup = require "perilune.markup"
+local attribute, content = markup.attribute, markup.text
+
 local junit = {}
 
 local run
 local suites = {}
-
--- Text that XML can hold: control characters have no place in it, not even escaped.
-local escapes = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["\n"] = "&#10;", ["\t"] = "&#9;" }
-local function attribute(text) return (text:gsub("[\0-\8\11-\31\127]", "?"):gsub('[&<>"\n\t]', escapes)) end
-local function content(text) return (text:gsub("[\0-\8\11\12\14-\31\127]", "?"):gsub("[&<>]", escapes)) end
 
 local function sums(results)
   local failed, skipped, seconds = 0, 0, 0
