@@ -76,8 +76,10 @@ int open_system(lua_State* L) {
                                             {"unlock", protect::native<unlock_body>},
                                             {"is_terminal", protect::native<is_terminal_body>},
                                             {"terminal_size", protect::native<terminal_size_body>}};
-  lua_createtable(L, 0, 5);
+  lua_createtable(L, 0, 6);
   set_functions(L, functions);
+  lua_pushliteral(L, PERILUNE_VERSION);
+  lua_setfield(L, -2, "version");
   return 1;
 }
 

@@ -41,14 +41,6 @@ command_line run_line(command_line line, const std::vector<std::string>& words, 
   return line;
 }
 
-// The commands on pipelines; Lua reads the words behind them (perilune.pipeline.cli).
-const std::vector<std::string> pipeline_commands = {"list",    "show", "why",    "graph", "check", "resume",
-                                                    "history", "logs", "report", "clean", "init",  "schema", "watch"};
-
-bool is_pipeline_command(const std::string& word) {
-  return std::find(pipeline_commands.begin(), pipeline_commands.end(), word) != pipeline_commands.end();
-}
-
 // A Lua file that speaks of perilune.pipeline; whether it is one turns out when it has been run.
 bool mentions_pipelines(const std::string& path) {
   struct stat info{};
@@ -74,8 +66,9 @@ std::vector<std::string> words_behind_run(int argc, char** argv) {
   return {std::find(all.begin(), all.end(), "run") + 1, all.end()};
 }
 
-command_line pipeline_line(command_line line, const std::string& command, const std::vector<std::string>& words) {
-  line.what = command_line::verb::pipeline;
+// A command that is Lua (perilune.pipeline.cli), which reads the words behind it and knows whether there is one of that name.
+command_line lua_line(command_line line, const std::string& command, const std::vector<std::string>& words) {
+  line.what = command_line::verb::in_lua;
   line.arguments = {command};
   line.arguments.insert(line.arguments.end(), words.begin(), words.end());
   return line;
@@ -84,19 +77,14 @@ command_line pipeline_line(command_line line, const std::string& command, const 
 command_line without_command(command_line line, const std::vector<std::string>& words, int argc, char** argv) {
   if (words.empty()) return wrong("no command; see perilune --help");
   const std::string& first = words.front();
-  if (first == "help") return asks_for(command_line::verb::help);
-  if (first == "version") return asks_for(command_line::verb::version);
   if (is_flag(first)) return wrong(unknown("flag", first, {"--version", "--help"}));
-  if (is_pipeline_command(first)) return pipeline_line(std::move(line), first, {words.begin() + 1, words.end()});
-  if (first.ends_with(".toml")) return pipeline_line(std::move(line), "run", words);
+  if (first.ends_with(".toml")) return lua_line(std::move(line), "run", words);
   if (looks_like_file(first)) return run_line(std::move(line), words, argc, argv);
-  std::vector<std::string> known = {"run", "test", "help", "version"};
-  known.insert(known.end(), pipeline_commands.begin(), pipeline_commands.end());
-  return wrong(unknown("command", first, known));
+  return lua_line(std::move(line), first, {words.begin() + 1, words.end()});
 }
 
 command_line with_run(command_line line, const std::vector<std::string>& words, int argc, char** argv) {
-  if (runs_pipeline(words)) return pipeline_line(std::move(line), "run", words_behind_run(argc, argv));
+  if (runs_pipeline(words)) return lua_line(std::move(line), "run", words_behind_run(argc, argv));
   return run_line(std::move(line), words, argc, argv);
 }
 
@@ -122,7 +110,8 @@ command_line read_command_line(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    return asks_for(command_line::verb::help);
+    const bool of_one = run->parsed() || test->parsed();
+    return lua_line(std::move(line), "help", of_one ? std::vector<std::string>{run->parsed() ? "run" : "test"} : std::vector<std::string>{});
   } catch (const CLI::CallForVersion&) {
     return asks_for(command_line::verb::version);
   } catch (const CLI::ParseError& problem) {
@@ -131,47 +120,6 @@ command_line read_command_line(int argc, char** argv) {
   if (test->parsed()) return with_test(line, *test);
   return run->parsed() ? with_run(line, run->remaining(), argc, argv)
                        : without_command(line, app.remaining(), argc, argv);
-}
-
-const char* help_text() {
-  return "usage: perilune run [FLAGS] FILE.lua [ARGS]   run a script; FILE may be - for standard input\n"
-         "       perilune FILE.lua [ARGS]               the same\n"
-         "       perilune run [FLAGS] [FILE.toml] [TARGET...]   run a pipeline; perilune.toml here or above\n"
-         "       perilune list|show|why|graph|check|resume|history|logs|report|clean|init|schema   of pipelines\n"
-         "       perilune test [FLAGS] PATH...          run tests; in a folder, its *_test.lua and test_*.lua\n"
-         "       perilune --version\n"
-         "       perilune --help\n"
-         "\n"
-         "A script is a task. It finds its arguments in `arg` and `...`, the library in require \"perilune\", and its\n"
-         "own modules beside itself.\n"
-         "\n"
-         "flags of run, before FILE:\n"
-         "  --grace DUR    how long closers may take once the run is being stopped (10s) [PERILUNE_GRACE]\n"
-         "  --seed N       of every random choice of the runtime; 0 draws one (0) [PERILUNE_SEED]\n"
-         "  --workers N    threads that run Lua, each with a VM: peri.parallel, peri.pmap (1) [PERILUNE_WORKERS]\n"
-         "\n"
-         "flags of test:\n"
-         "  --filter TEXT  only tests whose name has TEXT in it, or matches it as a Lua pattern\n"
-         "  --seed N       of every random choice; 0 draws one, and it is printed (0) [PERILUNE_SEED]\n"
-         "  --rounds N     run everything N times, each with the next seed (1) [PERILUNE_TEST_ROUNDS]\n"
-         "  --shuffle      tests, and tasks that are ready, run in an order drawn from the seed [PERILUNE_TEST_SHUFFLE]\n"
-         "  --cancel-here  run each test once more for each of its suspension points, and cancel it there\n"
-         "  --timeout DUR  how long a test may take, in virtual time [PERILUNE_TEST_TIMEOUT]\n"
-         "  --tap, --junit FILE   results as TAP on standard output, as JUnit XML in a file\n"
-         "  --trace FILE   every switch of tasks, as text\n"
-         "  --color auto|always|never, --list, -v\n"
-         "\n"
-         "signals: the first INT, TERM or HUP cancels every task and lets closers run, the second kills them,\n"
-         "the third exits at once. A script that listens to a signal gets it instead.\n"
-         "\n"
-         "exit codes:\n"
-         "  0    the script returned and no failure went unobserved\n"
-         "  1    the script or a test failed, or a task's failure went unobserved\n"
-         "  2    wrong usage, or FILE cannot be read\n"
-         "  3    FILE is not a valid script\n"
-         "  70   internal error\n"
-         "  129, 130, 143   ended by HUP, INT, TERM after its cleanup\n"
-         "os.exit(n) in a script runs closers first and exits with n.\n";
 }
 
 }  // namespace perilune::cli

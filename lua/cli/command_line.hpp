@@ -22,7 +22,7 @@ enum exit_code : int {
 };
 
 struct command_line {
-  enum class verb { run, pipeline, test, version, help, usage_error } what = verb::run;
+  enum class verb { run, in_lua, test, version, usage_error } what = verb::run;
   std::string file;                    // "-" for standard input
   std::vector<std::string> arguments;  // of the script
   std::vector<std::string> command;    // the words in front of the file, nearest first
@@ -34,7 +34,5 @@ struct command_line {
 };
 
 command_line read_command_line(int argc, char** argv);
-// The text of --help.
-const char* help_text();
 
 }  // namespace perilune::cli

@@ -67,8 +67,7 @@ int run_source(const command_line& line, const script& what) {
   return flush_output(report_end(end, signals.ended_by()));
 }
 
-// The commands on pipelines are Lua.
-int run_pipeline(const command_line& line) {
+int run_in_lua(const command_line& line) {
   return run_source(line, {.source = "return require('perilune.pipeline.cli').main(...)",
                            .name = "=perilune",
                            .program = "perilune",
@@ -97,16 +96,13 @@ int execute(const command_line& line) {
     case command_line::verb::version:
       std::printf("perilune %s\n", PERILUNE_VERSION);
       return flush_output(exit_ok);
-    case command_line::verb::help:
-      std::fputs(help_text(), stdout);
-      return flush_output(exit_ok);
     case command_line::verb::usage_error:
       say(line.problem);
       return exit_usage;
     case command_line::verb::run:
       return run_script(line);
-    case command_line::verb::pipeline:
-      return run_pipeline(line);
+    case command_line::verb::in_lua:
+      return run_in_lua(line);
     case command_line::verb::test:
       return flush_output(run_tests(line.test, say));
   }

@@ -27,15 +27,15 @@ CLI::App* add_test_command(CLI::App& app, test_request& request) {
   add_number(*test, "--seed", request.seed)->envname("PERILUNE_SEED");
   add_number(*test, "--rounds", request.rounds)->envname("PERILUNE_TEST_ROUNDS");
   test->add_flag("--shuffle", request.shuffle)->envname("PERILUNE_TEST_SHUFFLE");
-  test->add_flag("--cancel-here", request.cancel_here);
-  test->add_flag("--list", request.list);
-  test->add_flag("-v,--verbose", request.verbose);
-  test->add_flag("--tap", request.tap);
-  text("--filter", request.filter);
+  test->add_flag("--cancel-here", request.cancel_here)->envname("PERILUNE_TEST_CANCEL_HERE");
+  test->add_flag("--list", request.list)->envname("PERILUNE_TEST_LIST");
+  test->add_flag("-v,--verbose", request.verbose)->envname("PERILUNE_TEST_VERBOSE");
+  test->add_flag("--tap", request.tap)->envname("PERILUNE_TEST_TAP");
+  text("--filter", request.filter)->envname("PERILUNE_TEST_FILTER");
   add_duration(*test, "--timeout", request.timeout)->envname("PERILUNE_TEST_TIMEOUT");
-  text("--junit", request.junit);
-  text("--trace", request.trace);
-  text("--color", request.color);
+  text("--junit", request.junit)->envname("PERILUNE_TEST_JUNIT");
+  text("--trace", request.trace)->envname("PERILUNE_TEST_TRACE");
+  text("--color", request.color)->envname("PERILUNE_TEST_COLOR");
   return test;
 }
 

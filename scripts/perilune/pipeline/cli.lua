@@ -1,5 +1,6 @@
 -- The commands on pipelines: `perilune COMMAND WORDS`, called by the program with the words behind its name. Ends the program
 -- with the exit code.
+local vocabulary = require "perilune.cli.vocabulary"
 local fs = require "perilune.fs"
 local flags = require "perilune.pipeline.flags"
 local load_file = require "perilune.pipeline.load"
@@ -23,12 +24,30 @@ local function load_pipeline(values, words)
   return load_file.read(found, found:match("[^/]*$"))
 end
 
-local without_file = { init = true, schema = true }
+-- Commands that need no pipeline, each a function(values, words).
+local function of_program(name)
+  return function(...) return require("perilune.cli." .. name).main(...) end
+end
+local without_pipeline = {
+  help = of_program "help", doctor = of_program "doctor", completion = of_program "completion",
+  init = function(...) return require("perilune.pipeline.starter")(...) end,
+  version = function()
+    print("perilune " .. require("perilune.native.system").version)
+    return 0
+  end,
+  schema = function() return require("perilune.pipeline.json_schema")() end,
+}
 
 local function carry_out(command, ...)
+  if not vocabulary.commands[command] then
+    local meant = text.suggestion(command, vocabulary.names)
+    text.refuse(2, "unknown command '%s'%s", command, meant ~= "" and meant or "; see perilune --help")
+  end
+  if command == "completion" and ... == "candidates" then return require("perilune.cli.completion").answer(select(2, ...)) end
   local values, words, behind = flags.read({ ... }, command)
+  if values.help then return require("perilune.cli.help").main({}, { command }) end
+  if without_pipeline[command] then return without_pipeline[command](values, words) end
   local commands = require "perilune.pipeline.commands"
-  if without_file[command] then return commands[command](values, words) end
   local pipeline, not_one = load_pipeline(values, words)
   if not pipeline then
     if command == "run" then return 0 end

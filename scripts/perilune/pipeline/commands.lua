@@ -37,7 +37,10 @@ function commands.run(pipeline, values, words, behind)
   return run.execute(pipeline, values, wanted, nil, { targets = words, param = values.param, only = values.only })
 end
 
-function commands.watch(pipeline, values, words) return require("perilune.pipeline.watch")(pipeline, values, words) end
+-- Commands that are modules of their own.
+for _, name in ipairs { "clean", "watch" } do
+  commands[name] = function(...) return require("perilune.pipeline." .. name)(...) end
+end
 
 function commands.resume(pipeline, values, words)
   local store <close> = state.look(pipeline.folder)
@@ -191,48 +194,6 @@ function commands.report(pipeline, values, words)
   local store <close> = need_store(pipeline)
   local data = require("perilune.pipeline.record").of(store, find_run(store, words[1]))
   io.write((require("perilune.pipeline.report").render(data, values.format or "json")))
-  return 0
-end
-
-function commands.clean(pipeline)
-  if fs.exists(pipeline.folder .. "/.perilune") then
-    state.take(pipeline.folder):close()
-    fs.remove(pipeline.folder .. "/.perilune", { recursive = true })
-  end
-  return 0
-end
-
-local first_file <const> = [[
-[pipeline]
-name = "example"
-default = "hello"
-
-[steps.hello]
-doc  = "Say hello"
-argv = ["echo", "hello"]
-]]
-
-function commands.init(values)
-  local path = (values.directory or ".") .. "/perilune.toml"
-  if fs.exists(path) then text.refuse(2, "%s exists", path) end
-  fs.write(path, first_file)
-  print("wrote " .. path)
-  return 0
-end
-
-local json_types = { string = "string", boolean = "boolean", integer = "integer", list = "array", table = "object", map = "object" }
-
-function commands.schema()
-  local properties = {}
-  for name, kind in pairs(require("perilune.pipeline.schema").step_keys) do
-    properties[name] = json_types[kind] and { type = json_types[kind] } or { description = kind }
-  end
-  local step = { type = "object", additionalProperties = false, properties = properties }
-  print_json { ["$schema"] = "https://json-schema.org/draft/2020-12/schema", title = "Perilune pipeline", type = "object",
-               additionalProperties = false,
-               properties = { pipeline = { type = "object" }, params = { type = "object" }, secrets = { type = "object" },
-                              pools = { type = "object", additionalProperties = { type = "integer", minimum = 1 } },
-                              steps = { type = "object", additionalProperties = step } } }
   return 0
 end
 

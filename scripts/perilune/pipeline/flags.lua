@@ -1,35 +1,33 @@
 -- The flags of the commands on pipelines, read from words and from PERILUNE_* variables.
+local vocabulary = require "perilune.cli.vocabulary"
 local env = require "perilune.env"
 local text = require "perilune.pipeline.text"
 
 local flags = {}
 
--- Each: kind of value (or "flag"), a short letter, and for lists "list".
-local known = {
-  jobs = { "jobs", "j" }, workers = { "integer" }, file = { "string", "f" }, directory = { "string", "C" }, pool = { "list" },
-  ["keep-going"] = { "flag", "k" }, ["fail-fast"] = { "flag" }, ["dry-run"] = { "flag", "n" }, param = { "list", "p" },
-  ["params-file"] = { "string" }, ["env-file"] = { "list" }, only = { "list" }, skip = { "list" }, from = { "list" },
-  ["until"] = { "list" }, force = { "flag", "F" }, ["no-cache"] = { "flag" }, retries = { "integer" }, timeout = { "duration" },
-  ["step-timeout"] = { "duration" }, grace = { "duration" }, output = { "string" }, ci = { "string" }, report = { "list" },
-  trace = { "string" }, ["log-level"] = { "string" }, ["log-format"] = { "string" }, seed = { "integer" }, yes = { "flag" },
-  json = { "flag" }, verbose = { "flag", "v" }, quiet = { "flag", "q" }, color = { "string" }, format = { "string" },
-  run = { "string" }, rerun = { "list" }, follow = { "flag" }, debounce = { "duration" }, stale = { "flag" }, help = { "flag", "h" },
-}
-local short = {}
-for name, spec in pairs(known) do
-  if spec[2] then short[spec[2]] = name end
+local known, short = vocabulary.flags, {}
+for name, flag in pairs(known) do
+  if flag.short then short[flag.short] = name end
+end
+
+-- The flags of a command, as a set.
+local function allowed(command)
+  local set = {}
+  for _, flag in ipairs(vocabulary.flags_of(vocabulary.commands[command])) do set[flag.name] = true end
+  return set
 end
 
 local readers = {
   string = function(v) return v end,
   list = function(v) return v end,
+  path = function(v) return v == "1" or v == "true" or v end,
   integer = function(v) return math.tointeger(tonumber(v)) end,
   duration = text.duration,
   jobs = function(v) return v == "auto" and "auto" or math.tointeger(tonumber(v)) end,
 }
 
 local function store_value(values, name, raw)
-  local kind = known[name][1]
+  local kind = known[name].kind
   local value = readers[kind](raw)
   if value == nil or type(value) == "number" and value < 0 or kind == "jobs" and value == 0 then
     text.refuse(2, "--%s: %s expected, got '%s'", name, kind == "duration" and "a duration like 90s" or "a whole number", raw)
@@ -42,11 +40,12 @@ local function store_value(values, name, raw)
   end
 end
 
-local function from_environment(values)
-  for name, spec in pairs(known) do
-    local raw = env.get("PERILUNE_" .. name:upper():gsub("%-", "_"))
+local function from_environment(values, command)
+  for name in pairs(allowed(command)) do
+    local flag = known[name]
+    local raw = env.get(flag.variable)
     if raw and raw ~= "" and values[name] == nil then
-      if spec[1] == "flag" then values[name] = raw ~= "0" and raw ~= "false" else store_value(values, name, raw) end
+      if flag.kind == "flag" then values[name] = raw ~= "0" and raw ~= "false" else store_value(values, name, raw) end
     end
   end
 end
@@ -59,18 +58,19 @@ local function read_flag(values, words, at, command)
     name = short[word:sub(2, 2)]
     attached = #word > 2 and word:sub(3) or nil
   end
-  if not name or not known[name] then
+  if not name or not known[name] or not allowed(command)[name] then
     local all = {}
-    for key in pairs(known) do all[#all + 1] = "--" .. key end
+    for key in pairs(allowed(command)) do all[#all + 1] = "--" .. key end
     table.sort(all)
     local flag = word:match("^[^=]+")
     local meant = text.suggestion(flag, all)
     text.refuse(2, "%s: unknown flag '%s'%s", command, flag, meant ~= "" and meant or "; see perilune --help")
   end
-  if known[name][1] == "flag" then
+  if known[name].kind == "flag" then
     values[name] = true
     return at + 1
   end
+  if known[name].kind == "path" and not attached then attached = "1" end
   if attached then
     store_value(values, name, attached)
     return at + 1
@@ -95,7 +95,7 @@ function flags.read(words, command)
       at = at + 1
     end
   end
-  from_environment(values)
+  from_environment(values, command)
   return values, rest, behind
 end
 

@@ -17,10 +17,12 @@ local step_keys = {
   timeout = "duration", retry = "any", fail = "fail", effect = "boolean", capture = "capture", limit = "integer",
   interactive = "boolean", grace = "duration", finally = "boolean",
 }
-schema.step_keys = step_keys
+schema.keys = { top = top_keys, pipeline = pipeline_keys, params = param_keys, secrets = secret_keys, each = each_keys,
+                retry = retry_keys, step = step_keys }
+schema.choices = { when = { "success", "failure", "cancelled", "always" }, fail = { "collect", "fast" },
+                   capture = { "json", "text", "lines" } }
 
-local function one_of(...)
-  local allowed = { ... }
+local function one_of(allowed)
   return function(value)
     for _, word in ipairs(allowed) do
       if value == word then return true end
@@ -50,10 +52,8 @@ local checks = {
   duration = function(value) return text.duration(value) ~= nil, "a duration like \"90s\" or \"2m\" expected" end,
   scalar = function(value) return type(value) ~= "table", "a single value expected" end,
   any = function() return true end,
-  when = one_of("success", "failure", "cancelled", "always"),
-  fail = one_of("collect", "fast"),
-  capture = one_of("json", "text", "lines"),
 }
+for kind, allowed in pairs(schema.choices) do checks[kind] = one_of(allowed) end
 
 local function conforms(value, kind)
   if checks[kind] then return checks[kind](value) end

@@ -1,0 +1,107 @@
+-- `perilune schema`: what schema.lua checks, as a JSON Schema for editors: completion, hints and marks while a pipeline is written.
+local json = require "perilune.json"
+local schema = require "perilune.pipeline.schema"
+local text = require "perilune.pipeline.text"
+
+local docs = {
+  top = {
+    pipeline = "About the whole.", params = "What is given from outside: -p NAME=VALUE, as ${params.NAME}.",
+    secrets = "Values that are masked wherever they would show, as ${secrets.NAME}.",
+    pools = "How many steps of each pool run at once.", steps = "What is to be done, by name.",
+  },
+  pipeline = {
+    name = "What reports call it; the folder's name without one.", doc = "What it is for.", default = "The targets of a run that names none.",
+    dotenv = "Files of NAME=VALUE lines for the environment; what is set already wins.", env = "Environment of all steps.",
+    cwd = "Where steps run, seen from the file.", timeout = "Limit of the whole run.", jobs = "How many steps run at once.",
+    grace = "How long what is being stopped may take before it is killed.",
+  },
+  params = {
+    type = "The type of its values; string without one.", required = "It must be given.", default = "Its value where none is given.",
+    pattern = "A regular expression that its values match.", choices = "All its values.", doc = "What it is for.",
+  },
+  secrets = { env = "The variable that holds it.", file = "The file that holds it.", required = "It must be there." },
+  retry = {
+    attempts = "How many in all.", backoff = "The first and the longest pause: \"1s..30s\".", factor = "How pauses grow.",
+    jitter = "Which part of a pause is drawn at random.", on = "Only then: \"failure\", \"timeout\", \"exit:6,7\", \"signal:TERM\".",
+  },
+  each = { argv = "Prints the items as JSON.", sh = "Prints the items as JSON.", lua = "FILE:FUNCTION that returns them.", items = "The items." },
+  step = {
+    doc = "What it is for.", argv = "The program and its words, without a shell.", sh = "A script for /bin/sh -eu.",
+    lua = "FILE:FUNCTION, run in this process.", needs = "Steps that must have succeeded.", after = "Steps that must have ended.",
+    when = "After which endings it runs.", ["if"] = "It is skipped unless this holds.",
+    matrix = "One step for each combination, as ${matrix.NAME}; `exclude` leaves some out.",
+    each = "One step for each item found at run time, as ${item}.", env = "Its environment.", cwd = "Where it runs, seen from the file.",
+    inputs = "Files, folders and patterns that it reads.", outputs = "What it makes: it is up to date while nothing has changed.",
+    pool = "It waits for a place in this pool.", timeout = "Its limit.", retry = "Further attempts.",
+    fail = "\"collect\": a failure does not stop the others.", effect = "It changes the world outside: never cached, never repeated by resume.",
+    capture = "Its output becomes ${steps.NAME.value}.", limit = "How many items run at once.",
+    interactive = "It has the terminal.", grace = "How long it may take to stop.", finally = "It runs at the end, whatever happened.",
+  },
+}
+
+local scalar = { type = json.array { "string", "number", "boolean" } }
+local words = { anyOf = json.array { { type = "string" }, { type = "array", items = { type = "string" } } } }
+local duration = { anyOf = json.array { { type = "number", minimum = 0 },
+                                        { type = "string", pattern = "^([0-9]+(\\.[0-9]+)?(ms|s|m|h|d)?)+$" } } }
+
+local types = {
+  string = { type = "string" }, boolean = { type = "boolean" }, integer = { type = "integer" }, number = { type = "number" },
+  table = { type = "object" }, map = { type = "object", additionalProperties = scalar }, list = { type = "array" },
+  words = words, duration = duration, scalar = scalar, any = {},
+}
+for kind, choices in pairs(schema.choices) do types[kind] = { enum = json.array(choices) } end
+
+local function with_doc(definition, doc)
+  local made = { description = doc }
+  for key, value in pairs(definition) do made[key] = value end
+  return made
+end
+
+-- The object whose keys are those of a section; `special` has definitions that say more than a kind does.
+local function object(section, special)
+  local properties = {}
+  for key, kind in pairs(schema.keys[section]) do
+    local definition = special and special[key] or types[kind]
+    if not definition then error(("no type for %s.%s"):format(section, key)) end
+    properties[key] = with_doc(definition, docs[section][key])
+  end
+  return { type = "object", additionalProperties = false, properties = properties }
+end
+
+local function step()
+  local strings = { type = "array", items = scalar, minItems = 1 }
+  local made = object("step", {
+    argv = strings,
+    matrix = { type = "object", properties = { exclude = { type = "array", items = { type = "object" } } },
+               additionalProperties = { type = json.array { "array", "string" } } },
+    each = { anyOf = json.array { { type = "array" }, object "each" } },
+    retry = { anyOf = json.array { { type = "integer", minimum = 1 }, object "retry" } },
+  })
+  local pairs_refused = { { "argv", "sh" }, { "argv", "lua" }, { "sh", "lua" } }
+  local refused = {}
+  for i, pair in ipairs(pairs_refused) do refused[i] = { required = json.array(pair) } end
+  made["not"] = { anyOf = json.array(refused) }
+  return made
+end
+
+local function named(definition) return { type = "object", additionalProperties = definition } end
+
+local function file()
+  local steps = named(step())
+  steps.propertyNames = { pattern = "^[A-Za-z0-9_.:/-]+$" }
+  return object("top", {
+    pipeline = object "pipeline",
+    params = named(object("params", { type = { enum = json.array { "string", "integer", "number", "boolean" } } })),
+    secrets = named(object "secrets"),
+    pools = named { type = "integer", minimum = 1 },
+    steps = steps,
+  })
+end
+
+return function()
+  local made = file()
+  made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+  made.title = "Perilune pipeline"
+  print(json.encode(made, { indent = 2 }))
+  return 0
+end

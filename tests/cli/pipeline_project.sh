@@ -1,0 +1,127 @@
+# What is done to a project rather than with it: init, clean, doctor, schema.
+. "$(dirname "$0")/../support/cli.sh"
+
+it "init writes a pipeline that checks, runs and is up to date then"
+mkdir fresh
+run init -C fresh
+expect 0 out <<'EOF'
+wrote fresh/perilune.toml; next: perilune list, perilune run
+EOF
+run check -C fresh
+[ "$status" -eq 0 ] || fail "$(cat err)"
+run run -C fresh -q
+expect 0 out <<EOF
+check | Hello, $(whoami)
+report | the run ended: success
+EOF
+run why -C fresh build
+[ "$status" -eq 0 ] || fail "$(cat out)"
+
+it "init overwrites nothing"
+run init -C fresh
+expect 2 err <<'EOF'
+perilune: fresh/perilune.toml is there already
+EOF
+
+it "clean says what it would remove, removes outputs and state, and nothing else"
+echo mine >fresh/out/mine.txt
+run clean -C fresh -n
+expect 0 out <<'EOF'
+would remove out/greeting.txt
+would remove .perilune, the state and the logs of all runs
+EOF
+[ -e fresh/out/greeting.txt ] && [ -d fresh/.perilune ] || fail "a dry run removed something"
+run clean -C fresh
+expect 0 out <<'EOF'
+removed out/greeting.txt
+removed .perilune, the state and the logs of all runs
+EOF
+[ ! -e fresh/out/greeting.txt ] && [ ! -e fresh/.perilune ] && [ -e fresh/out/mine.txt ] || fail "$(ls -aR fresh)"
+
+it "clean STEP removes the outputs of that step, which runs again then"
+given two.toml <<'EOF'
+[steps.a]
+sh = "echo a >a.txt"
+outputs = ["a.txt"]
+[steps.b]
+matrix = { n = [1, 2] }
+sh = "echo b >b${matrix.n}.txt"
+outputs = ["b${matrix.n}.txt"]
+EOF
+run run two.toml -q
+run clean -f two.toml b
+expect 0 out <<'EOF'
+removed b1.txt
+removed b2.txt
+EOF
+run why -f two.toml a
+[ "$status" -eq 0 ] || fail "$(cat out)"
+run why -f two.toml 'b[n=1]'
+[ "$status" -eq 10 ] || fail "$(cat out)"
+run clean -f two.toml c
+expect 2 err <<'EOF'
+perilune: unknown step 'c'
+EOF
+
+it "clean leaves what lies outside the folder"
+mkdir inner
+given inner/p.toml <<'EOF'
+[steps.out]
+sh = "echo x >../outside.txt"
+outputs = ["../outside.txt"]
+EOF
+run run inner/p.toml -q
+run clean -f inner/p.toml
+[ -e outside.txt ] || fail "it removed ../outside.txt"
+grep -q "outside the folder" err || fail "$(cat err)"
+
+it "doctor tells of a program that is not there, of a damaged database, and exits with 1 for what is bad"
+given ill.toml <<'EOF'
+[steps.a]
+argv = ["no-such-program-here"]
+EOF
+run doctor -f ill.toml
+[ "$status" -eq 0 ] || fail "status $status"
+grep -q '^warn  programs     not there: no-such-program-here (a); do: ' out || fail "$(cat out)"
+grep -q '^ok    database     SQLite 3' out || fail "$(cat out)"
+run run two.toml -q
+printf 'this is no database, whatever its name says' >.perilune/state.db
+rm -f .perilune/state.db-wal .perilune/state.db-shm
+run doctor -f two.toml
+[ "$status" -eq 1 ] || fail "status $status"
+grep -q '^bad   state  .*; do: perilune clean' out || fail "$(cat out)"
+run doctor --json -f two.toml
+python3 -c 'import json; assert any(f["state"] == "bad" for f in json.load(open("out")))' || fail "$(cat out)"
+rm -r .perilune
+
+it "the schema takes the pipelines of the guide, and refuses what check refuses"
+run schema
+[ "$status" -eq 0 ] || fail "status $status"
+cp out schema.json
+given validate.py <<'EOF'
+import json, sys, tomllib
+schema = json.load(open("schema.json"))
+try:
+    import jsonschema
+except ImportError:
+    sys.exit(0)
+jsonschema.Draft202012Validator.check_schema(schema)
+validator = jsonschema.Draft202012Validator(schema)
+for path in sys.argv[2:]:
+    problems = list(validator.iter_errors(tomllib.load(open(path, "rb"))))
+    if bool(problems) != (sys.argv[1] == "bad"):
+        print(path, [p.message for p in problems])
+        sys.exit(1)
+EOF
+examples="$(dirname "$0")/../../examples/pipelines"
+case $examples in /*) ;; *) examples="$OLDPWD/$examples" ;; esac
+python3 validate.py good fresh/perilune.toml two.toml $(ls "$examples"/*.toml 2>/dev/null) >said || fail "$(cat said)"
+for bad in 'neds = ["a"]' 'argv = []' 'when = "now"' 'timeout = "soon"' 'sh = "x"
+argv = ["y"]' 'retry = { tries = 2 }' 'outputs = [1]'; do
+  printf '[steps.a]\n%s\n' "$bad" >bad.toml
+  python3 validate.py bad bad.toml >said || fail "taken: $bad"
+  run check bad.toml
+  [ "$status" -eq 3 ] || fail "check takes: $bad"
+done
+
+done_testing
