@@ -2,10 +2,12 @@
 local fs = require "perilune.fs"
 local json = require "perilune.json"
 local fingerprint = require "perilune.pipeline.fingerprint"
-local model = require "perilune.pipeline.model"
+local record = require "perilune.pipeline.record"
 local resolve = require "perilune.pipeline.resolve"
 local run = require "perilune.pipeline.run"
 local state = require "perilune.pipeline.state"
+local style = require "perilune.pipeline.style"
+local terminal = require "perilune.pipeline.terminal"
 local text = require "perilune.pipeline.text"
 
 local commands = {}
@@ -119,80 +121,46 @@ function commands.check(pipeline, values)
   return code
 end
 
-local graphs = {}
-
-function graphs.dot(pipeline)
-  print("digraph {")
-  for _, step in ipairs(pipeline.steps) do
-    print(("  %q;"):format(step.key))
-    for _, key in ipairs(step.needs) do print(("  %q -> %q;"):format(key, step.key)) end
-    for _, key in ipairs(step.after) do print(("  %q -> %q [style=dashed];"):format(key, step.key)) end
-  end
-  print("}")
-end
-
-function graphs.mermaid(pipeline)
-  local ids = {}
-  print("flowchart LR")
-  for i, step in ipairs(pipeline.steps) do
-    ids[step.key] = "s" .. i
-    print(('  s%d["%s"]'):format(i, step.key))
-  end
-  for _, step in ipairs(pipeline.steps) do
-    for _, key in ipairs(step.needs) do print(("  %s --> %s"):format(ids[key], ids[step.key])) end
-    for _, key in ipairs(step.after) do print(("  %s -.-> %s"):format(ids[key], ids[step.key])) end
-  end
-end
-
-function graphs.json(pipeline)
-  local steps = {}
-  for i, step in ipairs(pipeline.steps) do
-    steps[i] = { key = step.key, needs = json.array(model.dependencies(step)) }
-  end
-  print_json { steps = json.array(steps) }
-end
-
-function commands.graph(pipeline, values)
-  local draw = graphs[values.format or "dot"]
-  if not draw then text.refuse(2, "--format: one of dot, json, mermaid expected, got '%s'", values.format) end
-  draw(pipeline)
-  return 0
-end
-
 local function need_store(pipeline)
   return state.look(pipeline.folder) or text.refuse(2, "nothing has run here yet")
 end
 
 function commands.history(pipeline, values)
+  local history = require "perilune.pipeline.history"
   local store <close> = state.look(pipeline.folder)
-  local runs = store and store:runs() or {}
   if values.json then
-    print_json(json.array(runs))
+    print(history.json(store))
     return 0
   end
-  for _, one in ipairs(runs) do
-    print(("%s  %-11s  %s"):format(one.id, one.status, one.ended and text.seconds(one.ended - one.started) or ""))
-  end
+  local reader = terminal.reader(values)
+  print(table.concat(history.lines(store, style.new(reader.color_out, reader.unicode)), "\n"))
   return 0
 end
 
 local function find_run(store, id) return store:run(id) or text.refuse(2, "there is no run '%s'", tostring(id)) end
 
-function commands.logs(pipeline, _, words)
+function commands.graph(pipeline, values)
+  local of = { name = pipeline.name, steps = pipeline.steps }
+  if values.run then
+    local store <close> = need_store(pipeline)
+    local data = record.of(store, find_run(store, values.run))
+    of.steps, of.run = data.steps, data.run
+  end
+  io.write((require("perilune.pipeline.graph").draw(of, values.format or "dot")))
+  return 0
+end
+
+function commands.logs(pipeline, values, words)
   local store <close> = need_store(pipeline)
   local id = find_run(store, words[1]).id
-  for _, step in ipairs(store:steps_of(id)) do
-    if step.log and (not words[2] or words[2] == step.key) and fs.exists(step.log) then
-      if not words[2] then print("== " .. step.key) end
-      io.write(fs.read(step.log))
-    end
-  end
+  local found = require("perilune.pipeline.logs")(store, id, words[2], values.follow)
+  if words[2] and not found then text.refuse(2, "run %s has no log of a step '%s'", id, words[2]) end
   return 0
 end
 
 function commands.report(pipeline, values, words)
   local store <close> = need_store(pipeline)
-  local data = require("perilune.pipeline.record").of(store, find_run(store, words[1]))
+  local data = record.of(store, find_run(store, words[1]))
   io.write((require("perilune.pipeline.report").render(data, values.format or "json")))
   return 0
 end

@@ -240,11 +240,13 @@ end
 function execution:run_process(step, ready, reason, n, attempts)
   local log_path = self.store and self.store:log_path(self.run, step.key)
   local log <close> = log_path and assert(io.open(log_path, n == 1 and "w" or "a")) or nil
+  if log then log:setvbuf("line") end
   self:tell_start(step, ready, reason, n, attempts, log_path)
   local tail = {}
   local function deliver(stream, line, partial)
     local masked = self.mask(line)
     if log then log:write(masked, partial and "" or "\n") end
+    if log and partial then log:flush() end
     tail[#tail + 1] = masked
     if #tail > 2 * tail_lines then table.move(tail, tail_lines + 1, #tail + tail_lines, 1) end
     self.events:emit("line", { key = step.key, stream = stream, text = line, partial = partial })

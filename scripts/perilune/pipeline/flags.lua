@@ -50,12 +50,15 @@ local function from_environment(values, command)
   end
 end
 
+local function names_pipeline(word) return word ~= nil and word:match("%.toml$") or word and word:match("%.lua$") end
+
 local function read_flag(values, words, at, command)
   local word = words[at]
   local name, attached = word:match("^%-%-([^=]+)=(.*)$")
   name = name or word:match("^%-%-(.+)$")
   if not name then
     name = short[word:sub(2, 2)]
+    if command == "logs" and word == "-f" and not names_pipeline(words[at + 1]) then name = "follow" end
     attached = #word > 2 and word:sub(3) or nil
   end
   if not name or not known[name] or not allowed(command)[name] then

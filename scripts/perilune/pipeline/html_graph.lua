@@ -55,8 +55,9 @@ local function node_shape(node, link_of)
   return target and ('<a href="%s">%s</a>'):format(target, table.concat(shape)) or table.concat(shape)
 end
 
--- steps: as graph_nodes.of takes them. link_of(node): where a click leads, or nil. critical: a set of keys.
-return function(steps, link_of, critical)
+-- steps: as graph_nodes.of takes them. link_of(node): where a click leads, or nil. critical: a set of keys. open: shown
+-- at once, however large it is.
+return function(steps, link_of, critical, open)
   local nodes = graph_nodes.folded(graph_nodes.of(steps))
   if #nodes > most_drawn then return ('<p class="note">%d steps: too many to draw.</p>'):format(#nodes) end
   local links, width, height = graph_layout.place(nodes, size)
@@ -68,6 +69,6 @@ return function(steps, link_of, critical)
   for _, node in ipairs(nodes) do out[#out + 1] = node_shape(node, link_of) end
   out[#out + 1] = "</svg></div>"
   local drawn = table.concat(out, "\n")
-  if #nodes <= most_shown_at_once then return drawn end
+  if open or #nodes <= most_shown_at_once then return drawn end
   return ('<details class="many"><summary>%d steps: show the graph</summary>%s</details>'):format(#nodes, drawn)
 end

@@ -65,8 +65,10 @@ function store:end_run(id, status)
   self.db:exec("UPDATE runs SET status = ?, ended = ? WHERE id = ?", status, peri.clock(), id)
 end
 
+function store:log_folder(run) return self.folder .. "/runs/" .. run .. "/logs" end
+
 function store:log_path(run, key)
-  return self.folder .. "/runs/" .. run .. "/logs/" .. key:gsub("[/%z]", "_") .. ".log"
+  return self:log_folder(run) .. "/" .. key:gsub("[/%z]", "_") .. ".log"
 end
 
 -- "last" is the newest.
@@ -77,6 +79,26 @@ end
 
 function store:runs() return self.db:query("SELECT * FROM runs ORDER BY started DESC, id DESC") end
 function store:steps_of(run) return self.db:query("SELECT * FROM steps WHERE run = ? ORDER BY started", run) end
+
+-- {run = {state = n}}
+function store:counts()
+  local counts = {}
+  for _, row in ipairs(self.db:query("SELECT run, state, COUNT(*) AS n FROM steps GROUP BY run, state")) do
+    counts[row.run] = counts[row.run] or {}
+    counts[row.run][row.state] = row.n
+  end
+  return counts
+end
+
+-- Whether a run holds the lock. It is only looked at: to try it would keep a run from beginning.
+function store:is_held()
+  local ok, found = pcall(fs.stat, self.folder .. "/lock")
+  if not ok then return false end
+  for inode in fs.read("/proc/locks"):gmatch("FLOCK%s+%S+%s+%S+%s+%S+%s+%x+:%x+:(%d+)") do
+    if tonumber(inode) == found.inode then return true end
+  end
+  return false
+end
 
 -- {key = seconds} of the steps that succeeded in the last runs; of each the newest.
 function store:durations()

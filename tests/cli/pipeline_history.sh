@@ -1,0 +1,95 @@
+# `perilune history` and `perilune logs`: what has run, and what it printed.
+. "$(dirname "$0")/../support/cli.sh"
+
+command -v python3 >/dev/null || exit 77
+
+given p.toml <<'END'
+[steps.good]
+sh = "echo one; echo two; printf three"
+[steps.bad]
+sh = "echo worse; exit 1"
+END
+
+it "says so when nothing has run"
+run history -f p.toml
+expect 0 out <<'END'
+nothing has run here yet
+END
+run history -f p.toml --json
+expect 0 out <<'END'
+[]
+END
+
+it "a table, newest first"
+run run p.toml -q good
+run run p.toml -q -k good bad
+run history -f p.toml
+[ "$status" -eq 0 ] || fail "status $status"
+sed -E 's/[0-9]{8}T[0-9]{6}(-[0-9]+)?/RUN/; s/[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}/DATE/; s/ [0-9.]+m?s / T /; s/ +/ /g' out >table
+cat >expected <<'END'
+RUN STARTED STATUS TIME STEPS WHAT
+RUN DATE failure T 1 succeeded, 1 failed p.toml good bad
+RUN DATE success T 1 succeeded p.toml good
+END
+same expected table "table"
+
+it "JSON"
+run history -f p.toml --json
+python3 - <<'END' >seen 2>&1 || fail "$(cat seen)"
+import json
+newest, oldest = json.load(open("out"))
+assert newest["status"] == "failure" and newest["counts"] == {"succeeded": 1, "failed": 1} and newest["targets"] == ["good", "bad"]
+assert oldest["status"] == "success" and oldest["duration"] >= 0 and oldest["started"] <= newest["started"]
+END
+
+it "logs of a step, byte for byte, and of all steps under their keys"
+run logs last good -f p.toml
+printf 'one\ntwo\nthree' >expected
+same expected out "log"
+run logs last bad -f p.toml
+expect 0 out <<'END'
+worse
+END
+run logs -f p.toml
+grep -q '^== good$' out && grep -q '^== bad$' out || fail "$(cat out)"
+
+it "refuses a run or a step that is not there"
+run logs yesterday -f p.toml
+[ "$status" -eq 2 ] || fail "status $status"
+run logs last god -f p.toml
+[ "$status" -eq 2 ] && grep -q "has no log of a step 'god'" err || fail "$(cat err)"
+
+it "logs -f: goes on until the run is over"
+given perilune.toml <<'END'
+[steps.slow]
+sh = "echo begun; until test -e go; do sleep 0.02; done; echo ended"
+END
+start run -q
+await "slow | begun"
+bounded logs last slow -f >followed 2>&1 &
+follower=$!
+tries=0
+until grep -q begun followed || [ $tries -gt 500 ]; do tries=$((tries + 1)); sleep 0.02; done
+grep -q begun followed && ! grep -q ended followed || fail "$(cat followed)"
+touch go
+wait $follower || fail "status $?"
+finish
+printf 'begun\nended\n' >expected
+same expected followed "followed"
+
+it "logs -f: ends with a run that was killed"
+rm go
+start run -q
+await "slow | begun"
+pkill -KILL -P "$pid"
+kill -s KILL "$pid"
+finish
+run logs last -f
+expect 0 out <<'END'
+== slow
+begun
+END
+run history
+grep -q ' interrupted ' out || fail "$(cat out)"
+
+done_testing
