@@ -2,6 +2,7 @@
 #include "run_command.hpp"
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 
@@ -34,6 +35,7 @@ int flush_output(int code) {
   const bool lost = std::ferror(stdout) != 0;
   const int why = std::fflush(stdout) == 0 ? 0 : errno;
   if ((!lost && !why) || why == EPIPE || code != exit_ok) return code;
+  if (nobody_reads_output()) return exit_signal + SIGPIPE;
   say(why ? std::string("cannot write standard output: ") + std::strerror(why) : "cannot write standard output");
   return exit_failed;
 }

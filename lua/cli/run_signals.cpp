@@ -16,6 +16,11 @@
 
 namespace perilune::cli {
 
+bool nobody_reads_output() noexcept {
+  pollfd output{STDOUT_FILENO, 0, 0};
+  return poll(&output, 1, 0) == 1 && (output.revents & POLLERR) != 0;
+}
+
 namespace {
 
 constexpr int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
@@ -50,11 +55,6 @@ std::int64_t now_ms() noexcept {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
   return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
-}
-
-bool nobody_reads_output() noexcept {
-  pollfd output{STDOUT_FILENO, 0, 0};
-  return poll(&output, 1, 0) == 1 && (output.revents & POLLERR) != 0;
 }
 
 // Exits without running anything. What stdio still holds is written as far as that needs no waiting: stdio itself may be

@@ -14,6 +14,9 @@
 
 namespace perilune::cli {
 
+// Whether the other end of the pipe that standard output is has been closed.
+bool nobody_reads_output() noexcept;
+
 class run_signals {
  public:
   using message_sink = void (*)(const std::string&);

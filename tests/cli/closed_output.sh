@@ -27,6 +27,20 @@ END
 ends_quietly closes.lua
 [ -f closed ] || fail "the closer did not run"
 
+it "is quiet about it too when the script has ended by itself before it was told"
+echo 'io.write(string.rep("x", 100000)) os.exit(0)' >exits.lua
+{
+  until test -e unread; do sleep 0.01; done
+  bounded run exits.lua 2>err
+  echo $? >status
+} | {
+  exec <&-
+  touch unread
+  until test -e status; do sleep 0.01; done
+}
+[ "$(cat status)" -eq 141 ] || fail "exit status $(cat status)"
+[ ! -s err ] || fail "not quiet: $(cat err)"
+
 it "says so when the output cannot be written"
 echo 'io.write("lost")' >writes.lua
 bounded run writes.lua >/dev/full 2>err

@@ -62,7 +62,7 @@ candidates "" why -f bad.toml ""
 it "completes runs that there were"
 run run -q publish
 candidates "last " logs l
-id=$(perilune history | cut -d ' ' -f 1)
+id=$(perilune history | sed -n '2s, .*,,p')
 candidates "$id " logs 2
 
 in_bash() {

@@ -100,7 +100,7 @@ run graph -f many.toml --format html
 it "refuses a format or a run that it does not know"
 run graph -f p.toml --format dott
 expect 2 err <<'END'
-perilune: --format: one of dot, html, json, mermaid expected, got 'dott'; did you mean 'dot'?
+perilune: --format: one of dot, mermaid, json, html expected, got 'dott'; did you mean 'dot'?
 END
 run graph -f p.toml --run yesterday
 expect 2 err <<'END'

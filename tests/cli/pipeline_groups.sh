@@ -5,12 +5,12 @@ unset NO_COLOR CLICOLOR_FORCE GITHUB_ACTIONS GITLAB_CI
 LC_ALL=C
 export LC_ALL
 
-# first waits for second, which is behind it in the file: so both speak while the other one does.
+# first waits for the end of second, which is behind it in the file: so both speak while the other one does.
 given p.toml <<'END'
 [steps.first]
-sh = "echo f1; until test -e seen; do sleep 0.01; done; echo f2"
+sh = "echo f1; until test -e seen && ! kill -0 $(cat seen) 2>/dev/null; do sleep 0.01; done; sleep 0.1; echo f2"
 [steps.second]
-sh = "echo s1; touch seen; echo s2"
+sh = "echo s1; echo $$ >seen.new; mv seen.new seen; echo s2"
 [steps.third]
 needs = ["first", "second"]
 sh = "echo t1"

@@ -148,6 +148,59 @@ step, = data["steps"]
 assert data["status"] == "failure" and step["state"] == "failed" and step["attempts"][0]["ended"] <= data["duration"] + 1
 END
 
+it "what Lua steps print are lines of theirs, of tasks that they spawn too, and in their logs"
+given lua_steps.lua <<'END'
+local peri = require "perilune"
+function speak()
+  print("one", 2, nil)
+  io.write("thr", "ee\nfour")
+  peri.spawn(function() print("!") end):join()
+end
+function fail()
+  io.write("no newline")
+  error("broken")
+end
+END
+given lua_steps.toml <<'END'
+[steps.a]
+lua = "lua_steps.lua:speak"
+[steps.b]
+needs = ["a"]
+lua = "lua_steps.lua:fail"
+END
+run run lua_steps.toml -q
+expect_only 1 out <<'END'
+a | one	2	nil
+a | three
+a | four!
+b | no newline
+END
+grep -q '^  lua_steps.lua:9: broken, attempt 1/1$' err && grep -q '^  | no newline$' err || fail "$(cat err)"
+run logs last a -f lua_steps.toml
+expect 0 out <<'END'
+one	2	nil
+three
+four!
+END
+
+it "--log-level and --log-format govern the records of Lua steps"
+given records.lua <<'END'
+local peri = require "perilune"
+function go() peri.log.debug("detail") peri.log.warn("careful") end
+END
+given records.toml <<'END'
+[steps.a]
+lua = "records.lua:go"
+END
+run run records.toml -q
+grep -q careful err && ! grep -q detail err || fail "$(cat err)"
+run run records.toml -q --log-level debug --log-format json
+grep -q '^{.*"message":"detail"' err || fail "$(cat err)"
+run run records.toml --log-level loud
+expect 2 err <<'END'
+perilune: --log-level: one of debug, info, warn, error, off expected, got 'loud'
+END
+
 it "ends quietly when nobody reads any more, and leaves no process behind"
 given endless.toml <<'END'
 [steps.a]

@@ -38,6 +38,12 @@ local without_pipeline = {
   schema = function() return require("perilune.pipeline.json_schema")() end,
 }
 
+local function set_log(values)
+  local log = require("perilune").log
+  if values["log-level"] then log.level(values["log-level"]) end
+  if values["log-format"] then log.format(values["log-format"]) end
+end
+
 local function carry_out(command, ...)
   if not vocabulary.commands[command] then
     local meant = text.suggestion(command, vocabulary.names)
@@ -47,6 +53,7 @@ local function carry_out(command, ...)
   local values, words, behind = flags.read({ ... }, command)
   if values.help then return require("perilune.cli.help").main({}, { command }) end
   if without_pipeline[command] then return without_pipeline[command](values, words) end
+  set_log(values)
   local commands = require "perilune.pipeline.commands"
   local pipeline, not_one = load_pipeline(values, words)
   if not pipeline then

@@ -160,9 +160,12 @@ end
 
 function commands.report(pipeline, values, words)
   local store <close> = need_store(pipeline)
+  local report = require "perilune.pipeline.report"
+  local requests = report.requests(values)
   local data = record.of(store, find_run(store, words[1]))
-  io.write((require("perilune.pipeline.report").render(data, values.format or "json")))
-  return 0
+  if #requests == 0 or values.format then io.write((report.render(data, values.format or "json"))) end
+  local problem = report.write(data, requests)
+  return problem and text.refuse(1, "%s", problem) or 0
 end
 
 return commands

@@ -6,12 +6,12 @@ local attempt = require "perilune.pipeline.attempt"
 local fingerprint = require "perilune.pipeline.fingerprint"
 local model = require "perilune.pipeline.model"
 local resolve = require "perilune.pipeline.resolve"
+local step_log = require "perilune.pipeline.step_log"
 local text = require "perilune.pipeline.text"
 
 local execution = {}
 execution.__index = execution
 
-local tail_lines <const> = 40
 local good = { succeeded = true, cached = true, skipped = true }
 execution.good = good
 
@@ -215,8 +215,9 @@ end
 
 function execution:attempt(step, ready, reason, n, attempts)
   if ready.fn then
-    self:tell_start(step, ready, reason, n, attempts)
-    return require("perilune.pipeline.lua_step").run(self, step, ready)
+    local log <close> = step_log.open(self, step, n == 1)
+    self:tell_start(step, ready, reason, n, attempts, log.path)
+    return require("perilune.pipeline.lua_step").run(self, step, ready, log)
   end
   local pool = step.pool and self.pool_slots[step.pool]
   local turn <close> = pool and self:take_turn(step, pool) or nil
@@ -238,29 +239,19 @@ function execution:tell_start(step, ready, reason, n, attempts, log)
 end
 
 function execution:run_process(step, ready, reason, n, attempts)
-  local log_path = self.store and self.store:log_path(self.run, step.key)
-  local log <close> = log_path and assert(io.open(log_path, n == 1 and "w" or "a")) or nil
-  if log then log:setvbuf("line") end
-  self:tell_start(step, ready, reason, n, attempts, log_path)
-  local tail = {}
-  local function deliver(stream, line, partial)
-    local masked = self.mask(line)
-    if log then log:write(masked, partial and "" or "\n") end
-    if log and partial then log:flush() end
-    tail[#tail + 1] = masked
-    if #tail > 2 * tail_lines then table.move(tail, tail_lines + 1, #tail + tail_lines, 1) end
-    self.events:emit("line", { key = step.key, stream = stream, text = line, partial = partial })
-  end
+  local log <close> = step_log.open(self, step, n == 1)
+  self:tell_start(step, ready, reason, n, attempts, log.path)
   local command = { argv = ready.run_argv, cwd = ready.cwd, env = ready.environment, timeout = step.timeout or self.options.step_timeout,
                     grace = step.grace or self.options.grace, interactive = step.interactive, capture = step.capture }
   local live = { always = is_always(step) }
+  local function deliver(...) log:line(...) end
   local result = attempt.run(command, deliver, function(proc)
     live.proc = proc
     self.live[step.key] = live
   end)
   self.live[step.key] = nil
   if live.cancelled and result.state == "failed" then result.state, result.reason = "cancelled", "the run was halted" end
-  return self:conclude(step, result, tail, log_path)
+  return self:conclude(step, result, log)
 end
 
 local function captured(step, output)
@@ -276,11 +267,10 @@ local function captured(step, output)
   return value
 end
 
-function execution:conclude(step, result, tail, log_path)
+function execution:conclude(step, result, log)
   local usage = result.status.rusage
-  local outcome = { state = result.state, reason = result.reason, code = result.code, signal = result.signal, log = log_path,
-                    user = usage.user, system = usage.system,
-                    tail = table.move(tail, math.max(1, #tail - tail_lines + 1), #tail, 1, {}) }
+  local outcome = { state = result.state, reason = result.reason, code = result.code, signal = result.signal, log = log.path,
+                    user = usage.user, system = usage.system, tail = log:tail() }
   if outcome.state == "timeout" then
     outcome.message = ("it did not end within %gs"):format(step.timeout or self.options.step_timeout)
   end

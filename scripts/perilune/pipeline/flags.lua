@@ -27,7 +27,8 @@ local readers = {
 }
 
 local function store_value(values, name, raw)
-  local kind = known[name].kind
+  local kind, words = known[name].kind, known[name].complete
+  if type(words) == "table" then text.one_of(name, raw, words) end
   local value = readers[kind](raw)
   if value == nil or type(value) == "number" and value < 0 or kind == "jobs" and value == 0 then
     text.refuse(2, "--%s: %s expected, got '%s'", name, kind == "duration" and "a duration like 90s" or "a whole number", raw)

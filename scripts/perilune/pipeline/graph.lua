@@ -4,6 +4,7 @@ local json = require "perilune.json"
 local markup = require "perilune.markup"
 local encode = require("perilune.pipeline.record").encode
 local text = require "perilune.pipeline.text"
+local formats = require("perilune.cli.vocabulary").commands.graph.formats
 
 local graph = {}
 
@@ -71,11 +72,7 @@ end
 
 -- of: {name, steps, run}; steps as in a pipeline or a record.
 function graph.draw(of, format)
-  local formats = text.sorted_keys(draw)
-  if not draw[format] then
-    text.refuse(2, "--format: one of %s expected, got '%s'%s", table.concat(formats, ", "), format, text.suggestion(format, formats))
-  end
-  return draw[format](of)
+  return draw[text.one_of("format", format, formats)](of)
 end
 
 return graph

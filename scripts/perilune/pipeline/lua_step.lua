@@ -1,5 +1,6 @@
 -- A Lua step: a function as a task of the runner. Its ctx awaits steps that it makes while it runs.
 local peri = require "perilune"
+local lua_print = require "perilune.pipeline.lua_print"
 local model = require "perilune.pipeline.model"
 
 local lua_step = {}
@@ -55,20 +56,23 @@ function context:map(name, items, make, options)
   return outcomes
 end
 
-function lua_step.run(run, step, ready)
+-- log: where it prints (step_log.lua).
+function lua_step.run(run, step, ready, log)
   local scope = run:scope_of(step)
   local ctx = setmetatable({ key = step.key, params = scope.params, env = scope.env, secrets = scope.secrets, run = scope.run,
                              item = step.item, matrix = step.matrix, execution_ = run }, context)
   local function body() return ready.fn(ctx, scope.run) end
+  lua_print.into(log)
   local ok, value
   if step.timeout then
     ok, value = pcall(peri.timeout, step.timeout, body)
   else
     ok, value = pcall(body)
   end
-  if ok then return { state = "succeeded", value = value } end
+  lua_print.finish(log)
+  if ok then return { state = "succeeded", value = value, log = log.path } end
   local late = type(value) == "userdata" and value.kind == "timeout"
-  return { state = late and "timeout" or "failed", message = tostring(value) }
+  return { state = late and "timeout" or "failed", message = tostring(value), log = log.path, tail = log:tail() }
 end
 
 return lua_step

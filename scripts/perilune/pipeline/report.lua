@@ -6,15 +6,10 @@ local report = {}
 
 -- Each: a module that returns a function from a record to the text of the report. "json" is the record itself.
 local modules = { html = "report_html", junit = "report_junit", markdown = "report_markdown", trace = "report_trace" }
-local formats <const> = { "html", "json", "junit", "markdown", "trace" }
+local formats = require("perilune.cli.vocabulary").commands.report.formats
 
-local function checked(format, flag)
-  if modules[format] or format == "json" then return format end
-  text.refuse(2, "--%s: one of %s expected, got '%s'%s", flag, table.concat(formats, ", "), format, text.suggestion(format, formats))
-end
-
-function report.render(data, format, flag)
-  if checked(format, flag or "format") == "json" then
+function report.render(data, format)
+  if text.one_of("format", format, formats) == "json" then
     return require("perilune.pipeline.record").encode(data, { indent = 2 }) .. "\n"
   end
   return require("perilune.pipeline." .. modules[format])(data)
@@ -26,7 +21,7 @@ function report.requests(values)
   for _, word in ipairs(values.report or {}) do
     local format, path = word:match("^([^=]+)=(.+)$")
     if not format then text.refuse(2, "--report FORMAT=PATH expected, got '%s'", word) end
-    requests[#requests + 1] = { format = checked(format, "report"), path = path }
+    requests[#requests + 1] = { format = text.one_of("report", format, formats), path = path }
   end
   if values.trace then requests[#requests + 1] = { format = "trace", path = values.trace } end
   return requests

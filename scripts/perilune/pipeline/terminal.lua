@@ -2,7 +2,6 @@
 -- terminal whenever it is painted.
 local env = require "perilune.env"
 local system = require "perilune.native.system"
-local text = require "perilune.pipeline.text"
 
 local terminal = {}
 
@@ -12,15 +11,6 @@ local function is_set(name)
   local value = env.get(name)
   return value ~= nil and value ~= ""
 end
-
-local function one_of(flag, value, known)
-  for _, name in ipairs(known) do
-    if value == name then return value end
-  end
-  text.refuse(2, "--%s: one of %s expected, got '%s'%s", flag, table.concat(known, ", "), value, text.suggestion(value, known))
-end
-
-local modes <const> = { "auto", "live", "prefix", "group", "keep-order", "quiet", "json" }
 
 local function colored(choice, dumb, descriptor)
   if choice ~= "auto" then return choice == "always" end
@@ -50,13 +40,12 @@ end
 
 -- From the flags: {mode, ci, color_out, color_err, terminal, unicode}. "auto" and "live" have become what can be done.
 function terminal.reader(values)
-  local color = one_of("color", values.color or "auto", { "auto", "always", "never" })
-  local ci = one_of("ci", values.ci or "auto", { "auto", "github", "gitlab", "none" })
+  local color, ci = values.color or "auto", values.ci or "auto"
   local reader = { dumb = env.get "TERM" == "dumb", terminal = system.is_terminal(stderr), terminal_out = system.is_terminal(stdout),
                    unicode = speaks_unicode() }
   reader.ci, reader.asked_for_ci = service(ci), ci == "github" or ci == "gitlab"
   reader.color_out, reader.color_err = colored(color, reader.dumb, stdout), colored(color, reader.dumb, stderr)
-  reader.mode = mode_for(one_of("output", values.json and "json" or values.output or "auto", modes), reader)
+  reader.mode = mode_for(values.json and "json" or values.output or "auto", reader)
   reader.quiet = values.quiet or reader.mode == "quiet"
   if reader.mode == "quiet" then reader.mode = "prefix" end
   reader.verbose = values.verbose and not reader.quiet

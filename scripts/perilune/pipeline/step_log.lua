@@ -1,0 +1,46 @@
+-- What a step prints while it runs: every line is told as an event, kept in the log of the step, and remembered for the case that
+-- the step fails. Secrets are masked before. Owned by the attempt; closed with it.
+local step_log = {}
+step_log.__index = step_log
+
+local remembered <const> = 40
+
+-- run: the execution. A first attempt begins the log anew.
+function step_log.open(run, step, first)
+  local path = run.store and run.store:log_path(run.run, step.key)
+  local file = path and assert(io.open(path, first and "w" or "a")) or nil
+  if file then file:setvbuf("line") end
+  return setmetatable({ run = run, key = step.key, path = path, file = file, lines = {}, open_on = nil }, step_log)
+end
+
+local function remember(self, stream, text, partial)
+  local lines = self.lines
+  if self.open_on == stream then lines[#lines] = lines[#lines] .. text else lines[#lines + 1] = text end
+  self.open_on = partial and stream or nil
+  if #lines >= 2 * remembered then table.move(lines, remembered + 1, #lines + remembered, 1) end
+end
+
+-- A line without its newline; `partial`: more of it follows.
+function step_log:line(stream, text, partial)
+  local masked = self.run.mask(text)
+  if self.file then
+    self.file:write(masked, partial and "" or "\n")
+    if partial then self.file:flush() end
+  end
+  remember(self, stream, masked, partial)
+  self.run.events:emit("line", { key = self.key, stream = stream, text = masked, partial = partial })
+end
+
+-- The last lines.
+function step_log:tail()
+  local lines = self.lines
+  return table.move(lines, math.max(1, #lines - remembered + 1), #lines, 1, {})
+end
+
+function step_log:close()
+  if self.file then self.file:close() end
+  self.file = nil
+end
+step_log.__close = step_log.close
+
+return step_log
