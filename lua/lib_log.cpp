@@ -125,12 +125,17 @@ void write_line(std::string_view line) noexcept {
   }
 }
 
-// write(level, message, fields or nil, as_json). The strings are strings.
+// write(level, message, fields or nil, as_json, returned) -> the line where it is to be returned, else it is written.
+// The strings are strings.
 reply write_body(lua_State* L, vm& v) {
   const lua_task* task = v.in_task() ? &v.running() : nullptr;
   const std::vector<field> fields = read_fields(L, 3);
   std::string line;
   (lua_toboolean(L, 4) ? append_as_json : append_as_text)(line, text_at(L, 1), task, text_at(L, 2), fields);
+  if (lua_toboolean(L, 5)) {
+    lua_pushlstring(L, line.data(), line.size());
+    return 1;
+  }
   line += '\n';
   write_line(line);
   return 0;

@@ -8,6 +8,8 @@ local error, getmetatable, next, pcall, tostring, type = error, getmetatable, ne
 local ranks = { debug = 1, info = 2, warn = 3, error = 4, off = 5 }
 local current, threshold, as_json = "info", ranks.info, false
 
+-- sink_, a field of the module: takes each line instead of standard error while somebody paints on the terminal there.
+
 local plain_types = { string = true, number = true, boolean = true, ["nil"] = true }
 
 local function shown(value)
@@ -47,6 +49,8 @@ local function with_span(fields, span)
   return all
 end
 
+local log = { span_key_ = span_key }
+
 local function writer(level)
   local rank = ranks[level]
   return function(message, fields)
@@ -59,13 +63,13 @@ local function writer(level)
     local span = data[span_key]
     if span then fields = with_span(fields, span) end
     if fields then fields = plain_fields(fields) end
-    write(level, type(message) == "string" and message or shown(message), fields, as_json)
+    local sink = log.sink_
+    local line = write(level, type(message) == "string" and message or shown(message), fields, as_json, sink ~= nil)
+    if sink then sink(line) end
   end
 end
 
-local log = {
-  debug = writer "debug", info = writer "info", warn = writer "warn", error = writer "error", span_key_ = span_key,
-}
+log.debug, log.info, log.warn, log.error = writer "debug", writer "info", writer "warn", writer "error"
 
 -- Sets the least level that is written, when given. Returns the level in force before.
 function log.level(name)

@@ -138,6 +138,29 @@ await_end
 [ "$status" -eq 130 ] || fail "status $status"
 grep -q '^cancelled: ' seen && [ "$(grep -cE "$block" seen)" -eq 0 ] || fail "$(cat seen)"
 
+it "what Lua steps print, and their records, are lines like others; os.exit leaves a clean screen"
+given steps.lua <<'END'
+local peri = require "perilune"
+function go()
+  io.write("never ", "ended")
+  peri.log.warn("careful", { n = 1 })
+  peri.sleep(0.3)
+  print(" but so")
+  os.exit(7)
+end
+END
+given lua.toml <<'END'
+[steps.a]
+lua = "steps.lua:go"
+[steps.b]
+sh = "printf begun; sleep 1000"
+END
+on_terminal -- run lua.toml -j 2
+await_end
+[ "$status" -eq 7 ] || fail "status $status"
+grep -q '^a | never ended but so$' seen && grep -q 'WARN .* careful n=1$' seen && grep -q '^b | begun$' seen || fail "$(cat seen)"
+[ "$(grep -cE "$block" seen)" -eq 0 ] || fail "$(cat seen)"
+
 it "shows what stands after a carriage return, and lets no step move the cursor"
 given codes.toml <<'END'
 [steps.a]

@@ -144,6 +144,20 @@ data = json.load(sys.stdin)
 assert data["status"] == "failure" and data["counts"]["failed"] == 1' || fail "no record"
 "$PERILUNE" report -f p.toml "$id" --format html >later || fail "no page"
 
+it "no report, log, record or database holds a secret"
+given secret.toml <<'END'
+[secrets]
+token = { env = "TOKEN" }
+[steps.a]
+argv = ["sh", "-c", "echo got $1; echo \"$1 again\" >&2; exit 1", "x", "${secrets.token}"]
+[steps.b]
+sh = "printf '%s' ${secrets.token}; false"
+if = "secrets.token == 'none'"
+END
+TOKEN=hunter2secret run run secret.toml -k --report json=s/r.json --report html=s/r.html --report junit=s/r.xml --report markdown=s/r.md --trace s/t.json
+grep -q '^a | got \*\*\*$' out && grep -q 'command: sh -c' err || fail "$(cat out err)"
+! grep -rl hunter2secret out err s .perilune || fail "it is there"
+
 it "refuses a format that it does not know, before anything runs"
 rm -rf .perilune
 run run p.toml --report yaml=x

@@ -1,6 +1,7 @@
 -- The place for lines on a terminal: they scroll as ever, and below them stands a block that is painted again and again. What
 -- is painted goes out in one write: the old block is erased, the new lines follow, then the new block. So nothing is torn, and
 -- the terminal's own scrollback holds the lines and nothing else.
+local log = require "perilune.log"
 local peri = require "perilune"
 local line = require "perilune.pipeline.line"
 local live_block = require "perilune.pipeline.live_block"
@@ -16,6 +17,7 @@ local longest_held <const> = 64 * 1024
 function output_live.new(reader, style, durations)
   local self = setmetatable({ reader = reader, block = live_block.new(style, durations), lines = {}, painted = {}, partial = {},
                               last_paint = -math.huge, interactive = {} }, output_live)
+  log.sink_ = function(record) self:say(record) end
   self.painter = peri.spawn({ name = "paint", daemon = true }, function()
     while true do
       peri.sleep(frame_seconds)
@@ -108,6 +110,7 @@ end
 
 function output_live:close()
   self.painter:cancel()
+  log.sink_ = nil
   self.interactive, self.zero = {}, nil
   end_partial(self)
   self:paint()

@@ -108,7 +108,10 @@ local function with_valid_text(value)
   return setmetatable(copy, getmetatable(value))
 end
 
-function record.encode(value, options) return json.encode(with_valid_text(value), options) end
+function record.encode(value, options)
+  local ok, encoded = pcall(json.encode, value, options)
+  return ok and encoded or json.encode(with_valid_text(value), options)
+end
 
 local function path_in(folder, run) return ("%s/runs/%s/report.json"):format(folder, run) end
 
