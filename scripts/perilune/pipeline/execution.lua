@@ -199,9 +199,11 @@ function execution:try(step, ready, reason)
   local retry = step.retry or { attempts = (self.options.retries or 0) + 1, first = 1, last = 60, factor = 2, jitter = 0 }
   local began = peri.clock()
   if self.store then self.store:forget(step.key) end
+  local user, system = 0, 0
   for n = 1, retry.attempts do
     local outcome = self:attempt(step, ready, reason, n, retry.attempts)
-    outcome.attempts, outcome.started = n, began
+    user, system = user + (outcome.user or 0), system + (outcome.system or 0)
+    outcome.attempts, outcome.started, outcome.user, outcome.system = n, began, user, system
     if outcome.state == "succeeded" or outcome.state == "cancelled" or n == retry.attempts or self:halted() and not is_always(step)
       or not worth_repeating(retry, outcome) then
       return outcome

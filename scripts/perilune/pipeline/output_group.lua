@@ -46,6 +46,8 @@ function output_group:note(key, text) self:step(key, "note", "", text, false) en
 
 function output_group:say(text) self.plain:say(text) end
 
+function output_group:silence() return self.plain:silence() end
+
 function output_group:release(key)
   local held = self.held[key]
   self.held[key] = nil

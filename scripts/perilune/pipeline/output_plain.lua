@@ -7,7 +7,7 @@ output_plain.__index = output_plain
 
 -- With `one_stream` all goes to standard output: the order matters there, and two streams have none.
 function output_plain.new(one_stream)
-  local self = setmetatable({ one_stream = one_stream, written = peri.notify(), dirty = false }, output_plain)
+  local self = setmetatable({ one_stream = one_stream, written = peri.notify(), dirty = false, spoken_at = peri.now() }, output_plain)
   self.flusher = peri.spawn({ name = "flush", daemon = true }, function()
     while true do
       self.written:wait()
@@ -23,6 +23,7 @@ function output_plain:flush()
 end
 
 function output_plain:write(to_stdout, bytes)
+  self.spoken_at = peri.now()
   if to_stdout or self.one_stream then
     io.stdout:write(bytes)
     if not self.dirty then
@@ -50,6 +51,9 @@ function output_plain:step(key, stream, prefix, text, partial)
   self:write(to_stdout, (continues and "" or prefix) .. text .. (partial and "" or "\n"))
   self.open = partial and { key = key, stream = stream, to_stdout = to_stdout } or nil
 end
+
+-- How long nothing has been written.
+function output_plain:silence() return peri.now() - self.spoken_at end
 
 function output_plain:note(_, text) self:say(text) end
 

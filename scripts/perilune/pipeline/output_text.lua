@@ -5,7 +5,9 @@
 --   place:note(key, text)                            a line about a step
 --   place:say(text)                                  a line about the run
 --   place:before(event), place:after(event)          every event, before and after it was told
+--   place:silence()                                  seconds since a line went out; a place without it shows what runs itself
 --   place:close()                                    nothing follows; whatever is held must go out
+local peri = require "perilune"
 local ci = require "perilune.pipeline.ci"
 local failure = require "perilune.pipeline.failure"
 local first_line = require("perilune.pipeline.line").first
@@ -16,10 +18,36 @@ local output_text = {}
 output_text.__index = output_text
 
 local most_blocks <const> = 10
+local longest_silence <const> = 60
+
+local function keys_after(list, first, most)
+  local keys = {}
+  for i = first, math.min(#list, first + most - 1) do keys[#keys + 1] = list[i].key end
+  if #list > first + most - 1 then keys[#keys + 1] = "..." end
+  return table.concat(keys, ", ")
+end
 
 -- reader: see terminal.lua. options: {bare = no keys before lines, marks = signs before endings, starts = tell beginnings}
 function output_text.new(place, record, reader, style, options)
-  return setmetatable({ place = place, record = record, reader = reader, style = style, options = options, prefixes = {} }, output_text)
+  local self = setmetatable({ place = place, record = record, reader = reader, style = style, options = options, prefixes = {} }, output_text)
+  if place.silence and not reader.quiet then
+    self.heart = peri.spawn({ name = "still running", daemon = true }, self.break_silences, self)
+  end
+  return self
+end
+
+-- So that nobody takes a run for dead: names what runs whenever nothing has been said for a while.
+function output_text:break_silences()
+  while true do
+    peri.sleep(longest_silence - self.place:silence())
+    if self.place:silence() >= longest_silence then
+      local running = {}
+      for _, step in ipairs(self.record.data.steps) do
+        if step.state == "running" then running[#running + 1] = step end
+      end
+      self.place:say("still running: " .. keys_after(running, 1, 10))
+    end
+  end
 end
 
 local endings = { succeeded = "done", cached = "cached", skipped = "skipped", failed = "FAILED", timeout = "TIMED OUT",
@@ -86,13 +114,6 @@ function tell.step_finished(self, event)
   self.place:note(event.key, ("%s%s: %s%s"):format(sign, self.style:key(event.key), self.style:state(event.state, endings[event.state]), extra))
 end
 
-local function keys_after(list, first, most)
-  local keys = {}
-  for i = first, math.min(#list, first + most - 1) do keys[#keys + 1] = list[i].key end
-  if #list > first + most - 1 then keys[#keys + 1] = "..." end
-  return table.concat(keys, ", ")
-end
-
 -- The blocks of the first failures, the very first one last; the others are counted.
 local function tell_failures(self)
   local failures = self.record.failures
@@ -120,7 +141,8 @@ local function tell_followers(self)
     if step.state == "blocked" or step.state == "cancelled" then followers[#followers + 1] = step end
   end
   if #followers == 0 then return end
-  self.place:say(("%d more not run because of that: %s"):format(#followers, keys_after(followers, 1, 5)))
+  local words = #self.record.failures > 0 and "%d more not run because of that: %s" or "%d not run: %s"
+  self.place:say(words:format(#followers, keys_after(followers, 1, 5)))
 end
 
 function tell.run_finished(self, event)
@@ -139,6 +161,9 @@ function output_text:hear(event)
   if self.place.after then self.place:after(event) end
 end
 
-function output_text:close() self.place:close() end
+function output_text:close()
+  if self.heart then self.heart:cancel() end
+  self.place:close()
+end
 
 return output_text
