@@ -81,9 +81,10 @@ it "logs -f: ends with a run that was killed"
 rm go
 start run -q
 await "slow | begun"
-pkill -KILL -P "$pid"
+step=$(pgrep -P "$pid")
 kill -s KILL "$pid"
 finish
+kill -s KILL -"$step"
 run logs last -f
 expect 0 out <<'END'
 == slow
