@@ -211,12 +211,12 @@ task_header* scheduler::drained(cancel_node& node) noexcept {
   return nullptr;
 }
 
-void scheduler::release_from_parent(task_header& task) noexcept {
+void scheduler::release_from_parent(task_header& task, cancel_node* to) noexcept {
   cancel_node& above = *task.cancel_node::parent;
   task.cancel_node::detach();
   task.unmark(task_header::trait::member);
   task.mark(task_header::trait::detached);
-  task.attach_to(detached);
+  task.attach_to(to ? *to : detached);
   if (above.has(cancel_node::observes)) static_cast<scope_node&>(above).child_left(task);
   if (task_header* ended = child_gone(above)) settle(*ended);
 }

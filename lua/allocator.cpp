@@ -13,17 +13,40 @@ allocator::~allocator() {
   while (chunks_) std::free(std::exchange(chunks_, chunks_->next));
 }
 
+void allocator::limit(std::size_t soft, std::size_t hard) noexcept {
+  constexpr std::size_t least_reserve = std::size_t{64} * 1024;
+  limits_[0] = soft;
+  limits_[1] = hard;
+  limits_[2] = hard == soft ? hard : hard + std::max(soft / 16, least_reserve);
+  chunk_limit_ = 2 * limits_[2];
+}
+
+// Whether so much more may be in use. Lua asks twice for what it does not get, with a full collection in between, and raises
+// when it is refused again.
+bool allocator::grants(std::size_t more) noexcept {
+  if (step_ > 0 && in_use_ < limits_[0] - limits_[0] / 16) step_ = 0;
+  if (in_use_ <= limits_[step_] && more <= limits_[step_] - in_use_) return refused_ = 0, true;
+  if (refused_ != more) return refused_ = more, false;
+  refused_ = 0;
+  const bool went_on = step_ > 0 && in_use_ > limits_[0];
+  exhausted_ = exhausted_ || went_on;
+  step_ = went_on ? steps - 1 : std::max(step_, 1U);
+  return false;
+}
+
 void* allocator::take_from_chunk(std::size_t index) noexcept {
   const std::size_t bytes = index * grain;
   if (static_cast<std::size_t>(unused_end_ - unused_begin_) < bytes) {
     // What is left of the chunk serves a smaller size.
     if (const auto left = static_cast<std::size_t>(unused_end_ - unused_begin_); left >= grain)
       give(unused_begin_, left), in_use_ += left;
-    auto* fresh = static_cast<chunk*>(std::malloc(chunk_bytes));
+    const bool room = chunk_total_ + chunk_bytes <= chunk_limit_;
+    auto* fresh = room ? static_cast<chunk*>(std::malloc(chunk_bytes)) : nullptr;
     if (!fresh) {
       unused_begin_ = unused_end_ = nullptr;
       return nullptr;
     }
+    chunk_total_ += chunk_bytes;
     fresh->next = std::exchange(chunks_, fresh);
     unused_begin_ = reinterpret_cast<char*>(fresh + 1);
     unused_end_ = reinterpret_cast<char*>(fresh) + chunk_bytes;
@@ -51,8 +74,17 @@ void allocator::give(void* block, std::size_t size) noexcept {
   free_[index] = new (block) free_block{free_[index]};
 }
 
+void* allocator::draw(void* block, std::size_t old_size, std::size_t new_size) noexcept {
+  void* moved = source_(source_data_, block, old_size, new_size);
+  if (moved || new_size == 0) in_use_ += new_size - (block ? old_size : 0);
+  return moved;
+}
+
 void* allocator::reallocate(void* self, void* block, std::size_t old_size, std::size_t new_size) {
   auto& a = *static_cast<allocator*>(self);
+  const std::size_t before = block ? old_size : 0;  // of a new block Lua says the type there
+  if (new_size > before && !a.grants(new_size - before)) return nullptr;
+  if (a.source_) return a.draw(block, old_size, new_size);
   if (!block) return new_size ? a.take(new_size) : nullptr;
   if (new_size == 0) {
     a.give(block, old_size);

@@ -3,9 +3,13 @@
 // A VM allocates and frees blocks of few sizes at a high rate (task blocks, Lua threads, call records, tables), each with
 // its size known at both ends. Free lists make that cheaper than a general allocator and spare its headers. Memory of small
 // blocks goes back to the system when the VM closes.
+//
+// There may be a limit, in three steps. Who reaches the first gets an error, and from then on has what lies between first
+// and second to deal with it, until less is in use again. Who reaches the second is exhausted, and has the rest to end in.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 // Under the address sanitizer every block is the system's, so that it is watched.
 #if defined(__SANITIZE_ADDRESS__)
@@ -30,6 +34,20 @@ class allocator {
 
   std::size_t bytes_in_use() const noexcept { return in_use_; }
 
+  // Takes memory from a function of the host's own. Before anything is allocated.
+  void draw_from(void* (*source)(void*, void*, std::size_t, std::size_t), void* data) noexcept {
+    source_ = source;
+    source_data_ = data;
+  }
+  // Limits what is in use from now on, hard >= soft > 0. Where both are the same there is one step only.
+  void limit(std::size_t soft, std::size_t hard) noexcept;
+  // Whether the second step has been reached since this was last asked.
+  bool take_exhausted() noexcept {
+    const bool was = exhausted_;
+    exhausted_ = false;
+    return was;
+  }
+
  private:
   static constexpr std::size_t grain = 16;
   static constexpr std::size_t largest_small = PERILUNE_ALLOCATOR_POOLS ? 1024 : 0;
@@ -43,6 +61,8 @@ class allocator {
     std::size_t unused;  // keeps the blocks behind it aligned to the grain
   };
 
+  bool grants(std::size_t more) noexcept;
+  void* draw(void* block, std::size_t old_size, std::size_t new_size) noexcept;
   static std::size_t class_of(std::size_t size) noexcept { return (size + grain - 1) / grain; }
   void* take(std::size_t size) noexcept;
   void* take_from_chunk(std::size_t index) noexcept;
@@ -53,6 +73,16 @@ class allocator {
   char* unused_end_ = nullptr;
   chunk* chunks_ = nullptr;
   std::size_t in_use_ = 0;
+
+  void* (*source_)(void*, void*, std::size_t, std::size_t) = nullptr;
+  void* source_data_ = nullptr;
+  static constexpr unsigned steps = 3;
+  std::size_t limits_[steps] = {SIZE_MAX, SIZE_MAX, SIZE_MAX};
+  std::size_t chunk_limit_ = SIZE_MAX;  // of all chunks together: free blocks of one size are none of another
+  std::size_t chunk_total_ = 0;
+  std::size_t refused_ = 0;  // the request refused last, until another is granted
+  unsigned step_ = 0;        // the limit that holds at present
+  bool exhausted_ = false;
 };
 
 }  // namespace perilune

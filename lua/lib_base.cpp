@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "allowance.hpp"
 #include "error_object.hpp"
 #include "library.hpp"
 #include "object.hpp"
@@ -28,7 +29,7 @@ reply exit_body(lua_State* L, vm& v) {
     code = static_cast<int>(lua_tointeger(L, 1));
   else if (!lua_isnoneornil(L, 1))
     return bad_argument(v, 1, "an integer or a boolean expected", L);
-  if (v.options().worker != 0) return exit_elsewhere(v, code);
+  if (v.options().worker != 0 || v.options().isolated) return exit_elsewhere(v, code);
   if (!v.exiting) {
     v.exiting = true;
     v.exit_code = code;
@@ -37,8 +38,8 @@ reply exit_body(lua_State* L, vm& v) {
   return v.in_task() ? action::exit_host : 0;
 }
 
-// print(...), each line in one piece: several workers may print at once.
-reply print_body(lua_State* L, vm&) {
+// print(...), each line in one piece: several workers may print at once. A run in an isolate may be limited.
+reply print_body(lua_State* L, vm& v) {
   const int count = lua_gettop(L);
   luaL_Buffer line;
   luaL_buffinit(L, &line);
@@ -51,6 +52,10 @@ reply print_body(lua_State* L, vm&) {
   luaL_pushresult(&line);
   std::size_t size = 0;
   const char* text = lua_tolstring(L, -1, &size);
+  if (allowance* run = v.running().run) {
+    run->use_output(size, v.running());
+    if (*run->exceeded()) return action::raise_cancel;
+  }
   std::fwrite(text, 1, size, stdout);
   std::fflush(stdout);
   return 0;

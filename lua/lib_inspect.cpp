@@ -71,7 +71,7 @@ void push_record(lua_State* L, vm& v, task_header& task) {
     push_waiting_on(L, v, task);
     lua_setfield(L, -2, "waiting_on");
   }
-  if (lua_task* script = to_lua_task(task)) return set_script_fields(L, v, *script);
+  if (lua_task* script = to_lua_task(task, v)) return set_script_fields(L, v, *script);
   set_text(L, "name", task.name);
 }
 
@@ -152,7 +152,7 @@ void push_arms(lua_State* L, vm& v, lua_task& task) {
 void add_native_fields(lua_State* L, vm& v, task_header& task) {
   set_flag(L, "limited", task.top->deadline_in_force() || task.cancel_pending());
   set_flag(L, "daemon", task.is(task_header::trait::daemon));
-  lua_task* script = to_lua_task(task);
+  lua_task* script = to_lua_task(task, v);
   if (!script) return;
   vm::push_registry(L, registry_slot::slots);
   lua_rawgeti(L, -1, 2 * static_cast<lua_Integer>(script->slot) + 1);

@@ -326,7 +326,7 @@ reply scope_tasks(lua_State* L, vm& v) {
   if (!scope->node || !scope->node->entered()) return 1;
   lua_Integer count = 0;
   for_each_child(*scope->node, [&](task_header& child) {
-    const lua_task* script = to_lua_task(child);
+    const lua_task* script = to_lua_task(child, v);
     if (!script) return;
     v.push_handle(L, script->slot);
     lua_rawseti(L, -2, ++count);

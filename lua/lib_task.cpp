@@ -1,6 +1,7 @@
 // peri.spawn and what a task handle offers. See lua-api: Tasks.
 #include <cstring>
 
+#include "allowance.hpp"
 #include "error_object.hpp"
 #include "library.hpp"
 #include "lua_select.hpp"
@@ -235,7 +236,7 @@ reply detach_body(lua_State* L, vm& v) {
   if (!task) return bad_argument(v, 1, "a task expected", L);
   lua_settop(L, 1);
   if (task->settled() || task->is(task_header::trait::detached)) return 1;
-  v.tasks().release_from_parent(*task);
+  v.tasks().release_from_parent(*task, task->run ? task->run->root : nullptr);
   return 1;
 }
 
@@ -253,7 +254,7 @@ reply children_body(lua_State* L, vm& v) {
   if (task->settled()) return 1;
   lua_Integer count = 0;
   for_each_child(*task, [&](task_header& child) {
-    const lua_task* script = to_lua_task(child);
+    const lua_task* script = to_lua_task(child, v);
     if (!script) return;
     v.push_handle(L, script->slot);
     lua_rawseti(L, -2, ++count);
@@ -280,9 +281,10 @@ reply name_body(lua_State* L, vm&) {
 
 reply parent_body(lua_State* L, vm& v) {
   const auto& task = object_at<lua_task>(L, 1);
-  const task_header* parent = task.settled() ? nullptr : task.parent_task();
+  task_header* above = task.settled() ? nullptr : task.parent_task();
+  const lua_task* parent = above ? to_lua_task(*above, v) : nullptr;
   if (parent)
-    v.push_handle(L, static_cast<const lua_task*>(parent)->slot);
+    v.push_handle(L, parent->slot);
   else
     lua_pushnil(L);
   return 1;
@@ -458,8 +460,24 @@ reply read_spawn_arguments(lua_State* L, vm& v, int first, spawn_request& reques
   }
   if (!v.has_worker()) return raise_text(v, "nothing can be spawned inside peri.blocking: there are no tasks");
   if (v.closing()) return raise_text(v, "nothing can be spawned any more: the host is closing");
-  return 0;
+  return check_room(v);
 }
+
+reply check_room(vm& v) {
+  if (!v.full()) return 0;
+  const std::size_t most = v.options().rules.limits.max_tasks;
+  return raise_error(v, {error_kind::limit, "too many tasks: no more than " + std::to_string(most) + " at once", 0, {}});
+}
+
+namespace {
+
+// What is detached in a run of an isolate belongs to the run all the same.
+spawn_options within(const allowance* run, spawn_options options) noexcept {
+  if (run && std::exchange(options.detached, false)) options.below = run->root;
+  return options;
+}
+
+}  // namespace
 
 lua_task& spawn_function(lua_State* L, vm& v, int arguments, const spawn_options& options, int option_table) {
   lua_task& task = push_object<lua_task>(L, lua_task::user_values, v);
@@ -486,7 +504,8 @@ lua_task& spawn_function(lua_State* L, vm& v, int arguments, const spawn_options
   for (int i = handle - arguments - 1; i < handle; ++i) lua_pushvalue(L, i);
   lua_xmove(L, thread, arguments + 1);
   task.incoming = arguments + 2;
-  v.tasks().spawn(task, options);
+  task.run = v.running().run;
+  v.tasks().spawn(task, within(task.run, options));
   return task;
 }
 

@@ -1,12 +1,16 @@
 // Building the tables scripts see: functions by name, types with methods. Used while a VM opens.
 #pragma once
 
+#include <memory>
+
 #include <lua.hpp>
 
 #include "protect.hpp"
 #include "type_names.hpp"
 
 namespace perilune {
+
+class isolate;
 
 struct library_function {
   const char* name;
@@ -74,6 +78,7 @@ void open_operations(lua_State* L);
 void open_inspection(lua_State* L);
 void open_remotes(lua_State* L);
 void open_shared_channels(lua_State* L);
+void open_isolates(lua_State* L);
 void open_modules(lua_State* L);
 
 // Opens everything: the globals in our form and the perilune table, left in registry_slot::modules.
@@ -89,10 +94,13 @@ struct spawn_request {
   spawn_options options;
   int function = 0;  // where the function stands; its arguments follow
   lua_Integer worker = 0;  // the one named, from 1; 0 for none
+  const std::shared_ptr<isolate>* in = nullptr;  // where vm:run runs it
   int kept = 0;      // where a table with name, labels or local_data stands, or 0
 };
 // A reply < 0 refuses.
 reply read_spawn_arguments(lua_State* L, vm& v, int first, spawn_request& request);
+// A reply < 0 refuses one more task.
+reply check_room(vm& v);
 
 // Spawns the function below its `arguments` on top of the stack; pushes the handle on top of them. Raises when memory is
 // out, before anything is queued. `option_table` is the stack index of a table with name, labels and local_data, or 0.

@@ -16,6 +16,7 @@ namespace perilune {
 
 class vm;
 class lua_task;
+class allowance;
 
 // Who is told that a task has settled, in its VM, while its handle is still there. Must not run a script's code.
 class end_watcher {
@@ -66,6 +67,7 @@ class lua_task final : public task_header, public unwinding {
   lua_State* innermost = nullptr;      // the Lua thread that runs, as far as coroutine.resume knows
   lua_State* blocked_at = nullptr;     // where a coroutine was resumed from code that cannot be suspended
   end_watcher* ends = nullptr;
+  allowance* run = nullptr;            // in an isolate: the run that it belongs to
   std::int32_t incoming = 0;           // values pushed onto `leaf` for the resume
   std::uint32_t slot = 0;
   std::int32_t line = 0;               // of the spawn

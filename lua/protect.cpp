@@ -75,6 +75,8 @@ int pcall_done(lua_State* L, int status, lua_KContext context) {
     lua_replace(L, 1);
     return lua_gettop(L);
   }
+  if (status == LUA_ERRMEM) [[unlikely]]
+    note_exhaustion(L, task);
   if (task.depth > depth_of(context)) return pass_unwinding(L, task);
   lua_pushboolean(L, 0);
   lua_insert(L, -2);
@@ -202,6 +204,7 @@ int critical(lua_State* L) {
   --task.critical;
   task.guard = guard;
   if (status == LUA_OK) return lua_gettop(L) - 1;
+  if (status == LUA_ERRMEM) note_exhaustion(L, task);
   if (task.depth > depth) return pass_unwinding(L, task);
   return lua_error(L);
 }

@@ -83,6 +83,9 @@ void on_overstay(lua_State* L, lua_Debug*);
 void on_fuel(lua_State* L, lua_Debug*);
 // Arms the hook of mode fuel on a thread, and on those it makes; in other modes it takes the hook off.
 void rearm_fuel(lua_State* L, const vm& v) noexcept;
+// A native function has done so many steps, each worth an instruction, since it last said so, and holds nothing. Raises what
+// the hook would raise.
+void charge(lua_State* L, std::uint64_t steps);
 // A task that a hook has suspended is about to be resumed.
 void resume_preempted(lua_task& task) noexcept;
 // A turn of the task that was longer than the hold limit is over.

@@ -41,6 +41,7 @@ bool waits_inside(lua_State* co) noexcept { return is_marked(co, thread_mark::wa
 
 int body_done(lua_State* L, int status, lua_KContext) {
   if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - 1;
+  if (status == LUA_ERRMEM) note_exhaustion(L, vm_of(L).running());
   return lua_error(L);
 }
 

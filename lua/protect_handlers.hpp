@@ -23,6 +23,9 @@ bool is_unwinding(lua_State* L, int index) noexcept;
 // Pushes the object that the running task or coroutine unwinds by.
 void push_unwinding_in_force(lua_State* L, lua_task& task);
 [[noreturn]] void raise_cancellation(lua_State* L, lua_task& task);
+// A protected call has ended by want of memory. Where its run had no more to hope for, the error on top becomes the unwinding
+// of the run.
+void note_exhaustion(lua_State* L, lua_task& task);
 // Goes on with an unwinding that a protected call has seen; the error is on top.
 int pass_unwinding(lua_State* L, lua_task& task);
 

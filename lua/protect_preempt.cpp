@@ -1,6 +1,7 @@
 // What the hook does on the Lua thread of a task that has overstayed its slice: raise the cancellation that waits for it,
 // or let the others run, or, where Lua cannot suspend, end the task when it has held the worker for too long. It strikes
-// at a new line or a jump back, so no statement that calls nothing is torn. See watchdog.hpp.
+// at a new line or a jump back, so no statement that calls nothing is torn. See watchdog.hpp. Native functions that may
+// take long charge what they do, and are ended in the same way.
 #include <algorithm>
 #include <climits>
 #include <cstdio>
@@ -8,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "allowance.hpp"
 #include "boundary_name.hpp"
 #include "lua_task.hpp"
 #include "object.hpp"
@@ -64,6 +66,15 @@ void end_holder(vm& v, lua_task& task, const char* where, const char* place) noe
   }
 }
 
+// A slice of time is a stretch of fuel.
+void use_fuel(vm& v, const lua_task& task, std::uint64_t units) noexcept {
+  const preemption& rules = v.options().preempt;
+  if (rules.how == preemption::mode::fuel)
+    v.fuel_spent += duration(static_cast<std::int64_t>(static_cast<double>(rules.slice.count()) *
+                                                       static_cast<double>(units) / static_cast<double>(rules.fuel)));
+  if (task.run) task.run->use_fuel(units, task);
+}
+
 void hold_on(lua_State* L, vm& v, lua_task& task) {
   task.top->expire_overdue(static_cast<std::uint64_t>(v.host_runtime().time().now().count()));
   if (must_unwind(task)) unwind(L, task);
@@ -95,14 +106,24 @@ void on_overstay(lua_State* L, lua_Debug*) {
 
 void on_fuel(lua_State* L, lua_Debug*) {
   vm& v = vm_of(L);
-  v.fuel_spent += v.options().preempt.slice;
-  lua_sethook(L, on_overstay, LUA_MASKLINE, 0);
+  lua_task& task = v.running();
+  use_fuel(v, task, v.fuel_portion);
+  if (v.in_task() && L == task.innermost && task.run && *task.run->exceeded() && must_unwind(task)) unwind(L, task);
+  if (v.fuel_spent >= v.options().preempt.slice) lua_sethook(L, on_overstay, LUA_MASKLINE, 0);
+}
+
+void charge(lua_State* L, std::uint64_t steps) {
+  vm& v = vm_of(L);
+  if (!v.in_task()) return;
+  lua_task& task = v.running();
+  use_fuel(v, task, steps);
+  hold_on(L, v, task);
 }
 
 void rearm_fuel(lua_State* L, const vm& v) noexcept {
   const preemption& rules = v.options().preempt;
   if (rules.how == preemption::mode::fuel)
-    lua_sethook(L, on_fuel, LUA_MASKCOUNT, static_cast<int>(std::min<std::uint64_t>(rules.fuel, INT_MAX)));
+    lua_sethook(L, on_fuel, LUA_MASKCOUNT, static_cast<int>(std::min<std::uint64_t>(v.fuel_portion, INT_MAX)));
   else
     lua_sethook(L, nullptr, 0, 0);
 }

@@ -54,6 +54,7 @@ int region_done(lua_State* L, int status, lua_KContext) {
   r.body_ok = status == LUA_OK || status == LUA_YIELD;
   r.failed_before_body = r.failed_members;
   if (!r.body_ok) {
+    if (status == LUA_ERRMEM) note_exhaustion(L, task);
     if (task.depth > r.outer_depth) note_unwinding(v, task, r);
     cancel(r, reason_ptr::make(cancel_source::scope, {}, task.id, "scope"));
   }

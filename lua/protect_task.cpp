@@ -1,4 +1,5 @@
 // The body of a task: entering and resuming it, and keeping how it ended in its handle. See protect.hpp.
+#include "allowance.hpp"
 #include "error_object.hpp"
 #include "object.hpp"
 #include "protect_handlers.hpp"
@@ -157,6 +158,7 @@ int task_done(lua_State* L, int status, lua_KContext) {
     store_results(L, task);
     task.end = task_state::returned;
   } else {
+    if (status == LUA_ERRMEM) note_exhaustion(L, task);
     store_end_by_error(L, task, status == LUA_ERRMEM ? error_kind::limit : error_kind::error);
   }
   return 0;
@@ -208,6 +210,7 @@ namespace {
       task.end = task_state::failed;
       task.kind = result_kind::out_of_memory;
       task.host->note_memory_failure();
+      if (task.run && task.host->memory().take_exhausted()) task.run->use_up_memory(task);
     }
     lua_resetthread(task.thread);
   }

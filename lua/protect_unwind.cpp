@@ -1,4 +1,5 @@
 // Raising, keeping and passing on cancellations and close requests. See protect_handlers.hpp.
+#include "allowance.hpp"
 #include "error_object.hpp"
 #include "object.hpp"
 #include "protect_handlers.hpp"
@@ -70,6 +71,15 @@ void raise_cancellation(lua_State* L, lua_task& task) {
   ++task.depth;
   lua_error(L);
   __builtin_unreachable();
+}
+
+void note_exhaustion(lua_State* L, lua_task& task) {
+  if (!task.run || !task.host->memory().take_exhausted()) return;
+  task.run->use_up_memory(task);
+  if (!task.cancel_pending()) return;
+  ++task.depth;
+  push_unwinding_in_force(L, task);
+  lua_replace(L, -2);
 }
 
 int pass_unwinding(lua_State* L, lua_task& task) {

@@ -14,6 +14,7 @@ reply remote_ended(lua_State* L, vm& v) {
   remote& call = object_at<remote>(L, 1);
   call.end = call.wait->take();
   const remote_end& end = call.end;
+  if (end.problem.kind == error_kind::cancelled && v.running().cancel_pending()) return action::raise_cancel;
   if (!end.problem.message.empty()) return raise_error(v, end.problem);
   const int before = lua_gettop(L);
   if (!unpack(L, v, end.values)) return raise_error(v, {error_kind::transfer, v.message, 0, {}});
@@ -84,9 +85,15 @@ reply surroundings_body(lua_State* L, vm&) {
   return 3;
 }
 
-// values(request) -> function, arguments
+// values(request) -> function, arguments. A text in place of the function is that of one.
 reply values_body(lua_State* L, vm& v) {
   if (!unpack(L, v, request_at(L, 1).values)) return raise_error(v, {error_kind::transfer, v.message, 0, {}});
+  std::size_t size = 0;
+  if (lua_type(L, 2) == LUA_TSTRING) {
+    const char* text = lua_tolstring(L, 2, &size);
+    if (luaL_loadbufferx(L, text, size, text, "t") != LUA_OK) return action::raise_top;
+    lua_replace(L, 2);
+  }
   return lua_gettop(L) - 1;
 }
 
@@ -129,6 +136,53 @@ void pack_end(lua_State* L, int first, int count, bool returned, remote_end& end
   } catch (...) {
     end.problem = {error_kind::limit, "not enough memory", 0, {}};
   }
+}
+
+bool remote_task::spawn_in(vm& machine, const spawn_options& options) noexcept {
+  options_ = options;
+  if (protect::call_outside(machine.main(), spawn, this, &end_.problem.message)) return true;
+  end_.problem.kind = error_kind::limit;
+  return false;
+}
+
+int remote_task::spawn(lua_State* L) {
+  auto& self = *static_cast<remote_task*>(lua_touserdata(L, 1));
+  const std::string& name = self.request_->name;
+  lua_settop(L, 0);
+  if (!name.empty()) {
+    lua_createtable(L, 0, 1);
+    lua_pushlstring(L, name.data(), name.size());
+    lua_setfield(L, -2, "name");
+  }
+  const int options = lua_gettop(L);
+  push_remote_entry(L);
+  lua_pushlightuserdata(L, const_cast<remote_request*>(self.request_.get()));
+  self.task_ = &spawn_function(L, vm_of(L), 1, self.options_, options);
+  self.task_->ends = &self;
+  return 0;
+}
+
+int remote_task::pack_outcome(lua_State* L) {
+  auto& self = *static_cast<remote_task*>(lua_touserdata(L, 1));
+  lua_task& task = *self.task_;
+  task.host->push_handle(L, task.slot);
+  const int handle = lua_gettop(L);
+  const int count = task.push_outcome(L, handle) - 1;
+  luaL_checkstack(L, LUA_MINSTACK, nullptr);
+  push_loaded_modules(L);
+  pack_end(L, handle + 2, count, task.status == task_state::returned, self.end_);
+  return 0;
+}
+
+// Nothing of a script's, no finalizer either, may run while a task settles.
+void remote_task::task_settled(lua_task& task) noexcept {
+  lua_State* L = task.host->main();
+  const bool collects = lua_gc(L, LUA_GCISRUNNING) != 0;
+  lua_gc(L, LUA_GCSTOP);
+  if (!protect::call_outside(L, pack_outcome, this, &end_.problem.message)) end_.problem.kind = error_kind::limit;
+  if (collects) lua_gc(L, LUA_GCRESTART);
+  task_ = nullptr;
+  ended();
 }
 
 namespace {

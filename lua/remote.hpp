@@ -40,6 +40,33 @@ class remote_wait {
   virtual remote_end take() = 0;
 };
 
+// A request as a task of the VM that runs it. Touched by that VM's worker only.
+class remote_task : private end_watcher {
+ public:
+  explicit remote_task(std::shared_ptr<const remote_request> request) noexcept : request_(std::move(request)) {}
+  remote_task(const remote_task&) = delete;
+  remote_task& operator=(const remote_task&) = delete;
+
+  // Spawns the task; ended() is called when it has settled. False: end_ says why not.
+  bool spawn_in(vm& machine, const spawn_options& options) noexcept;
+
+ protected:
+  ~remote_task() = default;
+  // The task has settled, and its outcome is packed. Nothing of a script's may run.
+  virtual void ended() noexcept = 0;
+
+  const std::shared_ptr<const remote_request> request_;
+  lua_task* task_ = nullptr;  // while it lives
+  remote_end end_;
+
+ private:
+  static int spawn(lua_State* L);
+  static int pack_outcome(lua_State* L);
+  void task_settled(lua_task& task) noexcept override;
+
+  spawn_options options_;
+};
+
 struct remote {
   static constexpr std::uint64_t tag = 0x72656d6f'e3a7195bULL;
   std::unique_ptr<remote_wait> wait{};

@@ -13,14 +13,14 @@ namespace perilune {
 
 namespace {
 
-class worker_call final : public operation, public end_watcher, public std::enable_shared_from_this<worker_call> {
+class worker_call final : public operation, public remote_task, public std::enable_shared_from_this<worker_call> {
  public:
   worker_call(vm& v, unsigned away, std::shared_ptr<remote_request> request)
-      : engine_(v.host_runtime()),
+      : remote_task(std::move(request)),
+        engine_(v.host_runtime()),
         group_(v.options().group->shared_from_this()),
         home_(v.options().worker),
-        away_(away),
-        request_(std::move(request)) {}
+        away_(away) {}
 
   // The caller's side.
   void start() {
@@ -34,15 +34,10 @@ class worker_call final : public operation, public end_watcher, public std::enab
   wait_description describe() const noexcept override { return {"parallel", "worker", this}; }
   remote_end take() { return std::move(end_); }
 
-  // The other worker's.
-  void task_settled(lua_task& task) noexcept override;
-
  private:
   static error shut_down() { return {error_kind::cancelled, "the worker has shut down", 0, {}}; }
-  static int spawn(lua_State* L);
-  static int pack_outcome(lua_State* L);
   void begin() noexcept;
-  void send_home() noexcept;
+  void ended() noexcept override;
   void arrive() noexcept;
   void ask(const cancel_reason& why, bool kills) noexcept;
 
@@ -50,14 +45,11 @@ class worker_call final : public operation, public end_watcher, public std::enab
   const std::shared_ptr<vm_group> group_;
   const unsigned home_;
   const unsigned away_;
-  const std::shared_ptr<remote_request> request_;
-  remote_end end_;             // the other worker's until it is sent home
   waiter* waiting_ = nullptr;  // the caller's side from here on
   bool ended_ = false;
   bool cancel_sent_ = false;
   bool kill_sent_ = false;
-  lua_task* task_ = nullptr;  // the other worker's from here on
-  std::shared_ptr<worker_call> kept_;
+  std::shared_ptr<worker_call> kept_;  // the other worker's, as what remote_task has until it is sent home
 };
 
 // Asked when the waiting task is cancelled or killed: so is the function, and its end is waited for.
@@ -81,58 +73,15 @@ void worker_call::ask(const cancel_reason& why, bool kills) noexcept {
   request(*task_, reason_ptr::make(why.source, why.text, why.by_task, why.by_name));
 }
 
-int worker_call::spawn(lua_State* L) {
-  auto& self = *static_cast<worker_call*>(lua_touserdata(L, 1));
-  const std::string& name = self.request_->name;
-  lua_settop(L, 0);
-  if (!name.empty()) {
-    lua_createtable(L, 0, 1);
-    lua_pushlstring(L, name.data(), name.size());
-    lua_setfield(L, -2, "name");
-  }
-  const int options = lua_gettop(L);
-  push_remote_entry(L);
-  lua_pushlightuserdata(L, self.request_.get());
-  self.task_ = &spawn_function(L, vm_of(L), 1, {}, options);
-  self.task_->ends = &self;
-  return 0;
-}
-
 void worker_call::begin() noexcept {
   kept_ = shared_from_this();
   vm* machine = group_->here(away_);
-  if (machine && protect::call_outside(machine->main(), spawn, this, &end_.problem.message)) return;
-  if (machine)
-    end_.problem.kind = error_kind::limit;
-  else
-    end_.problem = shut_down();
-  send_home();
+  if (machine && spawn_in(*machine, {})) return;
+  if (!machine) end_.problem = shut_down();
+  ended();
 }
 
-int worker_call::pack_outcome(lua_State* L) {
-  auto& self = *static_cast<worker_call*>(lua_touserdata(L, 1));
-  lua_task& task = *self.task_;
-  task.host->push_handle(L, task.slot);
-  const int handle = lua_gettop(L);
-  const int count = task.push_outcome(L, handle) - 1;
-  luaL_checkstack(L, LUA_MINSTACK, nullptr);
-  push_loaded_modules(L);
-  pack_end(L, handle + 2, count, task.status == task_state::returned, self.end_);
-  return 0;
-}
-
-// Nothing of a script's, no finalizer either, may run while a task settles.
-void worker_call::task_settled(lua_task& task) noexcept {
-  lua_State* L = task.host->main();
-  const bool collects = lua_gc(L, LUA_GCISRUNNING) != 0;
-  lua_gc(L, LUA_GCSTOP);
-  if (!protect::call_outside(L, pack_outcome, this, &end_.problem.message)) end_.problem.kind = error_kind::limit;
-  if (collects) lua_gc(L, LUA_GCRESTART);
-  task_ = nullptr;
-  send_home();
-}
-
-void worker_call::send_home() noexcept {
+void worker_call::ended() noexcept {
   engine_.post(home_, [self = std::move(kept_)] { self->arrive(); });
 }
 

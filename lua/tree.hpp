@@ -9,8 +9,11 @@
 
 namespace perilune {
 
-// The Lua task that this one is, or nullptr.
-inline lua_task* to_lua_task(task_header& task) noexcept { return dynamic_cast<lua_task*>(&task); }
+// The Lua task of this VM that this one is, or nullptr.
+inline lua_task* to_lua_task(task_header& task, const vm& v) noexcept {
+  auto* found = dynamic_cast<lua_task*>(&task);
+  return found && found->host == &v ? found : nullptr;
+}
 
 // Calls `visit` for every task directly below: those of the node and of the scopes that its task has open.
 template <class F>

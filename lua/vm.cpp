@@ -1,6 +1,7 @@
 // Opening and closing a VM, its pool of threads, and reporting failures nobody saw. See vm.hpp.
 #include "vm.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -35,6 +36,15 @@ int open_registry(lua_State* L) {
   return open_library(L);
 }
 
+// How often the hook of mode fuel looks: a run's fuel is exact to this.
+std::uint64_t portion_of(const vm_options& options) noexcept {
+  constexpr std::uint64_t largest = 1000;
+  constexpr std::uint64_t smallest = 10;
+  const std::uint64_t fuel = options.rules.each_run.fuel;
+  if (fuel == run_limits::none) return options.preempt.fuel;
+  return std::min(options.preempt.fuel, std::clamp(fuel / 16, smallest, largest));
+}
+
 }  // namespace
 
 vm::vm(runtime& rt, vm_options options)
@@ -42,8 +52,8 @@ vm::vm(runtime& rt, vm_options options)
       idle_(options.worker == vm_options::no_worker ? std::make_unique<scheduler>(rt.worker(0), rt.workers()) : nullptr),
       tasks_(idle_ ? *idle_ : rt.worker_scheduler(options.worker)),
       options_(std::move(options)) {
-  main_ = options_.allocate ? lua_newstate(options_.allocate, options_.allocate_data)
-                            : lua_newstate(allocator::reallocate, &memory_);
+  if (options_.allocate) memory_.draw_from(options_.allocate, options_.allocate_data);
+  main_ = lua_newstate(allocator::reallocate, &memory_);
   if (!main_) {
     message = "not enough memory";
     return;
@@ -57,8 +67,17 @@ vm::vm(runtime& rt, vm_options options)
   // The table of slots stands at the bottom of the main stack as well, where it can be reached without a look-up.
   push_registry(main_, registry_slot::slots);
   main_idle_ = true;
+  fuel_portion = portion_of(options_);
+  limit_memory();
   if (options_.dog && has_worker()) watch = std::make_unique<turn_watch>(*this, *options_.dog);
   protect::rearm_fuel(main_, *this);
+}
+
+void vm::limit_memory() noexcept {
+  const std::size_t soft = options_.rules.limits.memory;
+  if (soft == 0) return;
+  const std::size_t hard = options_.rules.limits.hard_memory;
+  memory_.limit(soft, !options_.isolated ? soft : std::max(soft + 1, hard ? hard : soft + soft / 8));
 }
 
 vm::~vm() {
@@ -128,7 +147,7 @@ bool vm::tell_reporter(lua_State* L, int failure) {
   push_registry(L, registry_slot::on_unobserved);
   lua_getiuservalue(L, failure, error_object::handle);
   const lua_task* task = to_object<lua_task>(L, -1);
-  const bool starts = !closing_ && !tasks_.detached.has(cancel_node::cancelled);
+  const bool starts = !closing_ && (in_task() || !options_.isolated) && !tasks_.detached.has(cancel_node::cancelled);
   if (!lua_isfunction(L, -2) || !starts || (task && task->reports)) {
     lua_pop(L, 2);
     return false;

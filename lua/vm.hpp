@@ -16,6 +16,7 @@
 #include <perilune/runtime.hpp>
 
 #include <perilune/limits.hpp>
+#include <perilune/sandbox.hpp>
 
 #include "allocator.hpp"
 #include "watchdog.hpp"
@@ -53,6 +54,8 @@ struct vm_options {
   std::string script_path = "?";
   preemption preempt;
   watchdog* dog = nullptr;  // of the host, in mode slice; outlives the VM
+  sandbox rules;
+  bool isolated = false;  // an isolate: its tasks stand below those of another VM
 };
 
 class vm {
@@ -115,7 +118,16 @@ class vm {
   void note_memory_failure() noexcept { ++memory_failures_; }
   void memory_failure_seen() noexcept { --memory_failures_; }
   std::size_t bytes_in_use() const noexcept { return memory_.bytes_in_use(); }
+  allocator& memory() noexcept { return memory_; }
+  bool trusted() const noexcept { return options_.rules.kind == profile::trusted; }
+  // Whether as many tasks live as may.
+  bool full() const noexcept {
+    const std::size_t most = options_.rules.limits.max_tasks;
+    return most > 0 && threads_.size() - free_slots_.size() >= most;
+  }
   std::uint64_t unobserved() const noexcept { return unobserved_; }
+  // So many failures were reported by an isolate of this VM.
+  void count_unobserved(std::uint64_t more) noexcept { unobserved_ += more; }
   const vm_options& options() const noexcept { return options_; }
 
   // A stay of a task in Lua begins and ends.
@@ -141,7 +153,8 @@ class vm {
 
   std::unique_ptr<turn_watch> watch;  // in mode slice
   bool holder_told = false;           // the long turn under way has been reported already
-  duration fuel_spent{0};             // in mode fuel: what the present turn has used, a slice for each portion of fuel
+  duration fuel_spent{0};             // in mode fuel: what the present turn has used, a slice for a stretch of fuel
+  std::uint64_t fuel_portion = 0;     // in mode fuel: instructions from one look to the next
 
   lua_select* free_selects = nullptr;
   lua_select* building = nullptr;  // a block whose arms are being set up; released when that raises
@@ -150,6 +163,7 @@ class vm {
   error_object** unobserved_end = &unobserved_head;
 
  private:
+  void limit_memory() noexcept;
   bool tell_reporter(lua_State* L, int failure);
   void set_handle(std::uint32_t slot) noexcept;
 

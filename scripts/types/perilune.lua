@@ -15,7 +15,7 @@ local peri = {}
 --- - `"cancelled"`: the task was cancelled
 --- - `"timeout"`: a time limit passed
 --- - `"group"`: tasks of a scope failed, see `errors`
---- - `"limit"`: memory ran out
+--- - `"limit"`: memory ran out, or fuel, time, tasks or output of an isolate
 --- - `"deadlock"`: nothing could end the wait any more
 --- - `"io"`: the operating system refused, see `code`
 --- - `"process"`: a child process ended badly
@@ -135,6 +135,42 @@ function peri.workers() end
 ---The worker that runs this, from 1 on; nil inside `peri.blocking`, which has none.
 ---@return integer?
 function peri.worker_id() end
+
+---@class perilune.isolate_options
+---@field profile? "untrusted"|"tool"|"trusted" What there is in it; default `"untrusted"`. See `peri.isolate`.
+---@field memory? integer|string Bytes in use, all told, at least 256 KiB: a number, or a text such as `"16MiB"` (kB, MB, GB, KiB, MiB,
+---GiB). An allocation above it raises `not enough memory`, which a script may catch; one that goes on all the same, by an eighth
+---more, is ended. Default: 64 MiB in `"untrusted"`, else none.
+---@field fuel? integer Instructions of each run, and steps of native functions that charge them; exact to 1000.
+---@field deadline? number Seconds that each run may take, waiting included, by the clock of `peri.now`.
+---@field max_tasks? integer Tasks at once, that of the run included. One more raises kind `"limit"` in the spawner.
+---@field output? integer Bytes that each run may print.
+---@field modules? string[] What is there in spite of the profile: `"perilune.json"`, `"perilune.fs"`, `"perilune.parallel"`.
+
+---Makes a VM of its own on this worker, for code that one does not trust. Its tasks are tasks like all others: they wait, and take
+---turns, and are cancelled with the task that stands for their run. Whatever the code does, a run ends at its limits, as an error
+---of kind `"limit"`, which no `pcall` in it sees and no shield holds off; closers run, with little fuel of their own; other runs,
+---and the rest of the program, go on, and the VM stays usable.
+---
+---Closable: leaving the block closes it. One that is collected ends when its last run has.
+---@param opts? perilune.isolate_options
+---@return perilune.isolate
+function peri.isolate(opts) end
+
+---@class perilune.isolate
+---@field memory_used integer Bytes in use; 0 when closed.
+local isolate = {}
+
+---Runs Lua text (never bytecode), or a function that is copied like its arguments, see `peri.blocking`. What cannot cross raises kind
+---`"transfer"` here. The task ends as the run does: with its results, with its error, or with kind `"limit"`. Everything the run
+---started, detached tasks too, ends before. Globals stay from run to run; several may be under way.
+---@param source string|fun(...): ...
+---@param ... any
+---@return perilune.task
+function isolate:run(source, ...) end
+
+---Ends the runs under way (kind `"cancelled"`; those of code that is not trusted are killed), waits for them, and frees the VM.
+function isolate:close() end
 
 ---A channel between VMs: as `peri.channel`, and everybody it was sent to uses the same one. Values are copied; one that cannot
 ---cross raises kind `"transfer"` at the sender, and the channel is as before.

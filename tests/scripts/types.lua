@@ -93,6 +93,7 @@ local samples = {
   barrier = function() return peri.barrier(1) end,
   once = function() return peri.once(print) end,
   wait_group = peri.wait_group,
+  isolate = function() return peri.isolate() end,
   shared_channel = function() return peri.shared_channel(1) end,
   oneshot = peri.oneshot,
   watch = function() return peri.watch(1) end,

@@ -20,7 +20,7 @@ namespace perilune {
 class task_header;
 class scope_node;
 
-enum class cancel_source : unsigned char { cancel, timeout, scope, signal, shutdown, parent, grace, watchdog };
+enum class cancel_source : unsigned char { cancel, timeout, scope, signal, shutdown, parent, grace, watchdog, limit };
 
 const char* to_string(cancel_source source) noexcept;
 
@@ -153,7 +153,7 @@ class scope_node : public cancel_node {
     scope_node* scope = nullptr;
   };
   // The deadline has passed. Called by the worker.
-  void expire() noexcept;
+  virtual void expire() noexcept;
 
   // Called when a child task has settled, before anything else runs. Must not run user code.
   virtual void child_settled(task_header&) noexcept {}

@@ -113,8 +113,8 @@ class scheduler {
   // Parks the running task until `node` has no child tasks. False when there are none now.
   bool park_until_drained(task_header& task, cancel_node& node) noexcept;
 
-  // Moves a task that has not settled out of its parent's subtree, to where detached tasks live.
-  void release_from_parent(task_header& task) noexcept;
+  // Moves a task that has not settled out of its parent's subtree, below `to`; by default to where detached tasks live.
+  void release_from_parent(task_header& task, cancel_node* to = nullptr) noexcept;
 
   // The body of the running task has ended in this way; settles now or when the last child has.
   void body_ended(task_header& task, task_state end) noexcept;
