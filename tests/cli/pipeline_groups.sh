@@ -109,16 +109,25 @@ run run ci.toml --output group
 ! grep -q '^::group' out || fail "$(cat out)"
 
 it "loses nothing that it holds when it has to leave at once"
-given stubborn.toml <<'END'
-[steps.a]
-sh = "trap '' TERM INT; echo held; touch there; while :; do sleep 0.1; done"
+given endless.lua <<'END'
+local peri = require "perilune"
+function go()
+  io.open("there", "w"):close()
+  io.write("not ended")
+  peri.sleep(1000)
+end
 END
-rm -f out there
-"$PERILUNE" run stubborn.toml -q --output group >out 2>err &
+given endless.toml <<'END'
+[steps.a]
+sh = "trap '' TERM INT; echo held; until test -e there; do sleep 0.01; done; while :; do sleep 0.1; done"
+[steps.b]
+lua = "endless.lua:go"
+END
+rm -f there
+"$PERILUNE" run endless.toml -q -j 2 --output group >out 2>err &
 pid=$!
 kill_when_late $pid
-until test -e there; do sleep 0.01; done
-sleep 0.3
+until test -e there && grep -q held .perilune/runs/*/logs/a.log 2>/dev/null; do sleep 0.01; done
 for signal in 1 2 3; do
   kill -s INT $pid 2>/dev/null
   sleep 0.2
@@ -126,6 +135,9 @@ done
 wait $pid
 status=$?
 [ "$status" -eq 130 ] || fail "status $status"
-grep -q '^held$' out || fail "$(cat out err)"
+sort out >sorted
+printf 'held\nnot ended\n' >expected
+same expected sorted "standard output"
+[ "$(head -n 1 err)" = "SIGINT: stopping; waiting for a, b" ] || fail "$(cat err)"
 
 done_testing

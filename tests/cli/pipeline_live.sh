@@ -131,12 +131,26 @@ END
 on_terminal -- run long.toml -j 2
 await_line "^slow \| begun$"
 terminal send-keys C-c
-await_line "^SIGINT: stopping; waiting for quick, slow$"
+await_line "^SIGINT: stopping; waiting for slow, quick$"
 await_line "^SIGINT: waiting for slow; again kills them$"
 touch enough
 await_end
 [ "$status" -eq 130 ] || fail "status $status"
 grep -q '^cancelled: ' seen && [ "$(grep -cE "$block" seen)" -eq 0 ] || fail "$(cat seen)"
+
+it "Ctrl-C again kills, and leaves what was printed and a clean screen"
+given stubborn.toml <<'END'
+[steps.a]
+sh = "trap '' TERM INT; printf 'not ended'; while :; do sleep 0.1; done"
+END
+on_terminal -- run stubborn.toml --grace 100s
+await_line "^. a +[0-9]+s  not ended$"
+terminal send-keys C-c
+await_line "^SIGINT: waiting for a; again kills them$"
+terminal send-keys C-c
+await_end
+[ "$status" -eq 130 ] || fail "status $status"
+grep -q '^a | not ended$' seen && [ "$(grep -cE "$block" seen)" -eq 0 ] || fail "$(cat seen)"
 
 it "what Lua steps print, and their records, are lines like others; os.exit leaves a clean screen"
 given steps.lua <<'END'

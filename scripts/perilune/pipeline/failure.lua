@@ -1,4 +1,5 @@
 -- A step that failed, told so that a person can act: where it stands, what ran, how it ended, what it said last.
+local fs = require "perilune.fs"
 local line = require "perilune.pipeline.line"
 
 local failure = {}
@@ -11,6 +12,12 @@ function failure.how(step)
   return step.message or step.state
 end
 
+-- A path as one would type it here.
+local function from_here(path)
+  local ok, here = pcall(fs.real_path, ".")
+  return ok and path:sub(1, #here + 1) == here .. "/" and path:sub(#here + 2) or path
+end
+
 -- The lines of the block.
 function failure.block(step, style)
   local lines = { "", style:paint("red", style:paint("bold", "failed: " .. step.key)) .. (step.place and "  (" .. step.place .. ")" or "") }
@@ -21,7 +28,7 @@ function failure.block(step, style)
   add("  ", how, tried > 0 and (", attempt %d/%d"):format(tried, step.allowed or tried) or "")
   if step.message and step.message ~= how then add("  ", step.message) end
   for _, each in ipairs(step.tail or {}) do add("  ", style:paint("dim", "|"), " ", line.for_terminal(each, style.color)) end
-  if step.log then add("  log: ", step.log) end
+  if step.log then add("  log: ", from_here(step.log)) end
   return lines
 end
 

@@ -39,15 +39,20 @@ local function write(...)
   return io.stdout
 end
 
--- From now on the running task prints into that log.
+local printing = {}
+printing.__index = printing
+
+-- A line that was begun ends with the step, whatever way it ends.
+function printing:close()
+  if held[self.log] then deliver(self.log, "\n") end
+end
+printing.__close = printing.close
+
+-- From now on the running task prints into that log, until what this returns is closed.
 function lua_print.into(log)
   print, io.write = print_line, write
   data[mark] = log
-end
-
--- A line that was begun ends with the step.
-function lua_print.finish(log)
-  if held[log] then deliver(log, "\n") end
+  return setmetatable({ log = log }, printing)
 end
 
 return lua_print

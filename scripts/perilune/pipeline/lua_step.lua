@@ -62,14 +62,14 @@ function lua_step.run(run, step, ready, log)
   local ctx = setmetatable({ key = step.key, params = scope.params, env = scope.env, secrets = scope.secrets, run = scope.run,
                              item = step.item, matrix = step.matrix, execution_ = run }, context)
   local function body() return ready.fn(ctx, scope.run) end
-  lua_print.into(log)
+  local printing <close> = lua_print.into(log)
   local ok, value
   if step.timeout then
     ok, value = pcall(peri.timeout, step.timeout, body)
   else
     ok, value = pcall(body)
   end
-  lua_print.finish(log)
+  printing:close()
   if ok then return { state = "succeeded", value = value, log = log.path } end
   local late = type(value) == "userdata" and value.kind == "timeout"
   return { state = late and "timeout" or "failed", message = tostring(value), log = log.path, tail = log:tail() }

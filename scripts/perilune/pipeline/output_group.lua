@@ -6,6 +6,8 @@ local ci = require "perilune.pipeline.ci"
 local order = require "perilune.pipeline.order"
 local output_plain = require "perilune.pipeline.output_plain"
 
+local joined_at_once <const> = 4096
+
 local output_group = {}
 output_group.__index = output_group
 
@@ -30,16 +32,28 @@ function output_group:shut(key)
   self.opened, self.started[key] = nil, nil
 end
 
-local function pass(self, key, stream, prefix, text, partial)
+local function pass(self, key, stream, text, partial)
   self:open(key)
-  if stream == "note" then self.plain:say(text) else self.plain:step(key, stream, prefix, text, partial) end
+  if stream == "note" then self.plain:say(text) else self.plain:step(key, stream, "", text, partial) end
 end
 
-function output_group:step(key, stream, prefix, text, partial)
-  if self:speaks(key) then return pass(self, key, stream, prefix, text, partial) end
+-- Lines that follow each other on one stream are held as one text: a step may print millions.
+local function hold(self, key, stream, text, partial)
   local held = self.held[key] or {}
   self.held[key] = held
-  held[#held + 1] = { stream, prefix, text, partial }
+  local last = held[#held]
+  if not last or last.stream ~= stream or stream == "note" then
+    last = { stream = stream, parts = {} }
+    held[#held + 1] = last
+  elseif #last.parts >= joined_at_once then
+    last.parts = { table.concat(last.parts) }
+  end
+  table.insert(last.parts, partial and text or text .. "\n")
+end
+
+-- Lines have no prefix here.
+function output_group:step(key, stream, _, text, partial)
+  if self:speaks(key) then pass(self, key, stream, text, partial) else hold(self, key, stream, text, partial) end
 end
 
 function output_group:note(key, text) self:step(key, "note", "", text, false) end
@@ -51,7 +65,11 @@ function output_group:silence() return self.plain:silence() end
 function output_group:release(key)
   local held = self.held[key]
   self.held[key] = nil
-  for _, each in ipairs(held or {}) do pass(self, key, table.unpack(each, 1, 4)) end
+  for _, each in ipairs(held or {}) do
+    local text = table.concat(each.parts)
+    local ends = text:sub(-1) == "\n"
+    pass(self, key, each.stream, ends and text:sub(1, -2) or text, not ends)
+  end
 end
 
 local function release_in_order(self, ended)

@@ -36,16 +36,21 @@ function output_text.new(place, record, reader, style, options)
   return self
 end
 
+-- The steps that run.
+local function running(self)
+  local steps = {}
+  for _, step in ipairs(self.record.data.steps) do
+    if step.state == "running" then steps[#steps + 1] = step end
+  end
+  return steps
+end
+
 -- So that nobody takes a run for dead: names what runs whenever nothing has been said for a while.
 function output_text:break_silences()
   while true do
     peri.sleep(longest_silence - self.place:silence())
     if self.place:silence() >= longest_silence then
-      local running = {}
-      for _, step in ipairs(self.record.data.steps) do
-        if step.state == "running" then running[#running + 1] = step end
-      end
-      self.place:say("still running: " .. keys_after(running, 1, 10))
+      self.place:say("still running: " .. keys_after(running(self), 1, 10))
     end
   end
 end
@@ -89,7 +94,8 @@ function tell.step_retry(self, event)
 end
 
 function tell.stopping(self, event)
-  local waits = #event.waiting_for > 0 and table.concat(event.waiting_for, ", ") or "nothing"
+  local steps = running(self)
+  local waits = #steps > 0 and keys_after(steps, 1, 20) or "nothing"
   local what = event.count == 1 and "stopping" or "killing"
   self.place:say(self.style:paint("yellow", ("%s: %s; waiting for %s"):format(event.signal, what, waits)))
 end
