@@ -192,6 +192,13 @@ for setting in TERM=dumb NO_COLOR=1; do
   ! grep -q "$(printf '\033')" raw || fail "$setting: $(cat -v raw)"
 done
 
+it "standard output that is a file gets its lines, and the terminal shows the rest"
+on_terminal -- run p.toml '>file'
+await_end
+printf 'a | begun\na | going\nb | ended\n' >expected
+same expected file "standard output"
+grep -q '^✓ b: done, ' seen && ! grep -q '^b | ended$' seen && [ "$(grep -cE "$block" seen)" -eq 0 ] || fail "$(cat seen)"
+
 it "signs that every font has where the locale is not UTF-8"
 on_terminal LC_ALL=C -- run p.toml
 await_end

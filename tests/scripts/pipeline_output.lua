@@ -82,8 +82,9 @@ end)
 
 case("analysis: added steps follow those that their adder had awaited", function()
   local steps = { timed("main", {}, 0, 9), timed("fetch", {}, 0, 2, { added_by = "main", added = 0 }),
-                  timed("one", {}, 2, 5, { added_by = "main", added = 2 }), timed("two", {}, 2, 9, { added_by = "main", added = 2 }) }
-  check.same(keys(analysis.critical_path(steps)), { "fetch", "two" })
+                  timed("one", {}, 2, 5, { added_by = "main", added = 2 }), timed("two", {}, 2, 9, { added_by = "main", added = 2 }),
+                  timed("quick", {}, 9, 9.0001, { added_by = "main", added = 9 }) }
+  check.same(keys(analysis.critical_path(steps)), { "fetch", "two", "quick" })
 end)
 
 case("estimate: the longest chain that is left, or the work that is left shared by the slots", function()

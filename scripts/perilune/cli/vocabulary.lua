@@ -37,7 +37,7 @@ local flags = {
   { "trace", kind = "string", value = "PATH", complete = "file", doc = "write a trace that browsers show" },
   { "format", kind = "string", value = "FORMAT", doc = "what is written" },
   { "run", kind = "string", value = "ID", complete = "run", doc = "as it went in that run" },
-  { "follow", kind = "flag", doc = "go on with what is still being written" },
+  { "follow", kind = "flag", doc = "go on with what is still being written; so does -f where no file follows" },
   { "log-level", kind = "string", value = "LEVEL", complete = { "debug", "info", "warn", "error", "off" }, doc = "which records of peri.log are shown", default = "info" },
   { "log-format", kind = "string", value = "FORMAT", complete = { "text", "json" }, doc = "how they are shown", default = "text" },
   { "seed", kind = "integer", value = "N", doc = "of every random choice; 0 draws one", default = "0" },

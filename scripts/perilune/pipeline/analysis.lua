@@ -4,8 +4,6 @@
 -- stand for them: they are no part of the answers.
 local analysis = {}
 
-local slack <const> = 0.001
-
 local worked = { succeeded = true, failed = true, timeout = true }
 
 local function did_work(step) return worked[step.state] and step.command ~= nil and step.started ~= nil and step.ended ~= nil end
@@ -30,7 +28,7 @@ local function last_ended(list, by)
   local low, high = 0, list and #list or 0
   while low < high do
     local middle = (low + high + 1) // 2
-    if list[middle].ended <= by + slack then low = middle else high = middle - 1 end
+    if list[middle].ended <= by then low = middle else high = middle - 1 end
   end
   return list and list[low]
 end
