@@ -16,4 +16,13 @@ end
 function markup.text(text) return (printable(text):gsub("[&<>]", in_text)) end
 function markup.attribute(text) return (printable(text):gsub('[&<>"\n\t]', in_attribute)) end
 
+-- The template with each {name} replaced by the value of that name: markup, which is taken as it is, or a number.
+function markup.fill(template, values)
+  return (template:gsub("{([%a_]+)}", function(name)
+    local value = values[name]
+    if math.type(value) == "float" then return ("%.3f"):format(value):gsub("%.?0+$", "") end
+    return value
+  end))
+end
+
 return markup

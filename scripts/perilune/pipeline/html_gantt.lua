@@ -1,6 +1,7 @@
 -- The time line of a run in HTML: a row for each step that ran, a bar for each attempt, the critical path in full color.
 local markup = require "perilune.markup"
 local text = require "perilune.pipeline.text"
+local fill = markup.fill
 
 local most_rows <const> = 2000
 local ticks <const> = 5
@@ -23,9 +24,14 @@ local function rows_of(data)
 end
 
 local function bar(attempt, to, whole, class)
-  local left, width = attempt.started / whole * 100, (to - attempt.started) / whole * 100
-  return ('<i%s style="left:%.3f%%;width:%.3f%%"></i>'):format(class and ' class="' .. class .. '"' or "", math.min(left, 99.7), math.max(width, 0))
+  return fill('<i{class} style="left:{left}%;width:{width}%"></i>', {
+    class = class and ' class="' .. class .. '"' or "",
+    left = math.min(attempt.started / whole * 100, 99.7), width = math.max((to - attempt.started) / whole * 100, 0.0),
+  })
 end
+
+local row_template <const> = '<a class="row {class}" href="#s{anchor}" title="{words}"><span class="key">{key}</span>'
+  .. '<span class="track">{bars}</span><span class="time">{time}</span></a>'
 
 local function row_html(row, whole, critical, adds)
   local step, bars = row.step, {}
@@ -34,17 +40,20 @@ local function row_html(row, whole, critical, adds)
   end
   local time = text.seconds(step.duration or 0)
   local words = ("%s: %s, %s"):format(step.key, step.state, time) .. (#bars > 1 and (", %d attempts"):format(#bars) or "")
-  return ('<a class="row %s%s%s" href="#s%d" title="%s"><span class="key">%s</span><span class="track">%s</span><span class="time">%s</span></a>'):format(
-    step.state, critical[step.key] and " critical" or "", adds and " adds" or "", row.anchor, markup.attribute(words),
-    markup.text(step.key), table.concat(bars), time)
+  return fill(row_template, {
+    class = step.state .. (critical[step.key] and " critical" or "") .. (adds and " adds" or ""), anchor = row.anchor,
+    words = markup.attribute(words), key = markup.text(step.key), bars = table.concat(bars), time = time,
+  })
 end
+
+local axis_template <const> = '<div class="row axis"><span></span><span class="track">{marks}</span><span class="time">{time}</span></div>'
 
 local function axis(whole)
   local marks = {}
   for i = 0, whole < shortest_with_ticks and 0 or ticks - 1 do
     marks[#marks + 1] = ('<span style="left:%d%%">%s</span>'):format(i * 100 // ticks, text.seconds(whole * i / ticks))
   end
-  return '<div class="row axis"><span></span><span class="track">' .. table.concat(marks) .. '</span><span class="time">' .. text.seconds(whole) .. "</span></div>"
+  return fill(axis_template, { marks = table.concat(marks), time = text.seconds(whole) })
 end
 
 -- critical: a set of keys.

@@ -94,7 +94,9 @@ end
 function store:is_held()
   local ok, found = pcall(fs.stat, self.folder .. "/lock")
   if not ok then return false end
-  for inode in fs.read("/proc/locks"):gmatch("FLOCK%s+%S+%s+%S+%s+%S+%s+%x+:%x+:(%d+)") do
+  local known, locks = pcall(fs.read, "/proc/locks")
+  if not known then return true end
+  for inode in locks:gmatch("FLOCK%s+%S+%s+%S+%s+%S+%s+%x+:%x+:(%d+)") do
     if tonumber(inode) == found.inode then return true end
   end
   return false
