@@ -128,7 +128,8 @@ std::string describe_waiting(const task_header& task) {
     text += " waits in " + describe_operation(*op);
   else
     text += " waits for its children";
-  return text + describe_place(task, true);
+  const std::string site = task.spawned_at();
+  return text + describe_place(task, true) + (site.empty() ? "" : ", spawned at " + site);
 }
 
 void refuse_cycle(const waiter& by, const operation& wanted) {

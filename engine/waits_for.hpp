@@ -19,7 +19,7 @@ inline constexpr std::size_t longest_search = 4096;
 // One line: each task, what it waits in and for whom, since when and where.
 std::string describe_cycle(const wait_cycle& cycle, const operation* wanted = nullptr);
 
-// The same of one waiting task.
+// The same of one waiting task, and where it was spawned.
 std::string describe_waiting(const task_header& task);
 
 }  // namespace perilune::detail

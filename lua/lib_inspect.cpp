@@ -56,7 +56,7 @@ void set_script_fields(lua_State* L, vm& v, lua_task& task) {
     lua_setfield(L, record, "labels");
   }
   lua_settop(L, record);
-  char line[96];
+  char line[lua_task::longest_place];
   task.write_where(line, sizeof line);
   if (*line) set_text(L, "line", line);
 }
@@ -169,6 +169,29 @@ reply snapshot_body(lua_State* L, vm& v) {
   return 1;
 }
 
+// Appends what one task holds to the list on top.
+void append_holder(lua_State* L, vm& v, const holding& held) {
+  lua_createtable(L, 0, 4);
+  set_count(L, "task", held.taken_by);
+  set_count(L, "permits", held.permits);
+  set_number(L, "since", age_in_seconds(v, held.since_ms));
+  v.message = held.site.text();
+  if (!v.message.empty()) set_text(L, "at", v.message.c_str());
+  lua_rawseti(L, -2, static_cast<lua_Integer>(lua_rawlen(L, -2)) + 1);
+}
+
+// holders(object) -> a list of who holds it, in the order in which they took it.
+reply holders_body(lua_State* L, vm& v) {
+  lua_newtable(L);
+  const linked_queue<holdable>& held = v.tasks().holds.held();
+  for (holdable* each = held.front(); each; each = held.after(*each)) {
+    if (!contains(L, 1, each)) continue;
+    const linked_queue<holding>& holdings = each->holdings();
+    for (holding* one = holdings.front(); one; one = holdings.after(*one)) append_holder(L, v, *one);
+  }
+  return 1;
+}
+
 // stats() -> counts of the worker and the VM.
 reply stats_body(lua_State* L, vm& v) {
   const wake_sources wakes = may_wake(v.tasks());
@@ -213,11 +236,12 @@ reply stacked_body(lua_State* L, vm&) {
 int open_inspect_natives(lua_State* L) {
   constexpr library_function functions[] = {
       {"snapshot", protect::native<snapshot_body>},
+      {"holders", protect::native<holders_body>},
       {"stats", protect::native<stats_body>},
       {"slots", protect::native<slots_body>},
       {"stacked", protect::native<stacked_body>},
   };
-  lua_createtable(L, 0, 4);
+  lua_createtable(L, 0, 5);
   set_functions(L, functions);
   return 1;
 }

@@ -8,6 +8,7 @@
 #include "error_object.hpp"
 #include "object.hpp"
 #include "protect.hpp"
+#include "traceback.hpp"
 #include "vm.hpp"
 
 namespace perilune {
@@ -20,8 +21,16 @@ void lua_task::on_settled() noexcept {
   host->free_slot(slot);
 }
 
+namespace {
+
+void write_place(char* out, std::size_t size, const lua_Debug& frame) noexcept {
+  std::snprintf(out, size, "%s:%d", frame.short_src, frame.currentline);
+}
+
+}  // namespace
+
 std::string lua_task::where() const {
-  char text[96];
+  char text[longest_place];
   write_where(text, sizeof text);
   return text;
 }
@@ -31,12 +40,9 @@ void lua_task::write_where(char* out, std::size_t size) const noexcept {
   lua_State* at = status == task_state::running ? innermost : leaf;
   lua_Debug frame;
   if (!at || settled()) return;
-  for (int level = 0; lua_getstack(at, level, &frame); ++level) {
-    if (!lua_getinfo(at, "Sl", &frame) || frame.currentline <= 0) continue;
-    const bool shipped = std::strncmp(frame.source, "=perilune.", 10) == 0;
-    if (!shipped || !*out) std::snprintf(out, size, "%s:%d", frame.short_src, frame.currentline);
-    if (!shipped) return;
-  }
+  if (find_own_line(at, 0, frame)) return write_place(out, size, frame);
+  for (int level = 0; lua_getstack(at, level, &frame); ++level)
+    if (lua_getinfo(at, "Sl", &frame) && frame.currentline > 0) return write_place(out, size, frame);
 }
 
 void lua_task::push_extras(lua_State* L, int handle) {
@@ -51,29 +57,59 @@ void lua_task::push_extras(lua_State* L, int handle) {
   task.has_extras = true;
 }
 
+// What a shipped module spawns in a task of its own counts as spawned where that task was.
 void lua_task::note_spawn_site(lua_State* L, int handle) {
   lua_Debug frame;
-  if (!lua_getstack(L, 1, &frame) && !lua_getstack(L, 0, &frame)) return;
-  lua_getinfo(L, "fl", &frame);
-  line = frame.currentline;
+  if (find_own_line(L, 1, frame)) {
+    lua_getinfo(L, "f", &frame);
+    line = frame.currentline;
+  } else if (host->in_task()) {
+    const lua_task& spawner = host->running();
+    host->push_handle(L, spawner.slot);
+    push_spawner(L, lua_gettop(L));
+    lua_remove(L, -2);
+    line = spawner.line;
+  } else {
+    return;
+  }
   lua_setiuservalue(L, handle, 2);
 }
 
-void lua_task::push_spawn_site(lua_State* L, int handle) {
-  const lua_task& task = object_at<lua_task>(L, handle);
+void lua_task::push_spawner(lua_State* L, int handle) {
   lua_getiuservalue(L, handle, 2);
-  if (task.has_extras) {
-    lua_getfield(L, -1, "spawner");
-    lua_replace(L, -2);
-  }
-  if (task.line <= 0 || lua_type(L, -1) != LUA_TFUNCTION) {
-    lua_pop(L, 1);
-    lua_pushnil(L);
-    return;
-  }
+  if (!object_at<lua_task>(L, handle).has_extras) return;
+  lua_getfield(L, -1, "spawner");
+  lua_remove(L, -2);
+}
+
+void lua_task::write_spawn_site(lua_State* L, int handle, char* out, std::size_t size) noexcept {
+  *out = 0;
+  const int spawned_on = object_at<lua_task>(L, handle).line;
+  push_spawner(L, handle);
   lua_Debug frame;
+  if (spawned_on <= 0 || lua_type(L, -1) != LUA_TFUNCTION) return lua_pop(L, 1);
   lua_getinfo(L, ">S", &frame);
-  lua_pushfstring(L, "%s:%d", frame.short_src, task.line);
+  frame.currentline = spawned_on;
+  write_place(out, size, frame);
+}
+
+void lua_task::push_spawn_site(lua_State* L, int handle) {
+  char text[longest_place];
+  write_spawn_site(L, handle, text, sizeof text);
+  if (*text)
+    lua_pushstring(L, text);
+  else
+    lua_pushnil(L);
+}
+
+std::string lua_task::spawned_at() const {
+  if (settled()) return {};
+  char text[longest_place];
+  lua_State* L = host->main();
+  host->push_handle(L, slot);
+  write_spawn_site(L, lua_gettop(L), text, sizeof text);
+  lua_pop(L, 1);
+  return text;
 }
 
 namespace {

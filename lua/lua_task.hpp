@@ -41,12 +41,14 @@ class lua_task final : public task_header, public unwinding {
  public:
   static constexpr std::uint64_t tag = 0x7461736b'9d0f3a11ULL;
   static constexpr int user_values = 2;
+  static constexpr std::size_t longest_place = 96;  // "file:line", with the final zero
 
   explicit lua_task(vm& owner) noexcept : host(&owner) {}
 
   void resume() override;
   void on_settled() noexcept override;
   std::string where() const override;
+  std::string spawned_at() const override;
   // Writes "file:line" of where the task stands, or "".
   void write_where(char* out, std::size_t size) const noexcept;
 
@@ -56,10 +58,16 @@ class lua_task final : public task_header, public unwinding {
   static void push_extras(lua_State* L, int handle);
   // Pushes "file:line" of the spawn, or nil.
   static void push_spawn_site(lua_State* L, int handle);
-  // Remembers the caller's function and line. Handle on top of the stack.
+  // Remembers the function and line of a script that spawns. Handle on top of the stack.
   void note_spawn_site(lua_State* L, int handle);
 
   bool has_error() const noexcept { return kind == result_kind::error; }
+
+ private:
+  static void push_spawner(lua_State* L, int handle);
+  static void write_spawn_site(lua_State* L, int handle, char* out, std::size_t size) noexcept;
+
+ public:
 
   vm* host;
   lua_State* thread = nullptr;

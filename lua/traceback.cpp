@@ -5,6 +5,12 @@
 
 namespace perilune {
 
+namespace {
+
+bool is_shipped(const lua_Debug& frame) noexcept { return std::string_view(frame.source).starts_with("=perilune."); }
+
+}  // namespace
+
 void push_script_traceback(lua_State* L, const char* heading, int level) {
   constexpr std::string_view entry = "\n\t[C]: in ?";
   luaL_traceback(L, L, heading, level);
@@ -16,14 +22,21 @@ void push_script_traceback(lua_State* L, const char* heading, int level) {
 }
 
 void push_caller_position(lua_State* L) {
-  constexpr std::string_view shipped = "=perilune.";
   lua_Debug frame;
   int level = 1;
   for (; lua_getstack(L, level, &frame) && lua_getinfo(L, "S", &frame); ++level) {
     const bool calls_shipped = level > 1 && *frame.what == 'C';
-    if (!calls_shipped && !std::string_view(frame.source).starts_with(shipped)) break;
+    if (!calls_shipped && !is_shipped(frame)) break;
   }
   luaL_where(L, level);
+}
+
+bool find_own_line(lua_State* L, int level, lua_Debug& frame) noexcept {
+  for (; lua_getstack(L, level, &frame); ++level) {
+    if (!lua_getinfo(L, "Sl", &frame) || frame.currentline <= 0) continue;
+    if (!is_shipped(frame)) return true;
+  }
+  return false;
 }
 
 }  // namespace perilune

@@ -11,4 +11,7 @@ void push_script_traceback(lua_State* L, const char* heading, int level);
 // is no Lua code.
 void push_caller_position(lua_State* L);
 
+// Finds the innermost line from `level` on that a script runs, past those of shipped modules. False where there is none.
+bool find_own_line(lua_State* L, int level, lua_Debug& frame) noexcept;
+
 }  // namespace perilune

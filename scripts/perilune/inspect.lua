@@ -18,7 +18,7 @@ end
 local function open_or_closed(_, stats) return stats.closed and "closed" or "open" end
 local function by_method(object) return object:is_cancelled() and "cancelled" or "open" end
 local function free_permits(object) return object.available > 0 and "free" or "taken" end
-local function lock_state(_, _, record) return record.held_by and "locked" or "free" end
+local function lock_state(_, _, record) return (record.holders or record.held_by) and "locked" or "free" end
 local function oneshot_state(_, stats)
   if stats.received then return "received" end
   return stats.sent and "sent" or open_or_closed(nil, stats)
@@ -32,8 +32,9 @@ local states = {
   interval = no_state, signal_listener = no_state, watcher = no_state, file = no_state, pipe = no_state, process = no_state,
 }
 local with_stats = { channel = true, watch = true, broadcast = true, oneshot = true }
+local held_kinds = { mutex = true, rwlock = true, once = true, semaphore = true }
 
--- Who waits for each object, and who holds it: {object = {waiters = n, held_by = id, held_at = place}}.
+-- Who waits for each object, and the one who keeps them waiting: {object = {waiters = n, held_by = id, held_at = place}}.
 local function uses_of(tasks)
   local uses = {}
   for _, task in ipairs(tasks) do
@@ -52,6 +53,9 @@ local function record_of(object, kind, use, name, place)
   local record = { kind = kind, waiters = use and use.waiters or 0, found_as = name, found_at = place }
   record.id = format("%p", object)
   if use then record.held_by, record.held_at = use.held_by, use.held_at end
+  local holders = held_kinds[kind] and natives.holders(object) or {}
+  if #holders > 0 then record.holders = holders end
+  if #holders == 1 then record.held_by, record.held_at = holders[1].task, holders[1].at end
   if with_stats[kind] then record.stats = object:stats() end
   if kind == "channel" then record.name = object.name end
   record.state = states[kind](object, record.stats, record)

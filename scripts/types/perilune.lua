@@ -1126,14 +1126,21 @@ function peri.tasks() end
 ---@return perilune.task_node[]
 function peri.tree() end
 
+---@class perilune.holder
+---@field task integer Who took it. Permits may since have been handed to another task.
+---@field at? string Where: `"file.lua:12"`.
+---@field since number Seconds.
+---@field permits integer Of a semaphore; otherwise 1.
+
 ---@class perilune.resource
 ---@field kind string `"channel"`, `"mutex"`, `"token"`, `"process"`, ...
 ---@field id string Its address: differs from those of all others while it is there.
 ---@field name? string
 ---@field state string `"open"` or `"closed"`; of locks `"free"` or `"locked"`.
 ---@field waiters integer How many tasks wait for it.
----@field held_by? integer The task that keeps them waiting, where it is one.
+---@field held_by? integer The task that holds it, or keeps them waiting, where it is one.
 ---@field held_at? string Where that task took it: `"file.lua:12"`.
+---@field holders? perilune.holder[] Who holds a lock or permits, in the order in which they took them; nil where nobody does.
 ---@field stats? table As its `stats()`.
 ---@field found_as? string A variable or field that has it: `"pool.jobs"`.
 ---@field found_at? string Where that variable stands: `"file.lua:12"`.

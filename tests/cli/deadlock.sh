@@ -52,8 +52,8 @@ END
 run run many.lua
 sed -n "s/ (for [0-9.]* s)//; s/^  task/task/p" err | sort >first
 cat >expected <<'END'
-task 2 (chooser) waits in select (recv on a channel, wait on a token) at many.lua:3
-task 3 (joiner) waits in join on task 2 (chooser) at many.lua:4
+task 2 (chooser) waits in select (recv on a channel, wait on a token) at many.lua:3, spawned at many.lua:3
+task 3 (joiner) waits in join on task 2 (chooser) at many.lua:4, spawned at many.lua:4
 END
 same expected first "standard error"
 
@@ -93,8 +93,8 @@ END
 run run detached.lua
 sed -n "s/ (for [0-9.]* s)//; s/^  task/task/p" err >first
 cat >expected <<'END'
-task 2 (lost 1) waits in recv on a channel at detached.lua:3
-task 3 (lost 2) waits in recv on a channel at detached.lua:3
+task 2 (lost 1) waits in recv on a channel at detached.lua:3, spawned at detached.lua:3
+task 3 (lost 2) waits in recv on a channel at detached.lua:3, spawned at detached.lua:3
 END
 same expected first "standard error"
 grep -q "spawned at detached.lua:3" err || fail "the spawn site is missing: $(cat err)"

@@ -62,6 +62,36 @@ case("OBS-01: fifty tasks in known states, each with state, age, resource, line,
   cancel_all(tasks)
 end)
 
+case("OBS-01: what a group, a map or a supervisor spawns was spawned where the script called that", function()
+  local ids = {}
+  local function work() ids[#ids + 1] = peri.self().id peri.sleep(5) end
+  local function looping()
+    for _ in peri.map({ 1 }, work, { ordered = false }) do end
+  end
+  local first = here()
+  local callers = {
+    peri.spawn(function() peri.all { work } end),
+    peri.spawn(function() peri.settle { work } end),
+    peri.spawn(function() peri.race { work } end),
+    peri.spawn(function() peri.map({ 1 }, work) end),
+    peri.supervisor { children = { { start = work } } },
+    peri.spawn(function() peri.scope(function(s) s:spawn(work) end) end),
+    peri.spawn(function() pcall(peri.spawn, work) end),
+  }
+  callers[#callers + 1] = peri.spawn(looping)
+  peri.sleep(1)
+  local shown, lines = peri.tasks(), {}
+  for i, id in ipairs(ids) do
+    lines[i] = tonumber(find(shown, "id", id).spawned_at:match("inspect%.lua:(%d+)$"))
+  end
+  local at = tonumber(first:match("%d+$"))
+  table.sort(lines)
+  check.same(lines, { at - 2, at + 2, at + 3, at + 4, at + 5, at + 6, at + 7, at + 8 })
+  cancel_all(callers)
+  local _, e = pcall(peri.all, { function() error("broken", 0) end })
+  ends_with(e.errors[1].spawned_at, "inspect.lua:" .. debug.getinfo(1, "l").currentline - 1)
+end)
+
 case("OBS-01: a cancelled task that cleans up is closing, and one that waits for its children says so", function()
   local closing = peri.spawn(function()
     local _ <close> = peri.defer(function() peri.sleep(3) end)
@@ -103,6 +133,45 @@ case("OBS-01: resources are found where they are used, with state, stats and wai
   peri.yield()
   check.equal(find(peri.resources(), "name", "jobs").state, "closed")
   cancel_all(waiting)
+end)
+
+case("OBS-01: a lock that is held is shown as held, by whom and since which line, whether or not anybody waits", function()
+  local lock, pair, gate, first = peri.mutex(), peri.rwlock(), peri.semaphore(3), nil
+  local function state(name) return find(peri.resources(), "found_as", name) end
+  check.equal(state("lock").state, "free")
+  check.equal(state("lock").holders, nil)
+  local holder = peri.spawn(function()
+    first = here() local _ <close> = lock:lock()
+    local permits <close> = gate:acquire(2)
+    local reading <close> = pair:read()
+    peri.sleep(3)
+  end)
+  local reader = peri.spawn(function()
+    local _ <close> = pair:read()
+    peri.sleep(10)
+  end)
+  peri.sleep(1)
+  local shown = state("lock")
+  check.equal(shown.state, "locked")
+  check.equal(shown.held_by, holder.id)
+  ends_with(shown.held_at, first)
+  check.equal(shown.holders[1].since, 1.0)
+  check.equal(shown.waiters, 0)
+  check.contains(peri.dump(), "mutex lock locked, held by task " .. holder.id .. " since ")
+  shown = state("pair")
+  check.equal(shown.state, "locked")
+  check.equal(shown.held_by, nil)
+  check.same({ shown.holders[1].task, shown.holders[2].task }, { holder.id, reader.id })
+  check.equal(state("gate").holders[1].permits, 2)
+  local waiter = peri.spawn(function() lock:with(peri.sleep, 5) end)
+  peri.sleep(1)
+  check.equal(state("lock").waiters, 1)
+  peri.sleep(2)
+  check.equal(state("lock").held_by, waiter.id)
+  check.equal(state("gate").holders, nil)
+  cancel_all { waiter, reader }
+  check.equal(state("lock").state, "free")
+  check.equal(state("pair").state, "free")
 end)
 
 case("resources that nothing refers to are not shown", function()

@@ -86,6 +86,7 @@ class hold_register {
   void set_limit(std::uint32_t ms) noexcept { limit_ms_ = ms; }
   void add(holdable& held) noexcept { held_.push_back(held); }
   void remove(holdable& held) noexcept { held_.erase(held); }
+  const linked_queue<holdable>& held() const noexcept { return held_; }
 
   // Somebody begins to wait for `wanted`: its holder is named when he keeps it for longer than the limit.
   void watch(const holdable& wanted, std::uint32_t now_ms) noexcept;

@@ -57,6 +57,8 @@ class task_header : public operation, public waiter, public cancel_node {
   virtual void on_settled() noexcept = 0;
   // The place in the script or program where the task stands, "file:line", or "" when unknown. Not async-signal safe.
   virtual std::string where() const { return {}; }
+  // Where it was spawned, likewise.
+  virtual std::string spawned_at() const { return {}; }
 
   bool is(trait t) const noexcept { return (traits & static_cast<std::uint16_t>(t)) != 0; }
   bool is_any(trait a, trait b) const noexcept {
