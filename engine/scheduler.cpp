@@ -226,6 +226,8 @@ void scheduler::body_ended(task_header& task, task_state end) noexcept {
   task.status = task_state::closing;
   if (task.locks) [[unlikely]]
     holds.release_locks_of(task);
+  if (task.top != &task) [[unlikely]]
+    leave_scopes(task);
   if (task.child_tasks == 0) [[likely]]
     return settle(task);
   if (end != task_state::returned) {
@@ -237,6 +239,15 @@ void scheduler::body_ended(task_header& task, task_state end) noexcept {
   task.cancel_node::set(cancel_node::draining);
   task.stamp = now_ms_;
   break_cycle(task);
+}
+
+// What was left open when a coroutine was abandoned inside of it: nobody else will end what hangs below.
+void scheduler::leave_scopes(task_header& task) noexcept {
+  while (task.top != &task) {
+    auto& open = static_cast<scope_node&>(*task.top);
+    cancel(open, reason_ptr::make(cancel_source::scope, "its coroutine was abandoned", task.id, "scope"));
+    open.leave();
+  }
 }
 
 void scheduler::cancel_daemons(cancel_node& above, const reason_ptr& reason) noexcept {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include <perilune/channel.hpp>
+#include <perilune/token.hpp>
 
 #include "engine/world.hpp"
 
@@ -317,4 +318,38 @@ TEST_CASE("SCO-07: a scope whose task is cancelled frees its body") {
     co_await t.join();
   });
   CHECK(seen == trace{"member", "body", "task"});
+}
+
+namespace {
+
+// A region of a body that does not leave it, as a coroutine of a script does that is abandoned inside of one.
+class open_region final : public scope_node {};
+
+}  // namespace
+
+TEST_CASE("SCO-14: a region that a body has left open is over before its task settles, and what hung below has ended") {
+  world w;
+  trace seen;
+  open_region region, inner;
+  token_state* const token = new token_state;
+  token_bond bond;
+  w.run([&]() -> task<> {
+    const auto t = spawn([](scope_node& outer, scope_node& in, token_bond& tie, token_state& by, trace& s) -> task<> {
+      outer.enter(*scheduler::here()->current());
+      outer.set_deadline(static_cast<std::uint64_t>(duration(1h).count()));
+      tie.bind(by, outer);
+      in.enter(*scheduler::here()->current());
+      spawn(sleep_until_ended(s, "below"));
+      co_await yield();
+    }(region, inner, bond, *token, seen));
+    const auto& end = co_await t.join();
+    CHECK(end.returned());
+    CHECK(seen == trace{"below"});
+    CHECK_FALSE(region.entered());
+    CHECK_FALSE(inner.entered());
+    token->cancel(reason_ptr::make(cancel_source::cancel, "later"));
+    CHECK(now() == 0s);
+  });
+  bond.release();
+  token->release();
 }

@@ -188,6 +188,7 @@ class scheduler {
   void level_lanes() noexcept;
   void break_cycle(task_header& task) noexcept;
   void settle(task_header& task) noexcept;
+  static void leave_scopes(task_header& task) noexcept;
   static void leave_sets(task_header& task) noexcept;
   void withdraw_others(waiter& winner) noexcept;
   void hand_over(task_header& task) noexcept;
