@@ -4,17 +4,23 @@
 namespace perilune {
 
 void sequence_core::read_ahead(task_header& by) {
-  if (!ready() && !reading_) start_reader(by);
+  if (ready() || wanted_) return;
+  wanted_ = true;
+  if (std::exchange(has_reader_, true)) return asked_.notify_one();
+  start_reader(by);
 }
 
-void sequence_core::end_reading(bool has_read) noexcept {
-  reading_ = false;
-  ahead_ = has_read;
-  if (!has_read) {
-    if (waiter* first = waiters_.front()) read_ahead(*first->task);
-    return;
-  }
+void sequence_core::has_read() noexcept {
+  wanted_ = false;
+  ahead_ = true;
   while (waiter* each = waiters_.pop_front()) each->task->home->grant(*each);
+  if (listener_) listener_->notify_one();
+}
+
+void sequence_core::reader_gone() noexcept {
+  has_reader_ = false;
+  if (!std::exchange(wanted_, false)) return;
+  if (waiter* first = waiters_.front()) return read_ahead(*first->task);
   if (listener_) listener_->notify_one();
 }
 

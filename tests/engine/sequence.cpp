@@ -130,6 +130,25 @@ TEST_CASE("SEL-07: a sequence that loses a select, again and again, loses no ele
   });
 }
 
+TEST_CASE("SEL-07: nor do those below it, whether they are merged or work on elements") {
+  world w;
+  w.run([]() -> task<> {
+    auto merged = merge(every(3s, 3), every(5s, 2).map([](int n) { return n * 10; })).buffered(2, [](int n) -> task<int> {
+      co_await sleep(4s);
+      co_return n;
+    });
+    numbers got;
+    for (bool over = false; !over;) {
+      auto first = co_await select(merged.next_op(), sleep_op(1s));
+      if (first.index() == 1) continue;
+      const auto value = std::get<0>(first);
+      over = !value;
+      if (value) got.push_back(*value);
+    }
+    CHECK(got == numbers{1, 10, 2, 20, 3});
+  });
+}
+
 TEST_CASE("CAN-32: what a limit cuts is asked for again: nothing is lost, in any stage") {
   world w;
   w.run([]() -> task<> {

@@ -36,11 +36,11 @@ class sequence_core : public operation {
   sequence_core(const sequence_core&) = delete;
   sequence_core& operator=(const sequence_core&) = delete;
 
-  // Sees to it that an element is there sooner or later: `by` reads it, unless somebody does already.
+  // Sees to it that an element is there sooner or later. Where no task reads ahead yet, one is spawned below `by`.
   void read_ahead(task_header& by);
   // An element, a failure or the end can be taken now.
   bool ready() const noexcept { return ended_ || ahead_; }
-  bool reading() const noexcept { return reading_; }
+  bool has_reader() const noexcept { return has_reader_; }
   bool ended() const noexcept { return ended_; }
   // Told, besides who waits, when there is something to take; or nullptr.
   void listen(notify* who) noexcept { listener_ = who; }
@@ -57,19 +57,24 @@ class sequence_core : public operation {
  protected:
   sequence_core() noexcept = default;
   ~sequence_core() = default;
-  // Spawns the task that reads one element.
+  // Spawns the task that reads an element each time one is wanted.
   virtual void start_reader(task_header& by) = 0;
 
-  void begin_reading() noexcept { reading_ = true; }
-  // Somebody has read, or was cancelled before that: then whoever waits has it read anew.
-  void end_reading(bool has_read) noexcept;
+  bool wanted() const noexcept { return wanted_; }
+  auto until_wanted() { return asked_.wait(); }
+  // What was wanted is there.
+  void has_read() noexcept;
+  // The reader is gone, cancelled perhaps: then whoever waits gets another one.
+  void reader_gone() noexcept;
   void take_ahead() noexcept { ahead_ = false; }
   void end() noexcept { ended_ = true; }
 
  private:
   wait_queue waiters_;
   notify* listener_ = nullptr;
-  bool reading_ = false;
+  notify asked_;             // the reader waits here until something is wanted
+  bool has_reader_ = false;
+  bool wanted_ = false;
   bool ahead_ = false;
   bool ended_ = false;
 };
@@ -85,7 +90,7 @@ class stage : public sequence_core, public std::enable_shared_from_this<stage<T>
 
   task<element> next() {
     if (ended()) co_return std::nullopt;
-    if (reading() || ready()) {
+    if (has_reader() || ready()) {
       co_await detail::awaiter<ahead_operation>(std::in_place, *this);
       co_return take();
     }
@@ -111,7 +116,7 @@ class stage : public sequence_core, public std::enable_shared_from_this<stage<T>
   }
   // Nobody asks any more: a task that reads ahead ends.
   void drop() noexcept {
-    if (reading()) reader_.cancel("the sequence was dropped");
+    if (has_reader()) reader_.cancel("the sequence was dropped");
   }
 
  protected:
@@ -122,33 +127,37 @@ class stage : public sequence_core, public std::enable_shared_from_this<stage<T>
     using delegated_operation<sequence_core>::delegated_operation;
     unit take_result() const noexcept { return {}; }
   };
-  // However the reading ends, also before it has begun, that is told.
-  struct reading_guard {
+  // However the reader ends, also before it has begun, that is told.
+  struct reader_guard {
     std::shared_ptr<stage> of;
-    bool has_read = false;
 
-    explicit reading_guard(std::shared_ptr<stage> s) noexcept : of(std::move(s)) {}
-    reading_guard(reading_guard&&) noexcept = default;
-    reading_guard& operator=(reading_guard&&) = delete;
-    ~reading_guard() {
-      if (of) of->end_reading(has_read);
+    explicit reader_guard(std::shared_ptr<stage> s) noexcept : of(std::move(s)) {}
+    reader_guard(reader_guard&&) noexcept = default;
+    reader_guard& operator=(reader_guard&&) = delete;
+    ~reader_guard() {
+      if (of) of->reader_gone();
     }
   };
 
-  static task<> read_one(reading_guard guard) {
-    try {
-      guard.of->held_ = co_await guard.of->step();
-    } catch (...) {
-      guard.of->failure_ = std::current_exception();
+  // What it spawned for the stages below lives as long as it does, so it stays while it is not asked.
+  static task<> read(reader_guard guard) {
+    stage& self = *guard.of;
+    for (bool more = true; more;) {
+      try {
+        self.held_ = co_await self.step();
+      } catch (...) {
+        self.failure_ = std::current_exception();
+      }
+      more = self.held_.has_value();
+      self.has_read();
+      while (more && !self.wanted()) co_await self.until_wanted();
     }
-    guard.has_read = true;
   }
   // Below the task, not below a scope or time limit around one reading; but inside a shield where the task is cancelled.
   void start_reader(task_header& by) override {
     cancel_node* const below = by.has(cancel_node::cancelled) ? by.top : &by;
-    reader_ = detail::make_task(read_one(reading_guard(this->shared_from_this())));
+    reader_ = detail::make_task(read(reader_guard(this->shared_from_this())));
     by.home->spawn(reader_.header(), {.below = below, .daemon = true});
-    begin_reading();
   }
 
   element held_;
