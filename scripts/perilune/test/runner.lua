@@ -112,6 +112,7 @@ end
 local function deadlock_text(stalls)
   local lines = {}
   for line in table.concat(stalls, "\n"):gmatch("[^\n]+") do
+    line = line:gsub(", spawned at runner:%d+$", "")
     if not is_own(line) then lines[#lines + 1] = line end
   end
   return "deadlock: nothing could run any more:\n" .. table.concat(lines, "\n")
