@@ -105,7 +105,8 @@ end
 
 -- The edges of the graph: one for each operation that a task waits in, one for each child that it waits for.
 local function edges_of(tasks)
-  local edges = {}
+  local edges, by_id = {}, {}
+  for _, task in ipairs(tasks) do by_id[task.id] = task end
   local function add(task, op, resource, on, held_at)
     edges[#edges + 1] = {
       task = task.id, name = task.name, op = op, resource = resource, on = on, held_at = held_at,
@@ -116,7 +117,7 @@ local function edges_of(tasks)
     for _, arm in ipairs(task.arms or {}) do add(task, arm.op, arm.resource, arm.on, arm.held_at) end
   end
   for _, task in ipairs(tasks) do
-    local above = task.parent and tasks[task.parent]
+    local above = by_id[task.parent]
     local waits = above and (above.state == "closing" or above.waiting_on and above.waiting_on.op == "children")
     if waits and not task.daemon then add(above, "children", "task", task.id) end
   end
@@ -158,7 +159,6 @@ local function mark_cycles(edges)
 end
 
 local function list_waits(tasks)
-  for _, task in ipairs(tasks) do tasks[task.id] = task end
   local edges = edges_of(tasks)
   mark_cycles(edges)
   local list = {}
