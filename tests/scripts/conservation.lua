@@ -81,8 +81,8 @@ function world:compete()
   for _ = 1, 2 do
     local _, held = peri.select { lock = self.lock:lock_op(), permit = self.permits:acquire_op(2), limit = peri.sleep_op(0.25) }
     if held then
+      local _ <close> = held
       peri.yield()
-      held:release()
     end
   end
 end

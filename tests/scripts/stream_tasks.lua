@@ -84,7 +84,7 @@ local pipelines = {
 
 local expected = stream.range(1, 40):collect()
 
-for name, make in pairs(pipelines) do
+for name, make in check.by_name(pipelines) do
   case("BRO-11: a select that a stream loses loses nothing: " .. name, function()
     local s, list = make(), {}
     while true do

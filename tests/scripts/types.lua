@@ -121,10 +121,10 @@ case("the perilune table", function()
   compare("peri.", reference.perilune.functions, published)
 end)
 
-for class, names in pairs(reference) do
+for class, names in check.by_name(reference) do
   local short = class:match("^perilune%.(.+)$")
   if short and next(names.functions) then
-    case("the module " .. class, function() compare(class .. ".", names.functions, public_names(require(class))) end)
+    case("the module " .. class, function() compare(class .. ".", names.functions, public_names((require(class)))) end)
   end
   if short and next(names.methods) then
     case("the methods of " .. class, function()

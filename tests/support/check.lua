@@ -40,6 +40,18 @@ end
 -- What was reported since the last call: failures that nobody looked at, warnings, killed tasks.
 check.reports = native and native.reports or test.reports
 
+-- As pairs, in the order of the names: what is registered in a loop is in the same order in every run.
+function check.by_name(list)
+  local names = {}
+  for name in pairs(list) do names[#names + 1] = name end
+  table.sort(names)
+  local i = 0
+  return function()
+    i = i + 1
+    if names[i] then return names[i], list[names[i]] end
+  end
+end
+
 -- A closable that calls `fn` when it is closed.
 function check.closer(fn) return setmetatable({}, { __close = fn }) end
 
