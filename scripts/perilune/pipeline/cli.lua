@@ -30,6 +30,7 @@ local function of_program(name)
 end
 local without_pipeline = {
   help = of_program "help", doctor = of_program "doctor", completion = of_program "completion",
+  repl = of_program "repl",
   init = function(...) return require("perilune.pipeline.starter")(...) end,
   version = function()
     print("perilune " .. require("perilune.native.system").version)

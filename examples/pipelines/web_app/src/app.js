@@ -1,0 +1,4 @@
+// Where a visitor begins.
+export function start(root) {
+  root.textContent = "Good evening";
+}
