@@ -1,6 +1,8 @@
 // What a nursery does when a member ends. See scope.hpp.
 #include <perilune/scope.hpp>
 
+#include "worker.hpp"
+
 namespace perilune {
 
 namespace {
@@ -16,9 +18,15 @@ std::string summary(const std::vector<std::exception_ptr>& failures) {
 group_error::group_error(std::vector<std::exception_ptr> failures)
     : failures_(std::move(failures)), message_(summary(failures_)) {}
 
+// Cut from further out, a scope throws nothing: what its members failed with is told as what nobody looks at.
 scope_core::~scope_core() {
   if (body_) body_.destroy();
-  if (winner_) winner_->release();
+  if (winner_) {
+    winner_->release();
+    failures_.clear();
+  }
+  for (const std::exception_ptr& failure : failures_)
+    detail::worker::here().owner().report_unobserved(*scheduler::here()->current(), describe_exception(failure));
 }
 
 void scope_core::open(std::coroutine_handle<> body, std::coroutine_handle<> from) {

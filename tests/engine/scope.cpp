@@ -134,6 +134,25 @@ TEST_CASE("SCO-07: a scope cancelled from outside is cancelled; a real failure a
   });
 }
 
+TEST_CASE("SCO-07, JOIN-13: a member's failure is told when the scope is cancelled from outside before it could throw") {
+  world w;
+  w.run([&]() -> task<> {
+    auto owner = spawn([]() -> task<> {
+      co_await with_scope(scope_policy::fail_fast, [](scope& s) -> task<> {
+        s.spawn(fail_after(1s, "first"));
+        s.spawn([]() -> task<> { co_await shield(sleeper(5s)); }());
+        co_await sleep(1h);
+      });
+    }());
+    co_await sleep(2s);
+    owner.cancel();
+    const auto& end = co_await owner.join();
+    CHECK(end.cancelled());
+    CHECK(now() == 5s);
+  });
+  CHECK(w.unobserved == trace{"std::runtime_error: first"});
+}
+
 TEST_CASE("SCO-11: under supervise a member's failure is its own") {
   world w;
   w.run([&w]() -> task<> {
