@@ -192,6 +192,20 @@ for setting in TERM=dumb NO_COLOR=1; do
   ! grep -q "$(printf '\033')" raw || fail "$setting: $(cat -v raw)"
 done
 
+it "after a stop it leaves alone what others have written meanwhile"
+rm go
+on_terminal -- run p.toml
+await_line "$block"
+pid=$(pgrep -P "$(terminal display-message -p '#{pane_pid}')")
+kill -s STOP "$pid"
+printf '\nmeanwhile\nanother line\n' >"$(terminal display-message -p '#{pane_tty}')"
+await_line "^another line$"
+kill -s CONT "$pid"
+touch go
+await_end
+[ "$status" -eq 0 ] || fail "status $status"
+grep -q '^meanwhile$' seen && grep -q '^another line$' seen && grep -q '^b | ended$' seen || fail "$(cat seen)"
+
 it "standard output that is a file gets its lines, and the terminal shows the rest"
 on_terminal -- run p.toml '>file'
 await_end

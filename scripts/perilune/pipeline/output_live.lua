@@ -3,6 +3,7 @@
 -- the terminal's own scrollback holds the lines and nothing else.
 local log = require "perilune.log"
 local peri = require "perilune"
+local signal = require "perilune.signal"
 local line = require "perilune.pipeline.line"
 local live_block = require "perilune.pipeline.live_block"
 local terminal = require "perilune.pipeline.terminal"
@@ -24,7 +25,14 @@ function output_live.new(reader, style, durations)
       self:paint()
     end
   end)
+  self.returning = peri.spawn({ name = "continued", daemon = true }, self.begin_anew, self)
   return self
+end
+
+-- After a stop (Ctrl-Z) others have written below the block: it stays where it was.
+function output_live:begin_anew()
+  local listener <close> = signal.listen("CONT")
+  while listener:recv() do self.painted = {} end
 end
 
 -- Erases the rows of the painted block and stands on the first of them. A terminal that became narrower has wrapped its lines.
@@ -110,6 +118,7 @@ end
 
 function output_live:close()
   self.painter:cancel()
+  self.returning:cancel()
   log.sink_ = nil
   self.interactive, self.zero = {}, nil
   end_partial(self)
