@@ -78,6 +78,7 @@ bool push_blocker(lua_State* L, lua_State* thread, int level) {
 bool push_blocker_of(lua_State* L, const lua_task& task) {
   if (L != task.innermost) return push_blocker(L, task.innermost, 0);
   if (!lua_isyieldable(L)) return push_blocker(L, L, 1);
+  if (!task.blocked_at) return push_blocker(L, L, 0);
   return push_blocker(L, task.blocked_at, 1);
 }
 

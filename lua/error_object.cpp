@@ -226,6 +226,8 @@ void make_type(lua_State* L, type_name name, bool finalized) {
   lua_setfield(L, -2, "__index");
   lua_pushcfunction(L, print_error);
   lua_setfield(L, -2, "__tostring");
+  lua_pushliteral(L, "perilune.error");
+  lua_setfield(L, -2, "__metatable");
   if (finalized) {
     lua_pushcfunction(L, collect_error);
     lua_setfield(L, -2, "__gc");

@@ -14,8 +14,6 @@ namespace {
 vm_options options_of(const vm& maker, sandbox rules) {
   const vm_options& own = maker.options();
   vm_options options = own.group->options_for(own.worker);
-  options.allocate = nullptr;
-  options.allocate_data = nullptr;
   options.isolated = true;
   options.rules = std::move(rules);
   if (options.rules.each_run.fuel != run_limits::none || options.preempt.how != preemption::mode::slice) {

@@ -3,8 +3,10 @@
 #include <cstring>
 #include <string_view>
 
+#include "embedded_modules.hpp"
 #include "isolate.hpp"
 #include "library.hpp"
+#include "native_modules.hpp"
 #include "object.hpp"
 #include "option_table.hpp"
 
@@ -76,6 +78,22 @@ reply read_profile(lua_State* L, vm& v, sandbox& rules) {
   return bad_option(L, v, "profile", "isolate", "\"trusted\", \"tool\" or \"untrusted\" expected");
 }
 
+// Whether there is such a module, such a function in the perilune table, or such a library of Lua's.
+bool is_known(lua_State* L, std::string_view name) {
+  constexpr std::string_view prefix = "perilune.";
+  if (name == LUA_IOLIBNAME || name == LUA_OSLIBNAME || name == LUA_DBLIBNAME) return true;
+  if (name.starts_with(prefix)) name.remove_prefix(prefix.size());
+  const std::string whole = std::string(prefix) + std::string(name);
+  if (find_embedded_module(whole)) return true;
+  for (const library_function& module : native_modules)
+    if (whole == module.name) return true;
+  vm::push_registry(L, registry_slot::modules);
+  lua_pushlstring(L, name.data(), name.size());
+  const bool found = lua_rawget(L, -2) != LUA_TNIL;
+  lua_pop(L, 2);
+  return found;
+}
+
 reply read_modules(lua_State* L, vm& v, sandbox& rules) {
   const char* expected = "a list of names expected";
   if (!lua_istable(L, -1)) return bad_option(L, v, "modules", "isolate", expected);
@@ -83,7 +101,9 @@ reply read_modules(lua_State* L, vm& v, sandbox& rules) {
   const auto count = static_cast<lua_Integer>(lua_rawlen(L, list));
   for (lua_Integer i = 1; i <= count; ++i) {
     if (lua_rawgeti(L, list, i) != LUA_TSTRING) return bad_option(L, v, "modules", "isolate", expected);
-    rules.modules.emplace_back(lua_tostring(L, -1));
+    const char* name = lua_tostring(L, -1);
+    if (!is_known(L, name)) return raise_text(v, std::string("bad option 'modules' to 'isolate' (no module '") + name + "')");
+    rules.modules.emplace_back(name);
     lua_pop(L, 1);
   }
   return 0;

@@ -1,8 +1,10 @@
 // Modules: the shipped Lua ones inside the binary, the native ones, and the loader that serves both to `require`.
+#include "confine.hpp"
 #include "embedded_modules.hpp"
 #include "library.hpp"
 #include "native_modules.hpp"
 #include "object.hpp"
+#include "transfer.hpp"
 
 namespace perilune {
 
@@ -16,6 +18,12 @@ reply load_shipped_body(lua_State* L, vm& v) {
   lua_pushfstring(L, "=%s", module->name);
   if (luaL_loadbufferx(L, module->source, module->size, lua_tostring(L, -1), "t") != LUA_OK)
     return action::raise_top;
+  set_shipped_environment(L);
+  return 1;
+}
+
+reply allows_body(lua_State* L, vm& v) {
+  lua_pushboolean(L, lua_type(L, 1) == LUA_TSTRING && allows_module(v, lua_tostring(L, 1)));
   return 1;
 }
 
@@ -36,6 +44,7 @@ void push_natives(lua_State* L) {
   constexpr library_function functions[] = {
       {"load_shipped", protect::native<load_shipped_body>},
       {"is_shipped", protect::native<is_shipped_body>},
+      {"allows", protect::native<allows_body>},
       {"current_task", protect::native<current_task_body>},
   };
   lua_newtable(L);
@@ -46,6 +55,9 @@ void push_natives(lua_State* L) {
     lua_setfield(L, -2, module.name);
   }
   lua_setfield(L, -2, "modules");
+  push_loaded_modules(L);
+  lua_setfield(L, -2, "libraries");
+  set_flag(L, "confined", !vm_of(L).trusted());
 }
 
 }  // namespace
@@ -58,6 +70,7 @@ void open_modules(lua_State* L) {
   lua_pushvalue(L, table);
   push_natives(L);
   protect::call(L, 2, 0);
+  if (!vm_of(L).trusted()) keep_environment(L);
   lua_getglobal(L, "require");
   lua_pushliteral(L, "perilune.composite");
   protect::call(L, 1, 1);

@@ -1,6 +1,7 @@
 // Opening the libraries of a VM. See library.hpp.
 #include "library.hpp"
 
+#include "confine.hpp"
 #include "error_object.hpp"
 #include "region.hpp"
 
@@ -56,7 +57,8 @@ void make_types(lua_State* L) {
 }  // namespace
 
 int open_library(lua_State* L) {
-  luaL_openlibs(L);
+  const bool trusted = vm_of(L).trusted();
+  trusted ? luaL_openlibs(L) : open_confined_libraries(L);
   make_types(L);
   error_object::open(L);
   region::open(L);
@@ -83,6 +85,7 @@ int open_library(lua_State* L) {
   open_isolates(L);
   open_modules(L);
   vm::set_registry(L, registry_slot::modules);
+  if (!trusted) confine(L);
   return 0;
 }
 

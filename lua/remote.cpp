@@ -1,6 +1,7 @@
 // Asking for a function to run elsewhere, and waiting for its end. See remote.hpp.
 #include "remote.hpp"
 
+#include "confine.hpp"
 #include "embedded_modules.hpp"
 #include "error_object.hpp"
 #include "object.hpp"
@@ -120,6 +121,7 @@ void push_remote_entry(lua_State* L) {
   lua_pop(L, 1);
   const embedded_module* module = find_embedded_module("perilune.remote");
   if (luaL_loadbufferx(L, module->source, module->size, "=perilune.remote", "t") == LUA_OK) {
+    set_shipped_environment(L);
     lua_pushcfunction(L, protect::native<surroundings_body>);
     lua_pushcfunction(L, protect::native<values_body>);
     protect::call(L, 2, 1);

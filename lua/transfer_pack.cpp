@@ -19,7 +19,7 @@ using tag = transfer_tag;
 class packer {
  public:
   packer(lua_State* L, int loaded, parcel& out, const transfer_limits& limits)
-      : L_(L), loaded_(loaded), out_(out), limits_(limits), globals_(globals_of(L)) {}
+      : L_(L), loaded_(loaded), out_(out), limits_(limits), globals_(globals_of(L)), trusted_(vm_of(L).trusted()) {}
 
   // Packs the value at an absolute index. False: refused, `where` and `why` say what.
   bool value(int index, std::size_t depth = 0);
@@ -90,6 +90,7 @@ class packer {
   parcel& out_;
   const transfer_limits& limits_;
   const void* globals_;
+  const bool trusted_;  // else only plain values and handles leave the VM
   std::unordered_map<const void*, std::uint32_t> seen_;  // tables, functions, errors, handles, by number
   std::unordered_map<const void*, cell> cells_;          // upvalues that functions share
   std::unordered_map<const void*, place> modules_;
@@ -136,6 +137,7 @@ bool packer::object(int index, std::size_t depth) {
   }
   if (depth >= limits_.depth) return refuse("nested too deeply");
   if (!lua_checkstack(L_, 8)) return refuse("nested too deeply for the memory there is");
+  if (!trusted_ && lua_isfunction(L_, index)) return refuse("a function of a VM that is not trusted");
   if (lua_istable(L_, index)) return table(index, depth);
   return lua_isfunction(L_, index) ? function(index, depth) : handle(index) || (why.empty() && failure(index, depth));
 }
@@ -175,6 +177,7 @@ const packer::place* packer::find(const void* address) {
 }
 
 bool packer::by_name(const place* found) {
+  if (!trusted_) return refuse("a library of a VM that is not trusted");
   bool known = false;
   for (const std::string& module : out_.modules) known = known || module == found->module;
   if (!known) out_.modules.emplace_back(found->module);
@@ -200,7 +203,7 @@ bool packer::name_it(int index) {
 
 bool packer::table(int index, std::size_t depth) {
   const void* address = lua_topointer(L_, index);
-  if (address == globals_) return put(tag::globals), true;
+  if (address == globals_) return trusted_ ? (put(tag::globals), true) : refuse("the globals of a VM that is not trusted");
   note_modules();
   if (const auto module = modules_.find(address); module != modules_.end()) return by_name(&module->second);
   seen_.emplace(address, static_cast<std::uint32_t>(seen_.size()));

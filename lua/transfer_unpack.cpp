@@ -206,7 +206,8 @@ bool unpacker::named(bool member) {
   lua_pushlstring(L_, field.data(), field.size());
   if (lua_istable(L_, -2)) {
     lua_pushvalue(L_, -1);
-    lua_rawget(L_, -3);
+    // A library that is read only is seen through an empty table.
+    vm_.trusted() ? lua_rawget(L_, -3) : lua_gettable(L_, -3);
   } else {
     lua_pushnil(L_);
   }

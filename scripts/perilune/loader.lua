@@ -5,10 +5,13 @@
 local peri, natives = ...
 
 local package, type, error, tostring, ipairs, setmetatable, select = package, type, error, tostring, ipairs, setmetatable, select
-local table_concat, rawget, coroutine_running = table.concat, rawget, coroutine.running
+local table_concat, loadfile = table.concat, loadfile
 local loaded, preload = package.loaded, package.preload
 local loading = {} -- name -> { task, done = channel }
 
+if natives.confined then
+  for name, library in pairs(natives.libraries) do loaded[name] = library end
+end
 for name, open in pairs(natives.modules) do preload[name] = open end
 
 local function shipped_searcher(name)
@@ -35,7 +38,7 @@ local function wait_for_other(name, entry)
   entry.done:recv()
 end
 
-function require(name)
+local function require(name)
   if type(name) ~= "string" then
     error("bad argument #1 to 'require' (string expected, got " .. type(name) .. ")", 2)
   end
@@ -58,6 +61,18 @@ function require(name)
   return loaded[name], data
 end
 
+_G.require = require
+
+-- Where code is not trusted it has a require of its own, for what its profile names; the shipped modules keep the other.
+if natives.confined then
+  function confined_require(name)
+    local library = type(name) == "string" and natives.libraries[name]
+    if library then return library end
+    if type(name) == "string" and not natives.allows(name) then error("module '" .. name .. "' is not available here", 2) end
+    return require(name)
+  end
+end
+
 function dofile(path)
   local chunk, message = loadfile(path, "t")
   if not chunk then error(message, 0) end
@@ -73,12 +88,13 @@ local homes = {
 
 setmetatable(peri, { __index = function(self, key)
   if type(key) ~= "string" then return nil end
-  if homes[key] then
+  if homes[key] and natives.allows(homes[key]) then
     self[key] = require(homes[key])[key]
     return self[key]
   end
   local name = "perilune." .. key
   if loaded[name] == nil and not preload[name] and not natives.is_shipped(name) then return nil end
+  if not natives.allows(name) then return nil end
   local module = require(name)
   self[key] = module
   return module

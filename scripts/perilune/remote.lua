@@ -8,7 +8,7 @@ local function call(fn, ...) return fn(...) end
 
 return function(request)
   local modules, path, cpath = surroundings(request)
-  if package then package.path, package.cpath = path, cpath end
+  package.path, package.cpath = path, cpath
   for _, name in ipairs(modules) do require(name) end
   return call(values(request))
 end

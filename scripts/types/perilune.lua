@@ -152,6 +152,23 @@ function peri.worker_id() end
 ---of kind `"limit"`, which no `pcall` in it sees and no shield holds off; closers run, with little fuel of their own; other runs,
 ---and the rest of the program, go on, and the VM stays usable.
 ---
+---What there is, by profile; `modules` adds to it.
+---
+---`"untrusted"`: `assert error getmetatable ipairs load next pairs pcall print rawequal rawget rawlen rawset require select
+---setmetatable tonumber tostring type xpcall`, `collectgarbage` to collect and count; `string` without `dump`, `table`, `math`, `utf8`,
+---`coroutine`; of `os` `clock date difftime time`, of `debug` `traceback`; of this table what tasks need among themselves: tasks,
+---scopes, channels, select, synchronisation, time, cancellation, `retry`, `supervisor`, `stream`, `all` and its like. Library tables
+---are read-only, `getmetatable("")` is false, `setmetatable` with `__gc` raises, `load` takes text only. Patterns, `table.concat`, `insert`,
+---`move`, `remove`, `sort` and `string.rep` charge what they do, and end at the limits like any code.
+---
+---`"tool"`: these, and `io` without `popen`, of `os` also `getenv remove rename tmpname`, modules in files (Lua text only), and of this
+---table `buffer db env fs hash http json log net process shared shared_channel span tls toml trace worker_id workers`. No way to end
+---the program, to native code, or to a VM that is trusted.
+---
+---`"trusted"`: everything.
+---
+---Out of a VM that is not trusted come plain values, tables of these, handles and errors; no functions, libraries or metatables.
+---
 ---Closable: leaving the block closes it. One that is collected ends when its last run has.
 ---@param opts? perilune.isolate_options
 ---@return perilune.isolate

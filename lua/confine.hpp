@@ -1,0 +1,23 @@
+// What is left of the libraries in a VM whose code is not trusted, by allow-list. See scripts/types/perilune.lua: peri.isolate.
+//
+// The library tables are seen through read-only ones, and everything that leads out of the VM is gone: no name reaches it, and
+// no metatable. The shipped modules keep an environment of their own, which the code neither sees nor changes.
+#pragma once
+
+#include "library.hpp"
+
+namespace perilune {
+
+// In place of luaL_openlibs.
+void open_confined_libraries(lua_State* L);
+// Keeps the globals that there are now as the environment of the shipped modules.
+void keep_environment(lua_State* L);
+// Gives it to the chunk of a shipped module on top; where code is trusted all share the globals.
+void set_shipped_environment(lua_State* L);
+// Everything has been opened: leaves what the profile allows.
+void confine(lua_State* L);
+
+// Whether a module of that name may be there.
+bool allows_module(const vm& v, const char* name) noexcept;
+
+}  // namespace perilune
