@@ -1,8 +1,11 @@
 // The native half of perilune.toml: a TOML text becomes a JSON text `[values, places]`, for which the way into Lua exists.
 // Dates and times become strings, and so do inf and nan. scripts/perilune/toml.lua says what scripts see of it.
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <sstream>
 #include <string>
+#include <string_view>
 
 #include <nlohmann/json.hpp>
 #define TOML_HEADER_ONLY 1  // its exceptions must not cross into a library with an unwinder of its own
@@ -15,66 +18,98 @@ namespace perilune {
 
 namespace {
 
-using json = nlohmann::ordered_json;
-
-json place_of(const toml::source_region& source) { return json::array({source.begin.line, source.begin.column}); }
-
-template <class T>
-std::string written(const T& value) {
-  std::ostringstream text;
-  text << value;
-  return text.str();
+// A position as one number, since there are many: line * 65536 + column.
+std::string position(const toml::source_region& source) {
+  return std::to_string((std::uint64_t{source.begin.line} << 16) + std::min<std::uint64_t>(source.begin.column, 0xffff));
 }
 
-json scalar(const toml::node& node) {
-  if (const auto* text = node.as_string()) return text->get();
-  if (const auto* whole = node.as_integer()) return whole->get();
-  if (const auto* flag = node.as_boolean()) return flag->get();
-  if (const auto* number = node.as_floating_point()) {
-    if (std::isfinite(number->get())) return number->get();
-    return std::isnan(number->get()) ? "nan" : number->get() > 0 ? "inf" : "-inf";
+// Writes both texts in one walk: the values, and for each table and list of such where it is, as
+// {at = position, keys = {name: position of the name}, within = {name or index: the same of what is inside}}.
+class writer {
+ public:
+  void write(const toml::table& table) {
+    std::string keys;
+    std::string within;
+    value_ += '{';
+    for (const auto& [key, item] : table) {
+      const std::string separator = keys.empty() ? "" : ",";
+      const std::string name = nlohmann::json(key.str()).dump();
+      value_.append(separator).append(name).append(":");
+      keys.append(separator).append(name).append(":").append(position(key.source()));
+      write_item(item, name + ":", within);
+    }
+    value_ += '}';
+    place_ = "{\"at\":" + position(table.source()) + ",\"keys\":{" + keys + "}";
+    if (!within.empty()) place_ += ",\"within\":{" + within + "}";
+    place_ += '}';
   }
-  if (const auto* date = node.as_date()) return written(date->get());
-  if (const auto* time = node.as_time()) return written(time->get());
-  return written(node.as_date_time()->get());
-}
 
-// The value, and for each thing inside where it is: {at = [line, column], keys = {name: place of the name}, within = ...}.
-struct placed {
-  json value;
-  json place;
+  // `[values, places]`
+  std::string text() const { return "[" + value_ + "," + place_ + "]"; }
+
+ private:
+  // Leaves the place of what it has written, where that has one, in place_.
+  void write_item(const toml::node& item, const std::string& label, std::string& within) {
+    place_.clear();
+    if (const auto* table = item.as_table())
+      write(*table);
+    else if (const auto* list = item.as_array())
+      write_list(*list);
+    else
+      write_scalar(item);
+    if (place_.empty()) return;
+    if (!within.empty()) within += ',';
+    within.append(label).append(place_);
+  }
+
+  void write_list(const toml::array& list) {
+    std::string within;
+    std::size_t index = 0;
+    value_ += '[';
+    for (const toml::node& item : list) {
+      if (index++ > 0) value_ += ',';
+      write_item(item, "\"" + std::to_string(index) + "\":", within);
+    }
+    value_ += ']';
+    place_.clear();
+    if (!within.empty()) place_ = "{\"at\":" + position(list.source()) + ",\"within\":{" + within + "}}";
+  }
+
+  template <class T>
+  void write_stream(const T& value) {
+    std::ostringstream text;
+    text << value;
+    value_ += nlohmann::json(text.str()).dump();
+  }
+
+  void write_scalar(const toml::node& node) {
+    if (const auto* text = node.as_string()) return static_cast<void>(value_ += nlohmann::json(text->get()).dump());
+    if (const auto* whole = node.as_integer()) return static_cast<void>(value_ += std::to_string(whole->get()));
+    if (const auto* flag = node.as_boolean()) return static_cast<void>(value_ += flag->get() ? "true" : "false");
+    if (const auto* number = node.as_floating_point()) return write_number(number->get());
+    if (const auto* date = node.as_date()) return write_stream(date->get());
+    if (const auto* time = node.as_time()) return write_stream(time->get());
+    write_stream(node.as_date_time()->get());
+  }
+
+  void write_number(double number) {
+    if (std::isfinite(number))
+      value_ += nlohmann::json(number).dump();
+    else
+      value_ += std::isnan(number) ? "\"nan\"" : number > 0 ? "\"inf\"" : "\"-inf\"";
+  }
+
+  std::string value_;
+  std::string place_;
 };
-
-placed read_node(const toml::node& node) {
-  placed out{nullptr, {{"at", place_of(node.source())}}};
-  if (const auto* table = node.as_table()) {
-    out.value = json::object();
-    for (const auto& [key, item] : *table) {
-      placed inner = read_node(item);
-      const std::string name(key.str());
-      out.place["keys"][name] = place_of(key.source());
-      out.place["within"][name] = std::move(inner.place);
-      out.value[name] = std::move(inner.value);
-    }
-  } else if (const auto* list = node.as_array()) {
-    out.value = json::array();
-    for (const toml::node& item : *list) {
-      placed inner = read_node(item);
-      out.place["within"].push_back(std::move(inner.place));
-      out.value.push_back(std::move(inner.value));
-    }
-  } else {
-    out.value = scalar(node);
-  }
-  return out;
-}
 
 // Leaves the text, or the problem as "line:column: what", in vm::message.
 bool convert(std::string_view source, vm& v) {
   try {
     const toml::table read = toml::parse(source);
-    placed all = read_node(read);
-    v.message = json::array({std::move(all.value), std::move(all.place)}).dump();
+    writer texts;
+    texts.write(read);
+    v.message = texts.text();
     return true;
   } catch (const toml::parse_error& problem) {
     const toml::source_position at = problem.source().begin;

@@ -1227,10 +1227,11 @@ local toml = {}
 ---@type perilune.toml
 peri.toml = nil
 
+---Of a table, or of a list with tables in it. A position is `line * 65536 + column`.
 ---@class perilune.toml_place
----@field at [integer, integer] Line and column of the value.
----@field keys? table<string, [integer, integer]> Of the names in a table.
----@field within? table<string|integer, perilune.toml_place>
+---@field at integer
+---@field keys? table<string, integer> Positions of the names in a table.
+---@field within? table<string, perilune.toml_place> By name; of a list by index, as text.
 
 ---@param text string
 ---@return table? values

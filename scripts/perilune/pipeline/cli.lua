@@ -66,6 +66,7 @@ end
 
 function cli.main(command, ...)
   io.stdout:setvbuf("line")
+  collectgarbage("incremental", 400, 400) -- a plan of many steps is kept to the end: looking for garbage in it finds none
   local ok, code = pcall(carry_out, command, ...)
   if not ok then
     if not text.is_problem(code) then error(code, 0) end

@@ -49,16 +49,10 @@ end
 
 -- Names in the order of the file.
 local function in_order(steps, places)
-  local names = text.sorted_keys(steps)
-  local function line(name)
-    local at = places and places.keys and places.keys[name]
-    return at and at[1] * 1000 + at[2] or 0
-  end
-  table.sort(names, function(a, b)
-    local x, y = line(a), line(b)
-    if x ~= y then return x < y end
-    return a < b
-  end)
+  local at = places and places.keys or {}
+  local names = {}
+  for name in pairs(steps) do names[#names + 1] = name end
+  table.sort(names, function(a, b) return at[a] < at[b] end)
   return names
 end
 

@@ -67,7 +67,7 @@ reader.__index = reader
 -- "file:line:column" of a key in a table's place.
 function reader:where(place, key)
   local at = place and place.keys and place.keys[key] or place and place.at
-  return at and ("%s:%d:%d"):format(self.file, at[1], at[2]) or self.file
+  return at and ("%s:%d:%d"):format(self.file, at >> 16, at & 0xffff) or self.file
 end
 
 function reader:complain(place, key, message, ...)
