@@ -82,6 +82,11 @@ bool child::group_alive() const noexcept {
   return !group_gone_ && group_runs(pid_);
 }
 
+std::size_t child::group_size() const noexcept {
+  if (!own_group_) return exited_ ? 0 : 1;
+  return group_gone_ ? 0 : group_members(pid_);
+}
+
 int child::signal(int number, bool group) noexcept {
   group = group && own_group_;
   if (exited_ && (!group || group_gone_)) return ESRCH;

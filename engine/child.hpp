@@ -35,6 +35,7 @@ class child final : public std::enable_shared_from_this<child> {
   bool exited() const noexcept { return exited_; }
   bool ended() const noexcept { return ending_ == ending::over; }
   bool group_alive() const noexcept;
+  std::size_t group_size() const noexcept;
   result<exit_status> status() const;
   int signal(int number, bool group) noexcept;
 

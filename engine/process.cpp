@@ -65,6 +65,7 @@ process& process::operator=(process&& other) noexcept {
 pid_t process::id() const noexcept { return child_->pid(); }
 bool process::running() const noexcept { return !child_->exited(); }
 bool process::group_alive() const noexcept { return child_->group_alive(); }
+std::size_t process::group_size() const noexcept { return child_->group_size(); }
 
 result<unit> process::signal(int number, bool group) const {
   if (const int code = child_->signal(number, group))

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <limits>
 #include <memory>
 #include <string_view>
 
@@ -42,18 +43,25 @@ bool member_runs(int proc, const char* pid, pid_t group) noexcept {
   return size > 0 && runs_in(group, {text, static_cast<std::size_t>(size)});
 }
 
+// Counts up to `enough`.
+std::size_t count_members(pid_t group, std::size_t enough) noexcept {
+  if (!group_answers(group)) return 0;
+  const std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), [](DIR* d) { return ::closedir(d); });
+  if (!proc) return 1;
+  std::size_t count = 0;
+  while (const dirent* entry = ::readdir(proc.get()))
+    if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && member_runs(::dirfd(proc.get()), entry->d_name, group) &&
+        ++count >= enough)
+      break;
+  return count;
+}
+
 }  // namespace
 
 bool group_answers(pid_t group) noexcept { return ::kill(-group, 0) == 0 || errno != ESRCH; }
 
-bool group_runs(pid_t group) noexcept {
-  if (!group_answers(group)) return false;
-  const std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), [](DIR* d) { return ::closedir(d); });
-  if (!proc) return true;
-  while (const dirent* entry = ::readdir(proc.get()))
-    if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && member_runs(::dirfd(proc.get()), entry->d_name, group))
-      return true;
-  return false;
-}
+bool group_runs(pid_t group) noexcept { return count_members(group, 1) > 0; }
+
+std::size_t group_members(pid_t group) noexcept { return count_members(group, std::numeric_limits<std::size_t>::max()); }
 
 }  // namespace perilune::detail

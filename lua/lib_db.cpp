@@ -39,7 +39,8 @@ reply open_body(lua_State* L, vm& v) {
   const char* path = lua_tostring(L, 1);
   auto& made = push_object<lua_database>(L, 0);
   set_type(L, type_name::database);
-  if (sqlite3_open(path, &made.open) != SQLITE_OK) return raise_sqlite(v, made.open, std::string("open ") + path);
+  const int access = lua_toboolean(L, 2) ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  if (sqlite3_open_v2(path, &made.open, access | SQLITE_OPEN_URI, nullptr) != SQLITE_OK) return raise_sqlite(v, made.open, std::string("open ") + path);
   sqlite3_busy_timeout(made.open, busy_ms);
   return 1;
 }

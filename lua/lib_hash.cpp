@@ -1,12 +1,17 @@
 // perilune.hash: 128-bit content hashes (XXH3) of strings and files, as 32 hexadecimal digits. Good to tell contents apart,
 // not to keep secrets.
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <system_error>
+#include <utility>
 #include <vector>
 
+#include <sys/stat.h>
 #include <xxhash.h>
 
 #include <perilune/blocking.hpp>
@@ -32,7 +37,8 @@ result<std::string> hash_file(const std::string& path) {
   if (!from) return error::system("hash " + path, errno);
   const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(), XXH3_freeState);
   XXH3_128bits_reset(state.get());
-  std::vector<char> block(std::size_t{256} * 1024);
+  std::setvbuf(from.get(), nullptr, _IONBF, 0);
+  std::array<char, std::size_t{32} * 1024> block;  // not zeroed: most files are small
   while (const std::size_t got = std::fread(block.data(), 1, block.size(), from.get()))
     XXH3_128bits_update(state.get(), block.data(), got);
   if (std::ferror(from.get())) return error::system("hash " + path, errno);
@@ -46,6 +52,108 @@ reply text_body(lua_State* L, vm& v) {
   v.message = hexadecimal(XXH3_128bits(bytes, size));
   lua_pushlstring(L, v.message.data(), v.message.size());
   return 1;
+}
+
+// Contents ------------------------------------------------------------------------------------------------------------
+
+namespace files = std::filesystem;
+
+constexpr const char* missing = "missing";
+constexpr std::uintmax_t hashed_here = std::uintmax_t{256} * 1024;  // bytes that are not worth a thread of the pool
+
+// Of a file its bytes and whether it can be executed; of a folder the names and contents below it.
+result<std::string> hash_content(const std::string& path) {
+  std::error_code ignored;
+  const files::file_status status = files::status(path, ignored);
+  if (!files::exists(status)) return std::string(missing);
+  if (files::is_directory(status)) {
+    std::vector<std::string> lines;
+    for (const auto& entry : files::recursive_directory_iterator(path, files::directory_options::skip_permission_denied, ignored)) {
+      const std::string name = entry.path().string();
+      if (entry.is_directory(ignored) || entry.is_other(ignored)) {
+        lines.push_back(name);
+        continue;
+      }
+      auto inner = hash_content(name);
+      if (!inner.ok()) return inner;
+      lines.push_back(name + "=" + *inner);
+    }
+    std::sort(lines.begin(), lines.end());
+    std::string all;
+    for (const std::string& line : lines) all.append(line).append("\n");
+    return hexadecimal(XXH3_128bits(all.data(), all.size()));
+  }
+  if (!files::is_regular_file(status)) return std::string("special");
+  auto hashed = hash_file(path);
+  if (hashed.ok() && (status.permissions() & files::perms::owner_exec) != files::perms::none) *hashed += "x";
+  return hashed;
+}
+
+// One hash a line.
+result<std::string> hash_contents(const std::vector<std::string>& paths) {
+  std::string lines;
+  for (const std::string& path : paths) {
+    auto hashed = hash_content(path);
+    if (!hashed.ok()) return hashed;
+    lines.append(*hashed).append("\n");
+  }
+  return lines;
+}
+
+bool is_little(const std::vector<std::string>& paths) {
+  std::uintmax_t bytes = 0;
+  for (const std::string& path : paths) {
+    struct stat info{};
+    if (stat(path.c_str(), &info) != 0) continue;
+    if (!S_ISREG(info.st_mode)) return false;
+    bytes += static_cast<std::uintmax_t>(info.st_size);
+  }
+  return bytes <= hashed_here;
+}
+
+std::vector<std::string> read_paths(lua_State* L, int list) {
+  std::vector<std::string> paths;
+  const auto length = static_cast<lua_Integer>(lua_rawlen(L, list));
+  for (lua_Integer i = 1; i <= length; ++i) {
+    if (lua_rawgeti(L, list, i) == LUA_TSTRING) paths.emplace_back(lua_tostring(L, -1));
+    lua_pop(L, 1);
+  }
+  return paths;
+}
+
+reply push_lines(lua_State* L, std::string& lines) {
+  lua_newtable(L);
+  lua_Integer n = 0;
+  for (std::size_t at = 0, end = 0; (end = lines.find('\n', at)) != std::string::npos; at = end + 1) {
+    lua_pushlstring(L, lines.data() + at, end - at);
+    lua_rawseti(L, -2, ++n);
+  }
+  return 1;
+}
+
+// Leaves the lines in vm::message; false where that is not for this thread to do. An error is in vm::problem.
+enum class done { here, elsewhere, failed };
+done hash_here(lua_State* L, vm& v) {
+  const std::vector<std::string> paths = read_paths(L, 1);
+  if (!is_little(paths)) return done::elsewhere;
+  auto lines = hash_contents(paths);
+  if (!lines.ok()) return v.problem = std::move(lines).error(), done::failed;
+  v.message = *std::move(lines);
+  return done::here;
+}
+
+// contents(paths) -> list of hashes, "missing" where there is nothing
+reply contents_body(lua_State* L, vm& v) {
+  if (lua_type(L, 1) != LUA_TTABLE) return bad_argument(v, 1, "a list of paths expected", L);
+  lua_settop(L, 1);
+  const done how = hash_here(L, v);
+  if (how == done::failed) return action::raise_problem;
+  if (how == done::here) return push_lines(L, v.message);
+  const auto make = [L] {
+    return blocking_operation<result<std::string>>({.name = "hash.contents", .abandonable = true},
+                                                   [paths = read_paths(L, 2)] { return hash_contents(paths); });
+  };
+  return perform_fs(L, v, make, push_lines);
 }
 
 reply push_hash(lua_State* L, std::string& text) {
@@ -66,8 +174,9 @@ reply file_body(lua_State* L, vm& v) {
 }  // namespace
 
 int open_hash(lua_State* L) {
-  constexpr library_function functions[] = {{"text", protect::native<text_body>}, {"file", protect::native<file_body>}};
-  lua_createtable(L, 0, 2);
+  constexpr library_function functions[] = {{"text", protect::native<text_body>}, {"file", protect::native<file_body>},
+                                            {"contents", protect::native<contents_body>}};
+  lua_createtable(L, 0, 3);
   set_functions(L, functions);
   return 1;
 }

@@ -1,6 +1,7 @@
-// The native half of perilune.env and of the runner: the environment of this program, a lock on a file that the system drops
-// with the process, so that none is ever stale, and what is known of a terminal.
+// The native half of perilune.env and of the runner: the environment and the folder of this program, a lock on a file that the
+// system drops with the process, so that none is ever stale, the machine's load, and what is known of a terminal.
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 
@@ -31,13 +32,16 @@ reply environment_body(lua_State* L, vm&) {
   return 1;
 }
 
-// lock(path) -> descriptor, or false where another process holds it. The file is made where there is none.
+// lock(path) -> descriptor, or false where another process holds it. The file is made where there is none, and says who has it.
 reply lock_body(lua_State* L, vm& v) {
   if (lua_type(L, 1) != LUA_TSTRING) return bad_argument(v, 1, "a path expected", L);
   const char* path = lua_tostring(L, 1);
   const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (fd < 0) return raise_error(v, error::system(std::string("lock ") + path, errno));
   if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+    const std::string holder = std::to_string(getpid()) + "\n";
+    static_cast<void>(!ftruncate(fd, 0));
+    static_cast<void>(!write(fd, holder.data(), holder.size()));
     lua_pushinteger(L, fd);
     return 1;
   }
@@ -68,6 +72,20 @@ reply terminal_size_body(lua_State* L, vm&) {
   return 2;
 }
 
+// load() -> processes that want to run, on average over the last minute
+reply load_body(lua_State* L, vm&) {
+  double average = 0;
+  lua_pushnumber(L, getloadavg(&average, 1) == 1 ? average : 0);
+  return 1;
+}
+
+// change_directory(path): of the whole program.
+reply change_directory_body(lua_State* L, vm& v) {
+  if (lua_type(L, 1) != LUA_TSTRING) return bad_argument(v, 1, "a path expected", L);
+  if (chdir(lua_tostring(L, 1)) != 0) return raise_error(v, error::system(lua_tostring(L, 1), errno));
+  return 0;
+}
+
 }  // namespace
 
 int open_system(lua_State* L) {
@@ -75,8 +93,10 @@ int open_system(lua_State* L) {
                                             {"lock", protect::native<lock_body>},
                                             {"unlock", protect::native<unlock_body>},
                                             {"is_terminal", protect::native<is_terminal_body>},
-                                            {"terminal_size", protect::native<terminal_size_body>}};
-  lua_createtable(L, 0, 6);
+                                            {"terminal_size", protect::native<terminal_size_body>},
+                                            {"load", protect::native<load_body>},
+                                            {"change_directory", protect::native<change_directory_body>}};
+  lua_createtable(L, 0, 8);
   set_functions(L, functions);
   lua_pushliteral(L, PERILUNE_VERSION);
   lua_setfield(L, -2, "version");

@@ -163,6 +163,14 @@ reply running_body(lua_State* L, vm& v) {
   return 1;
 }
 
+// members() -> how many processes of its group run, itself included
+reply members_body(lua_State* L, vm& v) {
+  const lua_process* p = to_object<lua_process>(L, 1);
+  if (!p) return wrong_self(L, v);
+  lua_pushinteger(L, p->owner ? static_cast<lua_Integer>(p->owner->group_size()) : 0);
+  return 1;
+}
+
 // Methods, and pid, stdin, stdout, stderr.
 reply index_process(lua_State* L, vm&) {
   const lua_process* p = to_object<lua_process>(L, 1);
@@ -243,6 +251,7 @@ void define_process(lua_State* L) {
       {"wait", protect::native<wait_body>},     {"wait_op", protect::native<make_operation<wait_verb, lua_process>>},
       {"signal", protect::native<signal_body>}, {"kill", protect::native<kill_body>},
       {"close", protect::native<close_body>},   {"running", protect::native<running_body>},
+      {"members", protect::native<members_body>},
   };
   constexpr library_function metamethods[] = {{"__close", protect::native<close_body>},
                                               {"__gc", protect::native<collect_process>},

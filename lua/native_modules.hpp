@@ -13,9 +13,12 @@ int open_fs(lua_State* L);
 int open_groups(lua_State* L);
 int open_inspect_natives(lua_State* L);
 int open_option_checks(lua_State* L);
+int open_orphans(lua_State* L);
 int open_process(lua_State* L);
+int open_regex(lua_State* L);
 int open_signal(lua_State* L);
 int open_system(lua_State* L);
+int open_terminal(lua_State* L);
 // Where their libraries were found, see CMakeLists.txt.
 int open_db(lua_State* L);
 int open_hash(lua_State* L);
@@ -28,9 +31,12 @@ inline constexpr library_function native_modules[] = {
     {"perilune.native.groups", open_groups},
     {"perilune.native.inspect", open_inspect_natives},
     {"perilune.native.options", open_option_checks},
+    {"perilune.native.orphans", open_orphans},
     {"perilune.native.process", open_process},
+    {"perilune.native.regex", open_regex},
     {"perilune.signal", open_signal},
     {"perilune.native.system", open_system},
+    {"perilune.native.terminal", open_terminal},
 #ifdef PERILUNE_HAS_DB
     {"perilune.native.db", open_db},
 #endif

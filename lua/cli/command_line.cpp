@@ -2,10 +2,7 @@
 #include "command_line.hpp"
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -41,22 +38,13 @@ command_line run_line(command_line line, const std::vector<std::string>& words, 
   return line;
 }
 
-// A Lua file that speaks of perilune.pipeline; whether it is one turns out when it has been run.
-bool mentions_pipelines(const std::string& path) {
-  struct stat info{};
-  if (stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return false;
-  std::ifstream file(path, std::ios::binary);
-  const std::string text(std::istreambuf_iterator<char>(file), {});
-  return text.find("perilune.pipeline\"") != std::string::npos || text.find("perilune.pipeline'") != std::string::npos;
-}
-
-// Whether `run WORDS` is for a pipeline: everything but a plain Lua script is.
+// Whether the words behind `run` are read in Lua: all are but those that begin with a file that is run as a script. Whether that
+// holds a pipeline after all turns out when it is read.
 bool runs_pipeline(const std::vector<std::string>& words) {
   if (words.empty() || is_flag(words.front())) return true;
   const std::string& first = words.front();
   if (first.empty()) return false;
   if (first.ends_with(".toml")) return true;
-  if (first.ends_with(".lua")) return mentions_pipelines(first);
   return !looks_like_file(first) && access(first.c_str(), F_OK) != 0;
 }
 
@@ -66,8 +54,21 @@ std::vector<std::string> words_behind_run(int argc, char** argv) {
   return {std::find(all.begin(), all.end(), "run") + 1, all.end()};
 }
 
+// What the program itself has to know, wherever among the words it stands.
+void read_late_number(const std::vector<std::string>& words, const std::string& flag, std::uint64_t& into) {
+  for (std::size_t i = 0; i < words.size() && words[i] != "--"; ++i) {
+    std::string value;
+    if (words[i] == flag && i + 1 < words.size()) value = words[i + 1];
+    if (words[i].starts_with(flag + "=")) value = words[i].substr(flag.size() + 1);
+    if (const auto number = read_number(value)) into = *number;
+  }
+}
+
 // A command that is Lua (perilune.pipeline.cli), which reads the words behind it and knows whether there is one of that name.
 command_line lua_line(command_line line, const std::string& command, const std::vector<std::string>& words) {
+  read_late_number(words, "--workers", line.workers);
+  read_late_number(words, "--seed", line.seed);
+  if (line.workers < 1 || line.workers > 256) return wrong(command + ": --workers must be 1 to 256, got " + std::to_string(line.workers));
   line.what = command_line::verb::in_lua;
   line.arguments = {command};
   line.arguments.insert(line.arguments.end(), words.begin(), words.end());

@@ -10,6 +10,7 @@
 
 #include <perilune/host.hpp>
 
+#include "pipeline_text.hpp"
 #include "run_signals.hpp"
 #include "script_file.hpp"
 #include "test_command.hpp"
@@ -76,12 +77,23 @@ int run_in_lua(const command_line& line) {
                            .arguments = line.arguments});
 }
 
+// A pipeline from standard input, or in a file whose name does not say so. Its words are read in Lua.
+int run_pipeline_text(const command_line& line, const script_file& file) {
+  std::vector<std::string> words = {file.source, line.file};
+  words.insert(words.end(), line.arguments.begin(), line.arguments.end());
+  return run_source(line, {.source = "return require('perilune.pipeline.cli').text(...)",
+                           .name = "=perilune",
+                           .program = "perilune",
+                           .arguments = std::move(words)});
+}
+
 int run_script(const command_line& line) {
   const script_file file = read_script(line.file);
   if (!file.problem.empty()) {
     say(file.problem);
     return file.unreadable ? exit_usage : exit_invalid_file;
   }
+  if (is_pipeline(file.source)) return run_pipeline_text(line, file);
   return run_source(line, {.source = file.source,
                            .name = file.chunk_name,
                            .program = line.file,

@@ -1,7 +1,8 @@
 -- perilune.db: SQLite. A statement runs to its end at once, so it should be short. Failures raise kind "io".
 local native = require "perilune.native.db"
+local options = require "perilune.native.options"
 
-local error, pcall, select, setmetatable, type = error, pcall, select, setmetatable, type
+local error, io, pcall, select, setmetatable, type = error, io, pcall, select, setmetatable, type
 
 local db = {}
 local database = {}
@@ -47,9 +48,22 @@ function database:close()
 end
 database.__close = database.close
 
-function db.open(path)
+-- A path as a URI that leaves everything as it is. Where no writer has left a journal none is made, so nothing need be writable.
+local function read_only_name(path)
+  local journal = io.open(path .. "-wal")
+  if journal then journal:close() end
+  local escaped = path:gsub("[%%?#]", function(c) return ("%%%02x"):format(c:byte()) end)
+  return "file:" .. escaped .. "?mode=ro" .. (journal and "" or "&immutable=1")
+end
+
+function db.open(path, opts)
   if type(path) ~= "string" then error(("bad argument #1 to 'open' (a path expected, got %s)"):format(type(path)), 2) end
-  return setmetatable({ open_ = native.open(path) }, database)
+  if opts ~= nil then
+    local problem = options.problem(opts, "open", { "read_only" })
+    if problem then error(problem, 2) end
+  end
+  local read_only = opts and opts.read_only
+  return setmetatable({ open_ = native.open(read_only and read_only_name(path) or path, read_only) }, database)
 end
 
 return db

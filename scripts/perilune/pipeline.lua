@@ -1,16 +1,23 @@
 -- perilune.pipeline: pipelines written in Lua. What `new` returns is what a pipeline file returns; it becomes the same step
 -- table that TOML becomes.
 local model = require "perilune.pipeline.model"
+local schema = require "perilune.pipeline.schema"
 
 local pipeline = {}
 local builder = {}
 builder.__index = builder
 builder.__name = "perilune.pipeline"
 
+local function as_list(value) return type(value) == "string" and { value } or value or {} end
+
 function pipeline.new(name, options)
   if type(name) ~= "string" then error(("bad argument #1 to 'new' (a name expected, got %s)"):format(type(name)), 2) end
   options = options or {}
-  local made = model.new { dotenv = options.dotenv or {}, env = options.env }
+  local problem = schema.problem_of_options(options)
+  if problem then error(("bad argument #2 to 'new' (%s)"):format(problem), 2) end
+  local settings = { dotenv = as_list(options.dotenv), default = options.default and as_list(options.default) }
+  for _, key in ipairs { "doc", "env", "cwd", "timeout", "jobs", "grace" } do settings[key] = options[key] end
+  local made = model.new(settings)
   made.name, made.pools, made.params, made.secrets = name, options.pools or {}, options.params or {}, options.secrets or {}
   return setmetatable({ table_ = made }, builder)
 end
@@ -19,6 +26,8 @@ local function add(self, name, spec, call)
   if type(name) ~= "string" then
     error(("bad argument #1 to '%s' (a name expected, got %s)"):format(call, type(name)), 3)
   end
+  local problem = schema.problem_of_step(name, spec)
+  if problem then error(("bad argument #2 to '%s' (%s)"):format(call, problem), 3) end
   local at = debug.getinfo(3, "Sl")
   local ok, problem = pcall(self.table_.add_spec, self.table_, name, spec, ("%s:%d"):format(at.short_src, at.currentline))
   if not ok then error(tostring(problem), 3) end
@@ -27,9 +36,6 @@ end
 -- A step that is known before the run.
 function builder:step(name, spec)
   if type(spec) == "function" then spec = { fn = spec } end
-  if type(spec) ~= "table" then
-    error(("bad argument #2 to 'step' (a table or a function expected, got %s)"):format(type(spec)), 2)
-  end
   add(self, name, spec, "step")
 end
 
@@ -39,16 +45,10 @@ function builder:main(fn)
   add(self, "main", { fn = fn }, "main")
 end
 
--- What runs at the end whatever became of main: fn(ctx, run) may return a step.
+-- What runs at the end whatever became of the rest: fn(ctx, run) may return what the step does.
 function builder:finally(name, fn)
   if type(fn) ~= "function" then error(("bad argument #2 to 'finally' (a function expected, got %s)"):format(type(fn)), 2) end
-  add(self, name, { after = { "main" }, when = "always", finally = true, fn = function(ctx, run)
-    local spec = fn(ctx, run)
-    if spec then
-      spec.when = "always"
-      ctx:step(name .. ":command", spec)
-    end
-  end }, "finally")
+  add(self, name, { when = "always", finally = true, make = fn }, "finally")
 end
 
 return pipeline

@@ -1275,6 +1275,12 @@ function hash.text(bytes) end
 ---@return string
 function hash.file(path) end
 
+---One hash for each path, `"missing"` where there is nothing: of files their bytes and whether they can be executed, of folders
+---the names and contents below. Little is read at once, more on a thread of the pool.
+---@param paths string[]
+---@return string[]
+function hash.contents(paths) end
+
 ---SQLite. A statement runs to its end at once, so it should be short. Failures raise kind `"io"`. Here where its library is.
 ---@class perilune.db
 local db = {}
@@ -1284,8 +1290,9 @@ peri.db = nil
 
 ---Made where there is none; `":memory:"` is one in memory.
 ---@param path string
+---@param opts? { read_only: boolean? } Read only: nothing is made or changed, and nothing need be writable.
 ---@return perilune.database
-function db.open(path) end
+function db.open(path, opts) end
 
 ---Closable.
 ---@class perilune.database
@@ -1326,6 +1333,12 @@ peri.pipeline = nil
 ---@field secrets? table<string, table>
 ---@field env? table<string, string>
 ---@field dotenv? string[]
+---@field default? string|string[] Steps to run where no target is named.
+---@field doc? string
+---@field cwd? string
+---@field timeout? number|string Of a whole run.
+---@field jobs? integer
+---@field grace? number|string
 
 ---A step; keys as in a pipeline file, durations in seconds or as `"2m"`.
 ---@class perilune.step
@@ -1343,7 +1356,16 @@ peri.pipeline = nil
 ---@field timeout? number|string
 ---@field retry? integer|{ attempts: integer, backoff: any, factor: number?, jitter: number?, on: string[]? }
 ---@field capture? "json"|"text"|"lines" What it prints becomes `value` of its outcome.
----@field effect? boolean
+---@field effect? boolean Never cached, never repeated by a resume after its success.
+---@field fail? "collect"|"fast" Whether its failure ends the run. Steps of a ctx collect: the failure is raised there.
+---@field matrix? table<string, any[]>
+---@field each? any[]|string|fun(ctx: perilune.step_context): any[]|{ argv: string[]?, sh: string?, items: any[]? }
+---@field limit? integer Items of `each` at a time.
+---@field interactive? boolean It has the terminal for itself.
+---@field doc? string
+---@field grace? number|string
+---@field if? string
+---@field finally? boolean
 
 ---@class perilune.step_outcome
 ---@field state "succeeded"|"cached"|"skipped"|"failed"|"timeout"|"blocked"|"cancelled"
@@ -1356,12 +1378,17 @@ peri.pipeline = nil
 ---@field params table<string, any>
 ---@field env table<string, string>
 ---@field run { id: string, status: string }
+---@field secrets table<string, string>
+---@field args string[] What stood behind `--`.
+---@field steps table<string, { value: any, stdout: string?, status: string, code: integer? }> Those that have ended.
 ---@field item? any
+---@field matrix? table<string, any>
 local step_context = {}
 
----Makes a step, runs it once, waits for it. Raises when it did not succeed.
+---Makes a step, runs it once, waits for it. Raises when it did not succeed. Without a spec: waits for the step of that key, which is
+---started with what it needs where it was not wanted so far.
 ---@param key string
----@param spec perilune.step|fun(ctx: perilune.step_context): any
+---@param spec? perilune.step|fun(ctx: perilune.step_context): any
 ---@return perilune.step_outcome
 function step_context:step(key, spec) end
 
@@ -1789,6 +1816,10 @@ function child:kill(grace) end
 
 ---@return boolean
 function child:running() end
+
+---How many processes of its group run, itself included.
+---@return integer
+function child:members() end
 
 ---As leaving its block. Idempotent.
 function child:close() end

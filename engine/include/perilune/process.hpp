@@ -156,6 +156,8 @@ class process {
   bool running() const noexcept;
   // Whether a process of the child's group is left; without a group of its own, whether the child is.
   bool group_alive() const noexcept;
+  // How many processes of its group run, itself included.
+  std::size_t group_size() const noexcept;
 
   // Streams of those that were asked to be pipes; empty otherwise.
   const writer& input() const noexcept { return input_; }

@@ -13,6 +13,7 @@ local flags = {
   { "params-file", kind = "string", value = "FILE", complete = "file", doc = "parameters from a TOML or JSON file; -p wins" },
   { "env-file", kind = "list", value = "FILE", complete = "file", doc = "environment of the steps, from a file of NAME=VALUE lines" },
   { "jobs", kind = "jobs", short = "j", value = "N|auto", doc = "how many steps run at once", default = "the number of processors" },
+  { "max-load", kind = "number", short = "l", value = "N", doc = "start no second process while the load is above" },
   { "pool", kind = "list", value = "NAME=N", complete = "pool", doc = "the size of a pool" },
   { "workers", kind = "integer", value = "N", doc = "threads that run Lua, each with a VM", default = "1" },
   { "keep-going", kind = "flag", short = "k", doc = "after a failure run what does not depend on it" },
@@ -63,7 +64,7 @@ end
 local where = { "file", "directory" }
 local given = { "param", "params-file", "env-file" }
 local shown = { "output", "ci", "color", "log-level", "log-format", "json", "verbose", "quiet" }
-local running = { "jobs", "pool", "workers", "keep-going", "fail-fast", "skip", "force", "no-cache", "retries", "timeout",
+local running = { "jobs", "max-load", "pool", "workers", "keep-going", "fail-fast", "skip", "force", "no-cache", "retries", "timeout",
                   "step-timeout", "grace", "report", "trace", "seed", "inspect", "yes" }
 local chosen = { "only", "from", "until" }
 

@@ -2,26 +2,34 @@
 -- with the exit code.
 local vocabulary = require "perilune.cli.vocabulary"
 local fs = require "perilune.fs"
+local system = require "perilune.native.system"
 local flags = require "perilune.pipeline.flags"
 local load_file = require "perilune.pipeline.load"
 local text = require "perilune.pipeline.text"
 
 local cli = {}
 
-local function is_pipeline_file(word) return word == "-" or word:match("%.toml$") or word:match("%.lua$") end
+local function is_script(word) return word:match("%.lua$") ~= nil end
 
--- The pipeline that flags and words name; takes the file out of the words.
-local function load_pipeline(values, words)
-  local prefix = values.directory and values.directory .. "/" or ""
-  local shown = values.file
-  if not shown and words[1] and is_pipeline_file(words[1]) then shown = table.remove(words, 1) end
-  if shown == "-" then return load_file.toml(io.read("a"), "stdin", fs.real_path(values.directory or ".")) end
-  if shown then
-    local path = shown:match("^/") and shown or prefix .. shown
-    return load_file.read(path, shown)
-  end
-  local found = load_file.find(values.directory or ".")
-  return load_file.read(found, found:match("[^/]*$"))
+local function is_pipeline_file(word)
+  return word == "-" or word:match("%.toml$") or is_script(word) or word:find("/", 1, true) and fs.exists(word)
+    and fs.stat(word).type == "file"
+end
+
+local function read_text(path)
+  if path == "-" then return io.read("a"), "stdin", fs.real_path(".") end
+  local ok, source = pcall(fs.read, path)
+  if not ok then text.refuse(2, "cannot open %s", path) end
+  return source, path, load_file.folder_of(path)
+end
+
+-- The file that flags and words name; it is taken out of the words.
+local function file_of(values, words)
+  if values.file then return values.file end
+  if words[1] and is_pipeline_file(words[1]) then return table.remove(words, 1) end
+  local found = load_file.find(".")
+  local name = found:match("[^/]*$")
+  return fs.exists(name) and fs.real_path(name) == found and name or found
 end
 
 -- Commands that need no pipeline, each a function(values, words).
@@ -39,42 +47,85 @@ local without_pipeline = {
   schema = function() return require("perilune.pipeline.json_schema")() end,
 }
 
+-- A Lua file that is no pipeline: all words behind it are its own. Returns what runs it.
+local function plain_script(source, shown, folder, words)
+  local chunk = load_file.lua_chunk(source, shown, folder, words)
+  return function() return chunk(table.unpack(words)) end
+end
+
 local function set_log(values)
   local log = require("perilune").log
   if values["log-level"] then log.level(values["log-level"]) end
   if values["log-format"] then log.format(values["log-format"]) end
 end
 
-local function carry_out(command, ...)
-  if not vocabulary.commands[command] then
-    local meant = text.suggestion(command, vocabulary.names)
-    text.refuse(2, "unknown command '%s'%s", command, meant ~= "" and meant or "; see perilune --help")
-  end
+local function enter(directory)
+  if not pcall(system.change_directory, directory) then text.refuse(2, "--directory: cannot enter %s", directory) end
+end
+
+local function check_command(command)
+  if vocabulary.commands[command] then return end
+  local meant = text.suggestion(command, vocabulary.names)
+  text.refuse(2, "unknown command '%s'%s", command, meant ~= "" and meant or "; see perilune --help")
+end
+
+-- given: {source, shown, folder} of a text that has been read already.
+local function carry_out(given, command, ...)
+  check_command(command)
   if command == "completion" and ... == "candidates" then return require("perilune.cli.completion").answer(select(2, ...)) end
-  local values, words, behind = flags.read({ ... }, command)
+  local values, words, behind, rest = flags.read({ ... }, command, command == "run" and not given and is_script)
   if values.help then return require("perilune.cli.help").main({}, { command }) end
   if without_pipeline[command] then return without_pipeline[command](values, words) end
   set_log(values)
-  local commands = require "perilune.pipeline.commands"
-  local pipeline, not_one = load_pipeline(values, words)
+  if values.directory then enter(values.directory) end
+  values.directory = nil
+  local source, shown, folder
+  if given then
+    source, shown, folder = table.unpack(given)
+  else
+    source, shown, folder = read_text(rest and table.remove(rest, 1) or file_of(values, words))
+  end
+  if rest and not load_file.mentions_pipelines(source) then return nil, plain_script(source, shown, folder, rest) end
+  local pipeline, not_one = load_file.text(source, shown, folder, rest or words)
   if not pipeline then
     if command == "run" then return 0 end
     text.refuse(3, "the file returns no pipeline but %s", type(not_one))
   end
-  return commands[command](pipeline, values, words, behind)
+  if rest then words, behind = flags.read_more(values, rest, command) end
+  flags.read_environment(values, command)
+  return require("perilune.pipeline.commands")[command](pipeline, values, words, behind)
 end
 
-function cli.main(command, ...)
-  io.stdout:setvbuf("line")
-  collectgarbage("incremental", 400, 400) -- a plan of many steps is kept to the end: looking for garbage in it finds none
-  local ok, code = pcall(carry_out, command, ...)
+local function finish(ok, code, script)
+  if script then return script() end
   if not ok then
-    if not text.is_problem(code) then error(code, 0) end
+    if not text.is_problem(code) then
+      io.stdout:flush()
+      io.stderr:write("perilune: internal error: ", tostring(code), "\n")
+      os.exit(70)
+    end
     io.stdout:flush()
     for line in code.message:gmatch("[^\n]+") do io.stderr:write("perilune: ", line, "\n") end
     code = code.code
   end
   os.exit(code or 0)
+end
+
+local function begin()
+  io.stdout:setvbuf("line")
+  collectgarbage("incremental", 400, 400) -- a plan of many steps is kept to the end: looking for garbage in it finds none
+end
+
+function cli.main(command, ...)
+  begin()
+  return finish(pcall(carry_out, nil, command, ...))
+end
+
+-- `run` of a text that the program has read: of standard input, or of a file whose name does not say what it is.
+function cli.text(source, shown, ...)
+  begin()
+  local folder = shown == "-" and fs.real_path(".") or load_file.folder_of(shown)
+  return finish(pcall(carry_out, { source, shown == "-" and "stdin" or shown, folder }, "run", ...))
 end
 
 return cli

@@ -36,7 +36,7 @@ function commands.run(pipeline, values, words, behind)
   values.args = behind
   local wanted = run.wanted(pipeline, values, words)
   if values["dry-run"] then return show_plan(pipeline, wanted, values) end
-  return run.execute(pipeline, values, wanted, nil, { targets = words, param = values.param, only = values.only })
+  return run.execute(pipeline, values, wanted, nil, words)
 end
 
 -- Commands that are modules of their own.
@@ -44,20 +44,32 @@ for _, name in ipairs { "clean", "watch" } do
   commands[name] = function(...) return require("perilune.pipeline." .. name)(...) end
 end
 
-function commands.resume(pipeline, values, words)
-  local store <close> = state.look(pipeline.folder)
-  local before = store and store:run(words[1])
-  if not before then text.refuse(2, "there is no run %s to resume", words[1] or "") end
-  local request = json.decode(before.request)
-  store:close()
-  values.param = values.param or request.param
-  values.only = values.only or request.only
-  for _, key in ipairs(values.from or {}) do
-    values.rerun = values.rerun or {}
-    table.insert(values.rerun, key)
+-- What the earlier run was told holds, as far as it is not told anew.
+local function take_over(values, request)
+  for _, word in ipairs(values.param or {}) do table.insert(request.param, word) end
+  values.param = request.param
+  values["rerun-from"], values.from = values.from, nil
+  for _, flag in ipairs { "only", "skip", "from", "until", "params-file", "env-file", "args" } do
+    if values[flag] == nil then values[flag] = request[flag] end
   end
-  values.from = nil
-  return run.execute(pipeline, values, run.wanted(pipeline, values, request.targets), before.id, request)
+  for _, name in ipairs(request.hidden) do
+    local given = false
+    for _, word in ipairs(values.param) do given = given or word:sub(1, #name + 1) == name .. "=" end
+    if not given then text.refuse(2, "parameter '%s' held a secret and was not kept; give -p %s=VALUE", name, name) end
+  end
+end
+
+function commands.resume(pipeline, values, words, behind)
+  local before, request
+  do
+    local store <close> = state.look(pipeline.folder)
+    before = store and store:run(words[1])
+    if not before then text.refuse(2, "there is no run %s to resume", words[1] or "") end
+    request = json.decode(before.request)
+  end
+  if #behind > 0 then values.args = behind end
+  take_over(values, request)
+  return run.execute(pipeline, values, run.wanted(pipeline, values, request.targets), before.id, request.targets)
 end
 
 function commands.list(pipeline, values)
@@ -77,7 +89,7 @@ end
 
 local function resolved(pipeline, step, values)
   local scope, mask, own = run.scope(pipeline, values, true)
-  return resolve.step(pipeline, step, scope, own), mask
+  return resolve.step(pipeline, step, scope, own), mask, { mask = mask, own_environment = own, environment = scope.env }
 end
 
 function commands.show(pipeline, values, words)
@@ -91,9 +103,9 @@ function commands.show(pipeline, values, words)
 end
 
 local function verdict_of(pipeline, step, values, store)
-  local ready = resolved(pipeline, step, values)
+  local ready, _, context = resolved(pipeline, step, values)
   if not ready.shown then return true, "it only stands for what it needs" end
-  return fingerprint.verdict(ready, fingerprint.of(ready), store and store:made(step.key))
+  return fingerprint.verdict(ready, fingerprint.of(ready, step, context), store and store:made(step.key))
 end
 
 function commands.why(pipeline, values, words)

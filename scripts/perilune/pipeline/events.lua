@@ -11,11 +11,16 @@
 --   line           key, stream ("stdout" or "stderr"), text (no newline), partial (more of the line follows)
 --   step_retry     key, attempt, attempts, delay, why
 --   step_finished  key, name, state, reason, code, signal, duration, attempts, place, command, log, tail (last lines of a
---                  failure), user, system (processor seconds), message (of a failed Lua step), needs
+--                  failure), user, system (processor seconds), message, needs, allowed (attempts at most),
+--                  left (processes of its group that its command had left; they were ended)
 --                  state: "succeeded" "cached" "skipped" "failed" "timeout" "blocked" (something it needs did not succeed)
 --                  "cancelled"
---   stopping       signal, count   a signal came; waiting_for (keys)
---   run_finished   run, status ("success" "failure" "cancelled"), duration, counts {state = n}, first_failure (key), resume
+--   terminal       key, taken      a step or a question has the terminal to itself, until it is told again with taken = false
+--   stopping       signal, count   a signal came (or --timeout, or a watcher's reason); waiting_for (keys); told again every
+--                  two seconds as long as something is waited for
+--   processes_left count, keys     what had left its group was ended at the end of the run; steps that it came from
+--   run_finished   run, status ("success" "failure" "cancelled"), duration, counts {state = n}, first_failure (key), resume,
+--                  broken (why the run was broken off: what it keeps could not be kept)
 --
 -- A run makes one stream; listeners are added before it starts.
 local peri = require "perilune"

@@ -2,7 +2,6 @@
 local peri = require "perilune"
 local json = require "perilune.json"
 local model = require "perilune.pipeline.model"
-local text = require "perilune.pipeline.text"
 
 local fan_out = {}
 
@@ -14,47 +13,77 @@ local function lines_or_json(output)
   return lines
 end
 
--- The list: given, printed by a command, returned by a function, or the value of a step.
-local function items_of(run, step)
-  local each = step.each
-  if type(each) == "string" then
-    local of = run.outcomes[each:match("^steps%.(.+)%.value$") or each]
-    return of and of.value or text.refuse(3, "each: '%s' has no value", each)
-  end
-  if each[1] ~= nil or next(each) == nil then return each end
-  if each.items then return each.items end
-  local spec = { argv = each.argv, sh = each.sh, lua = each.lua, env = step.env, cwd = step.cwd, capture = "text" }
-  local lister = model.make_step(step.key .. ":each", step.key, spec, step.place)
+local function value_of_step(run, reference)
+  local key = reference:match("^%${steps%.(.+)%.value}$") or reference:match("^steps%.(.+)%.value$") or reference
+  local of = run.outcomes[key]
+  if not of then error(("each: there is no step '%s' before this one"):format(key), 0) end
+  local value = of.value
+  if type(value) == "string" then value = lines_or_json(value) end
+  if type(value) ~= "table" then error(("each: step '%s' has no list as its value; give it capture = \"json\""):format(key), 0) end
+  return value
+end
+
+local function ask_lister(run, step, each)
+  local spec = { argv = each.argv, sh = each.sh, lua = each.lua, fn = each.fn, env = step.env, cwd = step.cwd, pool = step.pool,
+                 capture = (each.argv or each.sh) and "text" or nil, fail = step.collect and "collect" or nil }
+  local lister = model.make_step(step.key .. ":each", step.name, spec, step.place)
+  lister.matrix, lister.always = step.matrix, run.is_always(step)
   local outcome = run:add_and_wait(lister, step.key)
-  if not run.good[outcome.state] then error("the list of its items could not be made: " .. lister.key .. " " .. outcome.state, 0) end
+  if not run.good[outcome.state] then return nil, ("%s %s"):format(lister.key, outcome.state) end
   if type(outcome.value) == "table" then return outcome.value end
   return lines_or_json(outcome.value or "")
 end
 
-local function item_step(step, item)
+-- The list: given, printed by a command, returned by a function, or the value of a step.
+local function items_of(run, step)
+  local each = step.each
+  if type(each) == "string" then return value_of_step(run, each) end
+  if type(each) == "function" then return ask_lister(run, step, { fn = each }) end
+  if each[1] ~= nil or next(each) == nil then return each end
+  if each.items then return each.items end
+  return ask_lister(run, step, each)
+end
+
+local function item_step(run, step, item)
   local copy = {}
   for name, value in pairs(step) do copy[name] = value end
-  copy.each, copy.item, copy.needs, copy.after = nil, item, {}, {}
+  copy.each, copy.item, copy.needs, copy.after, copy.always = nil, item, {}, {}, run.is_always(step)
+  copy.when, copy.finally, copy.condition = "success", nil, nil
   copy.key = ("%s[%s]"):format(step.key, type(item) == "table" and json.encode(item) or tostring(item))
   return copy
 end
 
+-- An item that stands twice in the list is one step.
+local function steps_of(run, step, items)
+  local steps, known = {}, {}
+  for _, item in ipairs(items) do
+    local one = item_step(run, step, item)
+    if not known[one.key] then steps[#steps + 1] = one end
+    known[one.key] = true
+  end
+  return steps
+end
+
 function fan_out.run(run, step)
   local began = peri.clock()
-  local permits = peri.semaphore(step.limit or 1000000)
-  local failed, values = 0, {}
+  local items, problem = items_of(run, step)
+  if not items then return { state = "blocked", reason = problem, started = began } end
+  local permits = step.limit and peri.semaphore(step.limit)
+  local failed, values = {}, {}
+  local steps = steps_of(run, step, items)
   peri.scope(function(s)
-    for i, item in ipairs(items_of(run, step)) do
+    for i, one in ipairs(steps) do
       s:spawn(function()
-        local _ <close> = permits:acquire()
-        local outcome = run:add_and_wait(item_step(step, item), step.key)
+        local _ <close> = permits and permits:acquire() or nil
+        local outcome = run:add_and_wait(one, step.key)
         values[i] = outcome.value
-        if not run.good[outcome.state] then failed = failed + 1 end
+        if not run.good[outcome.state] then failed[#failed + 1] = one.key end
       end)
     end
   end)
-  if failed > 0 then return { state = "blocked", reason = failed .. " of its items did not succeed", started = began } end
-  return { state = "succeeded", value = values, started = began }
+  if #failed == 0 then return { state = "succeeded", value = #values == #steps and json.array(values) or nil, started = began } end
+  local reason = ("%d of its %d items did not succeed"):format(#failed, #steps)
+  return { state = run.stopped and "cancelled" or "blocked", reason = reason, started = began }
 end
 
 return fan_out

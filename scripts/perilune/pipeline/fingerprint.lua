@@ -1,5 +1,5 @@
--- Whether a step's outputs are what it would make now: a hash of all that decides them, kept in parts so that a verdict can say
--- which part has changed.
+-- Whether a step's outputs are what it would make now: all that decides them, kept in parts, so that a verdict can say which
+-- parts have changed. Secrets are masked before anything is hashed: they neither leave a trace nor decide.
 local fs = require "perilune.fs"
 local hash = require "perilune.hash"
 local json = require "perilune.json"
@@ -7,75 +7,131 @@ local text = require "perilune.pipeline.text"
 
 local fingerprint = {}
 
-local function absolute(step, path)
-  return path:match("^/") and path or step.folder .. "/" .. path
-end
+local function has_wildcards(pattern) return pattern:find("[%*%?%[]") ~= nil end
 
-local function content(path)
-  if not fs.exists(path) then return "missing" end
-  if fs.stat(path).type ~= "directory" then return hash.file(path) end
-  local names = {}
-  for below, entry in fs.walk(path) do
-    names[#names + 1] = entry.type == "file" and below .. "=" .. hash.file(below) or below
-  end
-  return hash.text(table.concat(names, "\n"))
-end
-
+-- {path = hash of its content, or "missing"} of paths and patterns, relative to the pipeline's folder.
 local function hash_patterns(step, patterns)
   local found = {}
+  if #patterns == 0 then return found end
+  local prefix, shown, paths = step.folder .. "/", {}, {}
   for _, pattern in ipairs(patterns) do
-    local paths = pattern:find("[%*%?%[]") and fs.glob(absolute(step, pattern)) or { absolute(step, pattern) }
-    for _, path in ipairs(paths) do
-      local shown = path:sub(1, #step.folder + 1) == step.folder .. "/" and path:sub(#step.folder + 2) or path
-      found[shown] = content(path)
+    local full = pattern:sub(1, 1) == "/" and pattern or prefix .. pattern
+    local matched = has_wildcards(pattern) and fs.glob(full) or { full }
+    for _, path in ipairs(matched) do
+      paths[#paths + 1] = path
+      shown[#paths] = path:sub(1, #prefix) == prefix and path:sub(#prefix + 1) or path
     end
-    if #paths == 0 then found[pattern] = "missing" end
+    if #matched == 0 then found[pattern] = "missing" end
   end
+  for i, content in ipairs(hash.contents(paths)) do found[shown[i]] = content end
   return found
-end
-
--- The parts of a resolved step: {argv, sh, lua, env, cwd, inputs, outputs, folder}.
-function fingerprint.of(step)
-  local parts = {
-    command = hash.text(json.encode { step.argv or json.null, step.sh or json.null, step.lua_source or json.null }),
-    environment = hash.text(json.encode(step.env)),
-    cwd = step.cwd,
-    executor = "local",
-    inputs = hash_patterns(step, step.inputs),
-    names = table.concat(step.outputs, "\n"),
-  }
-  return { hash = hash.text(json.encode(parts)), parts = parts }
 end
 
 function fingerprint.inputs(step) return hash_patterns(step, step.inputs) end
 function fingerprint.outputs(step) return hash_patterns(step, step.outputs) end
 
--- A path whose content is not what it was, and how it differs; nil where nothing does.
-function fingerprint.first_difference(before, now)
-  for _, path in ipairs(text.sorted_keys(now)) do
-    if before[path] == nil then return path, "is new" end
-    if before[path] ~= now[path] then return path, now[path] == "missing" and "is missing" or "changed" end
-  end
-  for _, path in ipairs(text.sorted_keys(before)) do
-    if now[path] == nil then return path, "is gone" end
+-- What a shell's text may take from its environment, apart from what every shell sets by itself.
+local ignored = { PWD = true, OLDPWD = true, RANDOM = true, SECONDS = true, LINENO = true, PPID = true, SHLVL = true, IFS = true,
+                  PERILUNE_RUN_ID = true, PERILUNE_RUN_DIR = true, PERILUNE_STEP = true }
+
+local function add_shell_names(into, sh, environment, add)
+  for name in sh:gmatch("%$%{?([%a_][%w_]*)") do
+    if not ignored[name] and environment[name] ~= nil then into["$" .. name] = add(environment[name]) end
   end
 end
 
-local function changed_part(before, now)
-  for _, part in ipairs { "command", "environment", "cwd", "names" } do
-    if before[part] ~= now[part] then return "the " .. (part == "names" and "list of outputs" or part) .. " changed" end
+local function value_of(names, path)
+  local value = names
+  for part in path:gmatch("[^%.]+") do value = type(value) == "table" and value[part] or nil end
+  return value
+end
+
+-- {name = hash} of everything by name that the step depends on.
+local function hash_values(ready, step, context)
+  local values = {}
+  local function add(value)
+    return hash.text(context.mask(type(value) == "table" and json.encode(value) or tostring(value)))
   end
-  local path, how = fingerprint.first_difference(before.inputs or {}, now.inputs)
-  return path and ("input %s %s"):format(path, how) or "something it depends on changed"
+  for _, name in ipairs(step.names) do
+    if name:sub(1, 4) ~= "run." then values[name] = add(value_of(ready.names, name)) end
+  end
+  for name, value in pairs(context.own_environment) do values["$" .. name] = add(value) end
+  if ready.sh then add_shell_names(values, ready.sh, context.environment, add) end
+  if ready.fn then
+    for name, value in pairs(ready.names.params) do values["params." .. name] = add(value) end
+    for name, value in pairs(step.matrix or {}) do values["matrix." .. name] = add(value) end
+    if step.item ~= nil then values.item = add(step.item) end
+  end
+  if ready.takes_arguments then values["the arguments"] = add(ready.arguments) end
+  return values
+end
+
+-- The parts of a resolved step. context: {mask, own_environment, environment}.
+function fingerprint.of(ready, step, context)
+  local parts = {
+    command = hash.text(json.encode { step.argv or json.null, step.sh or json.null, ready.lua_source or json.null, step.env }),
+    values = hash_values(ready, step, context),
+    cwd = ready.cwd,
+    executor = "local",
+    inputs = hash_patterns(ready, ready.inputs),
+    outputs = ready.outputs,
+  }
+  local written = json.encode(parts)
+  return { hash = hash.text(written), parts = written }
+end
+
+local function differences(before, now)
+  local list = {}
+  for _, name in ipairs(text.sorted_keys(now)) do
+    if before[name] == nil then
+      list[#list + 1] = { name, "is new" }
+    elseif before[name] ~= now[name] then
+      list[#list + 1] = { name, now[name] == "missing" and "is missing" or "changed" }
+    end
+  end
+  for _, name in ipairs(text.sorted_keys(before)) do
+    if now[name] == nil then list[#list + 1] = { name, "is gone" } end
+  end
+  return list
+end
+
+-- A path whose content is not what it was, and how it differs; nil where nothing does.
+function fingerprint.first_difference(before, now)
+  local first = differences(before, now)[1]
+  if first then return first[1], first[2] end
+end
+
+local most_named <const> = 5
+
+local function tell(list, prefix)
+  local told = {}
+  for i = 1, math.min(#list, most_named) do told[i] = ("%s%s %s"):format(prefix, list[i][1], list[i][2]) end
+  if #list > most_named then told[#told + 1] = ("%d more"):format(#list - most_named) end
+  return told
+end
+
+local function changed_parts(before, now)
+  local told = {}
+  local function add(list)
+    for _, one in ipairs(list) do told[#told + 1] = one end
+  end
+  add(tell(differences(before.inputs or {}, now.inputs), "input "))
+  add(tell(differences(before.values or {}, now.values), ""))
+  if before.command ~= now.command then told[#told + 1] = "the command changed" end
+  if before.cwd ~= now.cwd then told[#told + 1] = "the working directory changed" end
+  if table.concat(before.outputs or {}, "\n") ~= table.concat(now.outputs, "\n") then told[#told + 1] = "the list of outputs changed" end
+  return #told > 0 and table.concat(told, ", ") or "something it depends on changed"
 end
 
 -- True and why its outputs are good, or false and why it has to run. `print` is what fingerprint.of gave.
-function fingerprint.verdict(step, print, made)
-  if #step.outputs == 0 then return false, "it has no outputs" end
+function fingerprint.verdict(ready, print, made)
+  if #ready.outputs == 0 then return false, "it has no outputs" end
   if not made then return false, "it has not succeeded yet" end
-  if made.fingerprint ~= print.hash then return false, changed_part(json.decode(made.parts), print.parts) end
-  local path, how = fingerprint.first_difference(json.decode(made.outputs), fingerprint.outputs(step))
-  if path then return false, ("output %s %s"):format(path, how) end
+  if made.fingerprint ~= print.hash then return false, changed_parts(json.decode(made.parts), json.decode(print.parts)) end
+  local outputs = hash_patterns(ready, ready.outputs)
+  if json.encode(outputs) ~= made.outputs then
+    return false, table.concat(tell(differences(json.decode(made.outputs), outputs), "output "), ", ")
+  end
   return true, "up to date since run " .. made.run
 end
 

@@ -22,16 +22,18 @@ local readers = {
   list = function(v) return v end,
   path = function(v) return v == "1" or v == "true" or v end,
   integer = function(v) return math.tointeger(tonumber(v)) end,
+  number = tonumber,
   duration = text.duration,
   jobs = function(v) return v == "auto" and "auto" or math.tointeger(tonumber(v)) end,
 }
 
-local function store_value(values, name, raw)
+-- `given_as`: how messages call it.
+local function store_value(values, name, raw, given_as)
   local kind, words = known[name].kind, known[name].complete
   if type(words) == "table" then text.one_of(name, raw, words) end
   local value = readers[kind](raw)
   if value == nil or type(value) == "number" and value < 0 or kind == "jobs" and value == 0 then
-    text.refuse(2, "--%s: %s expected, got '%s'", name, kind == "duration" and "a duration like 90s" or "a whole number", raw)
+    text.refuse(2, "%s: %s expected, got '%s'", given_as or "--" .. name, kind == "duration" and "a duration like 90s" or "a whole number", raw)
   end
   if kind == "list" then
     values[name] = values[name] or {}
@@ -41,12 +43,17 @@ local function store_value(values, name, raw)
   end
 end
 
-local function from_environment(values, command)
+-- Flags that were not given, from their PERILUNE_* variables.
+function flags.read_environment(values, command)
   for name in pairs(allowed(command)) do
     local flag = known[name]
     local raw = env.get(flag.variable)
     if raw and raw ~= "" and values[name] == nil then
-      if flag.kind == "flag" then values[name] = raw ~= "0" and raw ~= "false" else store_value(values, name, raw) end
+      if flag.kind == "flag" then
+        values[name] = raw ~= "0" and raw ~= "false"
+      else
+        for one in raw:gmatch(flag.kind == "list" and "[^\n]+" or ".+") do store_value(values, name, one, flag.variable) end
+      end
     end
   end
 end
@@ -71,6 +78,7 @@ local function read_flag(values, words, at, command)
     text.refuse(2, "%s: unknown flag '%s'%s", command, flag, meant ~= "" and meant or "; see perilune --help")
   end
   if known[name].kind == "flag" then
+    if attached then text.refuse(2, "%s: takes no value", word:match("^%-%-[^=]+") or word:sub(1, 2)) end
     values[name] = true
     return at + 1
   end
@@ -84,9 +92,8 @@ local function read_flag(values, words, at, command)
   return at + 2
 end
 
--- Returns the values of flags, the other words, and what stands behind `--`.
-function flags.read(words, command)
-  local values, rest, behind, at = {}, {}, {}, 1
+local function read_words(values, words, command, stops)
+  local rest, behind, at = {}, {}, 1
   while at <= #words do
     local word = words[at]
     if word == "--" then
@@ -94,13 +101,26 @@ function flags.read(words, command)
       break
     elseif word:sub(1, 1) == "-" and #word > 1 then
       at = read_flag(values, words, at, command)
+    elseif stops and stops(word) then
+      return rest, behind, table.move(words, at, #words, 1, {})
     else
       rest[#rest + 1] = word
       at = at + 1
     end
   end
-  from_environment(values, command)
-  return values, rest, behind
+  return rest, behind
 end
+
+-- Returns the values of flags, the other words, and what stands behind `--`. `stops(word)`: at the first word for which it says
+-- so reading ends, and it and what follows are returned too.
+function flags.read(words, command, stops)
+  local values = {}
+  local rest, behind, unread = read_words(values, words, command, stops)
+  if not unread then flags.read_environment(values, command) end
+  return values, rest, behind, unread
+end
+
+-- Reads on into the same values: returns words and what stands behind `--`.
+function flags.read_more(values, words, command) return read_words(values, words, command) end
 
 return flags

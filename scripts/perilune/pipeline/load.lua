@@ -27,9 +27,11 @@ local function as_list(value) return type(value) == "string" and { value } or va
 
 local function check_templates(reader, values, name, spec, place)
   local function look(template, key)
-    if type(template) ~= "string" then return end
-    for _, pair in ipairs(text.names_in(template)) do
-      local ns, word = pair[1], pair[2]
+    if type(template) ~= "string" or not template:find("${", 1, true) then return end
+    local names = {}
+    text.add_names(names, template)
+    for _, full in ipairs(text.sorted_keys(names)) do
+      local ns, word = full:match("^(%a+)%.([^.]+)")
       local known = ns == "params" and (values.params or {}) or ns == "secrets" and (values.secrets or {})
         or ns == "matrix" and (spec.matrix or {})
       if known and known[word] == nil then
@@ -69,13 +71,19 @@ local function fill(pipeline, reader, values, places)
     local ok, problem = pcall(pipeline.add_spec, pipeline, name, spec, reader:where(step_places, name))
     if not ok then
       if not text.is_problem(problem) then error(problem, 0) end
-      reader.problems[#reader.problems + 1] = problem.message
+      reader:complain(step_places, name, "steps.%s: %s", name, problem.message)
     end
   end
 end
 
 function load_file.check_graph(pipeline, problems)
   pipeline:check_references(problems)
+  for _, name in ipairs(pipeline.settings.default or {}) do
+    if not pipeline.by_key[name] then
+      problems[#problems + 1] = ("%s: pipeline.default: there is no step '%s'%s"):format(pipeline.default_place or pipeline.file, name,
+        text.suggestion(name, text.sorted_keys(pipeline.by_key)))
+    end
+  end
   if #problems == 0 then
     local cycle, place = pipeline:cycle()
     if cycle then problems[#problems + 1] = (place or "?") .. ": a cycle: " .. cycle end
@@ -94,28 +102,75 @@ function load_file.toml(source, shown, folder)
   pipeline.settings.dotenv = as_list(pipeline.settings.dotenv)
   pipeline.params, pipeline.secrets, pipeline.pools = values.params or {}, values.secrets or {}, values.pools or {}
   pipeline.name, pipeline.file, pipeline.folder = pipeline.settings.name or folder:match("[^/]*$"), shown, folder
+  pipeline.default_place = reader:where(places.within and places.within.pipeline, "default")
   fill(pipeline, reader, values, places)
   load_file.check_graph(pipeline, reader.problems)
   return pipeline
 end
 
-local function lua_file(path)
-  local chunk, problem = loadfile(path)
+-- A Lua text that says of itself that it makes a pipeline; whether it does turns out when it has run.
+function load_file.mentions_pipelines(source)
+  return source:find("perilune%.pipeline[\"']") ~= nil or source:find(".pipeline.new", 1, true) ~= nil
+end
+
+-- A first line that says by whom a file is run is no part of it.
+local function without_first_line(source) return (source:gsub("^#[^\n]*", "")) end
+
+-- What a Lua text returns. The program's words stand in arg, modules beside the file are found.
+function load_file.lua_chunk(source, shown, folder, words)
+  local chunk, problem = load(without_first_line(source), shown == "stdin" and "=stdin" or "@" .. shown, "t")
   if not chunk then text.refuse(3, "%s", problem) end
-  return chunk()
+  arg = { [0] = shown, table.unpack(words or {}) }
+  package.path = folder .. "/?.lua;" .. folder .. "/?/init.lua;" .. package.path
+  return chunk
+end
+
+local function first_problem(problem)
+  if type(problem) == "userdata" and problem.kind == "error" and type(problem.value) == "string" then return problem.value end
+  return tostring(problem)
+end
+
+-- The pipeline that a Lua text makes, or nil and what it returned instead.
+function load_file.lua(source, shown, folder, words)
+  local ok, made = pcall(load_file.lua_chunk(source, shown, folder, words), table.unpack(words or {}))
+  if not ok then
+    if text.is_problem(made) then error(made, 0) end
+    text.refuse(3, "%s", first_problem(made))
+  end
+  if type(made) ~= "table" or not made.table_ then return nil, made end
+  made.table_.file, made.table_.folder = shown, folder
+  load_file.check_graph(made.table_, {})
+  return made.table_
+end
+
+local sections <const> = { pipeline = true, params = true, secrets = true, pools = true, steps = true }
+
+-- The first line that says anything tells: no Lua text begins with a bracket, and TOML with little else. A text that says
+-- nothing is a pipeline without steps.
+function load_file.is_toml(source)
+  for line in source:gmatch("[^\n]+") do
+    local name = line:match("^%s*([%a_]+)%s*[%.=]")
+    if line:match("^%s*[^#%s]") then return line:match("^%s*%[") ~= nil or sections[name] == true end
+  end
+  return true
+end
+
+function load_file.folder_of(path)
+  local folder = fs.real_path(path):match("^(.*)/[^/]*$")
+  return folder == "" and "/" or folder
+end
+
+-- The pipeline of a text of either kind; nil and what it returned where Lua made none.
+function load_file.text(source, shown, folder, words)
+  if shown:match("%.toml$") or not shown:match("%.lua$") and load_file.is_toml(source) then
+    return load_file.toml(source, shown, folder)
+  end
+  return load_file.lua(source, shown, folder, words)
 end
 
 function load_file.read(path, shown)
   if not fs.exists(path) then text.refuse(2, "cannot open %s", shown or path) end
-  local real = fs.real_path(path)
-  local folder = real:match("^(.*)/[^/]*$")
-  if folder == "" then folder = "/" end
-  if path:match("%.toml$") then return load_file.toml(fs.read(path), shown or path, folder) end
-  local made = lua_file(path)
-  if type(made) ~= "table" or not made.table_ then return nil, made end
-  made.table_.file, made.table_.folder = shown or path, folder
-  load_file.check_graph(made.table_, {})
-  return made.table_
+  return load_file.text(fs.read(path), shown or path, load_file.folder_of(path))
 end
 
 return load_file

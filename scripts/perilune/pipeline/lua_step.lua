@@ -2,77 +2,137 @@
 local peri = require "perilune"
 local lua_print = require "perilune.pipeline.lua_print"
 local model = require "perilune.pipeline.model"
+local schema = require "perilune.pipeline.schema"
+local step_log = require "perilune.pipeline.step_log"
 
 local lua_step = {}
 local context = {}
 context.__index = context
-lua_step.context = context
+context.__name = "perilune.pipeline.context"
 
--- A step added by a running one: made, run once, awaited. Raises when it did not succeed.
-local function await_step(self, key, spec, level)
-  if type(key) ~= "string" then
-    error(("bad argument #1 to 'step' (a key expected, got %s)"):format(type(key)), level + 1)
+local function context_of(run, step)
+  local scope = run:scope_of(step)
+  return setmetatable({ key = step.key, params = scope.params, env = scope.env, secrets = scope.secrets, run = scope.run, args = scope.args,
+                        steps = scope.steps, item = step.item, matrix = step.matrix, execution_ = run, step_ = step }, context)
+end
+
+-- "file:line" of the script's innermost function from a level on; pcall and its like have none.
+local function place_of_caller(level)
+  local at = debug.getinfo(level, "Sl")
+  while at and at.currentline < 0 do
+    level = level + 1
+    at = debug.getinfo(level, "Sl")
   end
-  if type(spec) == "function" then spec = { fn = spec } end
-  if type(spec) ~= "table" then
-    error(("bad argument #2 to 'step' (a table or a function expected, got %s)"):format(type(spec)), level + 1)
-  end
+  return at and ("%s:%d"):format(at.short_src, at.currentline)
+end
+
+-- Makes a step and waits for its end. `level`: of the script's call above this function.
+local function await_step(self, call, key, spec, level)
   local run = self.execution_
-  if run.pipeline.by_key[key] then error(("there is a step '%s' already"):format(key), level + 1) end
-  local step = model.make_step(key, key, spec, self.key)
+  if type(key) ~= "string" then
+    error(("bad argument #1 to '%s' (a key expected, got %s)"):format(call, type(key)), level + 1)
+  end
+  local known = run.pipeline.by_key[key]
+  if spec == nil and known then return run:finish(known) end
+  if type(spec) == "function" then spec = { fn = spec } end
+  local problem = schema.problem_of_step(key, spec) or known and ("there is a step '%s' already, at %s"):format(key, known.place or "?")
+  if problem then error(("bad argument #2 to '%s' (%s)"):format(call, problem), level + 1) end
+  local ok, step = pcall(model.make_step, key, key, spec, place_of_caller(level + 2))
+  if not ok then error(tostring(step), level + 1) end
+  step.collect, step.always = spec.fail ~= "fast", run.is_always(self.step_)
   return run:add_and_wait(step, self.key)
 end
 
-local function insist(run, key, outcome, level)
-  if not run.good[outcome.state] then error(("step '%s' %s"):format(key, outcome.state), level + 1) end
+local function describe(key, outcome)
+  local what = outcome.message or outcome.signal and "signal " .. outcome.signal or outcome.code and "exit " .. outcome.code or outcome.reason
+  return ("step '%s' %s%s"):format(key, outcome.state, what and ": " .. what or "")
+end
+
+-- Makes a step, or takes the one of that key where no spec is given, and waits for it. Raises when it does not succeed.
+function context:step(key, spec)
+  local outcome = await_step(self, "step", key, spec, 2)
+  if not self.execution_.good[outcome.state] then error(describe(key, outcome), 2) end
   return outcome
 end
 
-function context:step(key, spec)
-  local outcome = await_step(self, key, spec, 2)
-  return insist(self.execution_, key, outcome, 2)
+local map_options <const> = { limit = true, collect = true }
+
+local function check_map(name, items, make, options)
+  if type(name) ~= "string" then return 1, "a name expected, got " .. type(name) end
+  if type(items) ~= "table" then return 2, "a list expected, got " .. type(items) end
+  if type(make) ~= "function" then return 3, "a function expected, got " .. type(make) end
+  for option in pairs(options) do
+    if not map_options[option] then return 4, ("unknown option '%s'"):format(tostring(option)) end
+  end
+  local limit = options.limit
+  if limit ~= nil and (math.type(limit) ~= "integer" or limit < 1) then
+    return 4, "limit must be a whole number from 1 on, got " .. tostring(limit)
+  end
 end
 
--- One step for each item, at most options.limit at a time. Returns their outcomes; with options.collect all of them run.
+-- One step for each item, at most options.limit at a time. Returns their outcomes in order. Raises at the first that does not
+-- succeed, or with options.collect after all of them.
 function context:map(name, items, make, options)
   options = options or {}
+  local argument, problem = check_map(name, items, make, options)
+  if argument then error(("bad argument #%d to 'map' (%s)"):format(argument, problem), 2) end
   local permits = peri.semaphore(options.limit or math.max(#items, 1))
-  local outcomes, failed = {}, nil
-  peri.scope(function(s)
-    for i, item in ipairs(items) do
-      s:spawn(function()
-        local _ <close> = permits:acquire()
-        if failed and not options.collect then return end
-        local spec = make(item, i)
-        if type(spec) == "function" then spec = { fn = spec } end
-        spec.fail = options.collect and "collect" or spec.fail
-        local key = ("%s[%s]"):format(name, tostring(item))
-        outcomes[i] = await_step(self, key, spec, 2)
-        if not self.execution_.good[outcomes[i].state] then failed = failed or key end
-      end)
-    end
+  local outcomes, failures = {}, {}
+  local function one(i, item)
+    local _ <close> = permits:acquire()
+    if #failures > 0 and not options.collect then return end
+    local key = ("%s[%s]"):format(name, tostring(item))
+    outcomes[i] = await_step(self, "map", key, make(item, i), 2)
+    if not self.execution_.good[outcomes[i].state] then failures[#failures + 1] = describe(key, outcomes[i]) end
+    if #failures > 0 and not options.collect then error(failures[1], 0) end
+  end
+  local ok, failure = pcall(peri.scope, function(s)
+    for i, item in ipairs(items) do s:spawn(one, i, item) end
   end)
-  if failed then error(("step '%s' did not succeed"):format(failed), 2) end
+  if #failures > 0 then error(table.concat(failures, "\n"), 2) end
+  if not ok then error(failure.errors and failure.errors[1] and tostring(failure.errors[1].value) or tostring(failure), 2) end
   return outcomes
 end
 
--- log: where it prints (step_log.lua).
-function lua_step.run(run, step, ready, log)
-  local scope = run:scope_of(step)
-  local ctx = setmetatable({ key = step.key, params = scope.params, env = scope.env, secrets = scope.secrets, run = scope.run,
-                             item = step.item, matrix = step.matrix, execution_ = run }, context)
-  local function body() return ready.fn(ctx, scope.run) end
-  local printing <close> = lua_print.into(log)
-  local ok, value
-  if step.timeout then
-    ok, value = pcall(peri.timeout, step.timeout, body)
-  else
-    ok, value = pcall(body)
+-- Runs fn as long as the step may. Returns "returned" and its value, "failed" and the error, or "cancelled".
+local function supervised(run, step, fn)
+  local function limited()
+    if step.timeout then return peri.timeout(step.timeout, fn) end
+    return fn()
   end
+  local ok, went, value = pcall(peri.with_token, run:end_token(step), limited)
+  if not ok then return "failed", went end
+  if not went then return "cancelled" end
+  return "returned", value
+end
+
+-- Calls a function of the step with its ctx. log: where it prints (step_log.lua).
+local function call(run, step, fn, log)
+  local ctx = context_of(run, step)
+  local printing <close> = lua_print.into(log)
+  local how, value = supervised(run, step, function() return fn(ctx, ctx.run) end)
   printing:close()
-  if ok then return { state = "succeeded", value = value, log = log.path } end
+  return how, value
+end
+
+function lua_step.run(run, step, ready, log)
+  local how, value = call(run, step, ready.fn, log)
+  if how == "returned" then return { state = "succeeded", value = value, log = log.path } end
+  if how == "cancelled" then return { state = "cancelled", reason = run:why_halted(), log = log.path } end
   local late = type(value) == "userdata" and value.kind == "timeout"
-  return { state = late and "timeout" or "failed", message = tostring(value), log = log.path, tail = log:tail() }
+  return { state = late and "timeout" or "failed", log = log.path, tail = log:tail(),
+           message = late and ("it did not end within %gs"):format(step.timeout) or tostring(value) }
+end
+
+-- What a function says that its step does; nil where that is nothing.
+function lua_step.make(run, step)
+  local log <close> = step_log.open(run, step)
+  local how, spec = call(run, step, step.make, log)
+  if how == "failed" then error(spec, 0) end
+  if how == "cancelled" or spec == nil then return nil end
+  local problem = schema.problem_of_step(step.key, spec)
+  if problem then error(("what '%s' returned is no step: %s"):format(step.key, problem), 0) end
+  return spec
 end
 
 return lua_step

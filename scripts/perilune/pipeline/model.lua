@@ -1,18 +1,25 @@
 -- The step table that TOML and Lua pipelines compile to: a list of steps in order and a map by key. A step is plain data;
--- its templates are replaced when it runs.
+-- its templates are replaced when it runs. Lists in it may be shared between steps and are never changed.
 --
 --   key, name, doc, place     what it is called, and "file:line:column" of it
 --   argv | sh | lua | fn      what it does; none: it stands for those it needs
+--   make                      a function of (ctx, run) that says at run time what it does
 --   needs, after              lists of keys
---   matrix                    its values, of one expanded from a matrix
+--   members                   of one that stands for the rows of its matrix: their keys, which are its needs too
+--   matrix, item              its values, of one expanded from a matrix or a fan-out
+--   names                     what its templates mention: "params.version", "item", ...
+local json = require "perilune.json"
 local expression = require "perilune.pipeline.expression"
 local text = require "perilune.pipeline.text"
 
 local model = {}
 
+local none <const> = json.array {}
+local no_variables <const> = {}
+
 local function as_list(value)
   if type(value) == "string" then return { value } end
-  return value or {}
+  return value or none
 end
 
 local function read_backoff(backoff)
@@ -25,33 +32,73 @@ local function read_backoff(backoff)
   return same, same and math.max(same, 60)
 end
 
-local function read_retry(retry, key)
+local function check_conditions(conditions)
+  for _, condition in ipairs(conditions) do
+    local known = condition == "timeout" or condition == "failure" or type(condition) == "string"
+      and (condition:match("^exit:%d[%d,]*$") or condition:match("^signal:%w+$"))
+    if not known then
+      text.refuse(3, "retry.on: \"exit:6,7\", \"signal:KILL\", \"timeout\" or \"failure\" expected, got '%s'%s", tostring(condition),
+                  text.suggestion(tostring(condition), { "timeout", "failure" }))
+    end
+  end
+end
+
+-- {attempts, first, last, factor, jitter, on} of a number of attempts or a table.
+function model.read_retry(retry)
   if retry == nil then return nil end
-  if type(retry) == "number" then retry = { attempts = retry } end
-  if type(retry) ~= "table" then text.refuse(3, "step '%s': retry is a number of attempts or a table", key) end
+  if math.type(retry) == "integer" then retry = { attempts = retry } end
+  if type(retry) ~= "table" then text.refuse(3, "retry: a number of attempts or a table expected, got %s", type(retry)) end
   local first, last = read_backoff(retry.backoff)
-  if not first or not last then text.refuse(3, "step '%s': retry.backoff is like \"1s..30s\"", key) end
-  return { attempts = retry.attempts or 3, first = first, last = last, factor = retry.factor or 2, jitter = retry.jitter or 0,
+  if not first or not last or last < first then text.refuse(3, "retry.backoff: a range like \"1s..30s\" expected") end
+  local attempts = retry.attempts or 3
+  if math.type(attempts) ~= "integer" or attempts < 1 then text.refuse(3, "retry.attempts: a whole number from 1 on expected") end
+  if retry.on then check_conditions(as_list(retry.on)) end
+  return { attempts = attempts, first = first, last = last, factor = retry.factor or 2, jitter = retry.jitter or 0,
            on = retry.on and as_list(retry.on) }
 end
 
--- A step from what a file or ctx:step says.
+local template_fields <const> = { "sh", "cwd" }
+local template_lists <const> = { "argv", "env", "inputs", "outputs" }
+
+-- What the templates of a step mention, in order.
+local function names_of(spec)
+  local found = {}
+  for _, field in ipairs(template_fields) do text.add_names(found, spec[field]) end
+  for _, field in ipairs(template_lists) do
+    local list = spec[field]
+    if type(list) == "table" then
+      for _, item in pairs(list) do text.add_names(found, item) end
+    else
+      text.add_names(found, list)
+    end
+  end
+  return next(found) and text.sorted_keys(found) or none
+end
+
+local function compile_condition(step, condition)
+  local ok, compiled = pcall(expression.compile, condition)
+  if not ok then text.refuse(3, "if: %s", tostring(compiled)) end
+  step.condition, step.condition_text = compiled, condition
+end
+
+-- A step from what a file or ctx:step says. Raises a problem without a place.
 function model.make_step(key, name, spec, place)
   local step = {
     key = key, name = name, place = place, doc = spec.doc, argv = spec.argv, sh = spec.sh, lua = spec.lua, fn = spec.fn,
-    needs = { table.unpack(as_list(spec.needs)) }, after = { table.unpack(as_list(spec.after)) }, when = spec.when or "success",
-    env = spec.env or {}, cwd = spec.cwd, inputs = as_list(spec.inputs), outputs = as_list(spec.outputs), pool = spec.pool,
+    make = spec.make, needs = as_list(spec.needs), after = as_list(spec.after), when = spec.when or "success",
+    env = spec.env or no_variables, cwd = spec.cwd, inputs = as_list(spec.inputs), outputs = as_list(spec.outputs), pool = spec.pool,
     timeout = spec.timeout and text.duration(spec.timeout), grace = spec.grace and text.duration(spec.grace),
-    retry = read_retry(spec.retry, key), collect = spec.fail == "collect", effect = spec.effect, capture = spec.capture,
-    each = spec.each, limit = spec.limit, interactive = spec.interactive, matrix = spec.matrix_values, item = spec.item,
-    finally = spec.finally,
+    retry = model.read_retry(spec.retry), collect = spec.fail == "collect", effect = spec.effect, capture = spec.capture,
+    each = spec.each, limit = spec.limit, interactive = spec.interactive, matrix = spec.matrix_values,
+    finally = spec.finally, names = names_of(spec),
   }
-  if spec["if"] then
-    local ok, compiled = pcall(expression.compile, spec["if"])
-    if not ok then text.refuse(3, "%s: if: %s", place or key, tostring(compiled)) end
-    step.condition, step.condition_text = compiled, spec["if"]
-  end
+  if spec["if"] then compile_condition(step, spec["if"]) end
   return step
+end
+
+-- Whether it stands at the end of a run: behind everything that does not.
+function model.is_last(step)
+  return step.finally or step.when ~= "success" and #step.needs == 0 and #step.after == 0
 end
 
 local function matches(values, exclusion)
@@ -61,28 +108,45 @@ local function matches(values, exclusion)
   return next(exclusion) ~= nil
 end
 
--- All combinations of a matrix, in the order of its names; each with its part of the key.
-local function combinations(matrix)
-  local rows = { {} }
+local function check_exclusion(exclusion, names)
+  if type(exclusion) ~= "table" then text.refuse(3, "matrix.exclude: a list of tables expected") end
+  for name in pairs(exclusion) do
+    local known = false
+    for _, one in ipairs(names) do known = known or one == name end
+    if not known then text.refuse(3, "matrix.exclude: there is no matrix.%s%s", tostring(name), text.suggestion(tostring(name), names)) end
+  end
+end
+
+local function matrix_names(matrix)
   local names = {}
   for _, name in ipairs(text.sorted_keys(matrix)) do
     if name ~= "exclude" then
       names[#names + 1] = name
-      local wider = {}
-      for _, row in ipairs(rows) do
-        for _, value in ipairs(as_list(matrix[name])) do
-          local copy = { [name] = value }
-          for k, v in pairs(row) do copy[k] = v end
-          wider[#wider + 1] = copy
-        end
-      end
-      rows = wider
+      if type(matrix[name]) ~= "table" then text.refuse(3, "matrix.%s: a list expected, got %s", name, type(matrix[name])) end
     end
   end
+  return names
+end
+
+-- All combinations of a matrix, in the order of its names.
+local function combinations(matrix)
+  local rows, names = { {} }, matrix_names(matrix)
+  for _, name in ipairs(names) do
+    local wider = {}
+    for _, row in ipairs(rows) do
+      for _, value in ipairs(matrix[name]) do
+        local copy = { [name] = value }
+        for k, v in pairs(row) do copy[k] = v end
+        wider[#wider + 1] = copy
+      end
+    end
+    rows = wider
+  end
+  for _, exclusion in ipairs(matrix.exclude or none) do check_exclusion(exclusion, names) end
   local kept = {}
   for _, row in ipairs(rows) do
     local excluded = false
-    for _, exclusion in ipairs(matrix.exclude or {}) do excluded = excluded or matches(row, exclusion) end
+    for _, exclusion in ipairs(matrix.exclude or none) do excluded = excluded or matches(row, exclusion) end
     if not excluded then kept[#kept + 1] = row end
   end
   return kept, names
@@ -98,18 +162,18 @@ local table_type = {}
 table_type.__index = table_type
 
 function model.new(settings)
-  return setmetatable({ steps = {}, by_key = {}, settings = settings or {}, pools = {} }, table_type)
+  return setmetatable({ steps = {}, by_key = {}, settings = settings or {}, pools = {}, params = {}, secrets = {} }, table_type)
 end
 
 function table_type:add(step)
   local known = self.by_key[step.key]
-  if known then text.refuse(3, "%s: there is a step '%s' already, at %s", step.place or "?", step.key, known.place or "?") end
+  if known then text.refuse(3, "there is a step '%s' already, at %s", step.key, known.place or "?") end
   self.by_key[step.key] = step
   self.steps[#self.steps + 1] = step
   return step
 end
 
--- A step with a matrix becomes one for each row, and one by its name that needs them all.
+-- A step with a matrix becomes one for each row, and one by its name that stands for them all.
 function table_type:add_spec(name, spec, place)
   if not spec.matrix then return self:add(model.make_step(name, name, spec, place)) end
   local keys = {}
@@ -119,76 +183,67 @@ function table_type:add_spec(name, spec, place)
     keys[i] = matrix_key(name, row, names)
     self:add(model.make_step(keys[i], name, one, place))
   end
-  return self:add(model.make_step(name, name, { doc = spec.doc, needs = keys, when = spec.when }, place)), rows
+  local whole = model.make_step(name, name, { doc = spec.doc, needs = keys, fail = spec.fail }, place)
+  whole.members = keys
+  return self:add(whole)
+end
+
+local function check_keys(self, step, list, relation, problems)
+  for _, key in ipairs(list) do
+    if not self.by_key[key] then
+      self.known_keys = self.known_keys or text.sorted_keys(self.by_key)
+      problems[#problems + 1] = ("%s: step '%s' %s '%s', which does not exist%s"):format(step.place or "?", step.key, relation, key,
+        text.suggestion(key, self.known_keys))
+    end
+  end
 end
 
 function table_type:check_references(problems)
-  local keys = text.sorted_keys(self.by_key)
   for _, step in ipairs(self.steps) do
-    for _, list in ipairs { step.needs, step.after } do
-      for _, key in ipairs(list) do
-        if not self.by_key[key] then
-          problems[#problems + 1] = ("%s: step '%s' needs '%s', which does not exist%s"):format(step.place or "?", step.key, key,
-            text.suggestion(key, keys))
-        end
-      end
-    end
+    check_keys(self, step, step.needs, "needs", problems)
+    check_keys(self, step, step.after, "stands after", problems)
     if step.pool and not self.pools[step.pool] then
       problems[#problems + 1] = ("%s: step '%s': there is no pool '%s'%s"):format(step.place or "?", step.key, step.pool,
         text.suggestion(step.pool, text.sorted_keys(self.pools)))
     end
   end
+  self.known_keys = nil
 end
 
-local function dependencies(step)
+-- What must be over before a step is looked at.
+function model.dependencies(step)
+  if #step.after == 0 then return step.needs end
+  if #step.needs == 0 then return step.after end
   local all = { table.unpack(step.needs) }
   for _, key in ipairs(step.after) do all[#all + 1] = key end
   return all
 end
-model.dependencies = dependencies
+local dependencies = model.dependencies
 
 -- One cycle as "a -> b -> a", or nil. Without recursion, for graphs of any depth.
 function table_type:cycle()
-  local done = {}
+  local done, by_key = {}, self.by_key
+  local keys, lists, at, on_path = {}, {}, {}, {} -- the path from a root, level by level
+  local depth = 0
+  local function enter(key)
+    depth = depth + 1
+    keys[depth], lists[depth], at[depth], on_path[key] = key, dependencies(by_key[key]), 0, depth
+  end
   for _, root in ipairs(self.steps) do
-    local path, on_path = {}, {}
-    local function enter(key)
-      path[#path + 1] = { key = key, next = dependencies(self.by_key[key]), at = 0 }
-      on_path[key] = #path
-    end
     if not done[root.key] then enter(root.key) end
-    while #path > 0 do
-      local top = path[#path]
-      top.at = top.at + 1
-      local key = top.next[top.at]
+    while depth > 0 do
+      at[depth] = at[depth] + 1
+      local key = lists[depth][at[depth]]
       if key == nil then
-        done[top.key], on_path[top.key], path[#path] = true, nil, nil
+        done[keys[depth]], on_path[keys[depth]] = true, nil
+        depth = depth - 1
       elseif on_path[key] then
-        local names = {}
-        for i = on_path[key], #path do names[#names + 1] = path[i].key end
-        names[#names + 1] = key
-        return table.concat(names, " -> "), self.by_key[key].place
-      elseif not done[key] and self.by_key[key] then
+        return table.concat(keys, " -> ", on_path[key], depth) .. " -> " .. key, by_key[key].place
+      elseif not done[key] then
         enter(key)
       end
     end
   end
-end
-
--- The set of keys that the targets need, with what stands after or finally runs when one of them does.
-function table_type:closure(targets)
-  local wanted, queue = {}, {}
-  local function want(key)
-    if not wanted[key] then
-      wanted[key] = true
-      queue[#queue + 1] = key
-    end
-  end
-  for _, key in ipairs(targets) do want(key) end
-  while #queue > 0 do
-    for _, key in ipairs(self.by_key[table.remove(queue)].needs) do want(key) end
-  end
-  return wanted
 end
 
 return model

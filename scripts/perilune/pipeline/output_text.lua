@@ -106,7 +106,14 @@ local function worth_telling(self, event)
   return self.reader.verbose or not self.options.marks or not (event.state == "cached" or event.state == "skipped")
 end
 
+local function processes(n) return n == 1 and "1 process" or n .. " processes" end
+
+function tell.processes_left(self, event)
+  self.place:say(("left %s: %s; ended"):format(processes(event.count), table.concat(event.keys, ", ")))
+end
+
 function tell.step_finished(self, event)
+  if (event.left or 0) > 0 then self.place:note(event.key, ("%s: left %s; ended"):format(self.style:key(event.key), processes(event.left))) end
   if not worth_telling(self, event) then return end
   local step = self.record.by_key[event.key]
   local extra
@@ -155,6 +162,7 @@ function tell.run_finished(self, event)
   tell_failures(self)
   tell_marks(self)
   tell_followers(self)
+  if event.broken then self.place:say("broken off: " .. event.broken) end
   if event.status ~= "success" and event.resume then self.place:say("resume: " .. event.resume) end
   if self.reader.quiet and event.status == "success" then return end
   for _, line in ipairs(summary.lines(self.record, self.style)) do self.place:say(line) end

@@ -3,6 +3,7 @@
 local env = require "perilune.env"
 local fs = require "perilune.fs"
 local json = require "perilune.json"
+local regex = require "perilune.native.regex"
 local text = require "perilune.pipeline.text"
 
 local params = {}
@@ -17,19 +18,17 @@ local converters = {
   end,
 }
 
-local escapes = { d = "%d", w = "[%w_]", s = "%s", D = "%D", W = "[^%w_]", S = "%S" }
+local longest_matched <const> = 4096
 
--- Patterns are a common subset of regular expressions: ^ $ . [] * + ? and \d \w \s, as a Lua pattern.
-function params.lua_pattern(pattern)
-  return (pattern:gsub("%%", "%%%%"):gsub("%-([^%]]*)", function(rest) return "-" .. rest end)
-    :gsub("\\(.)", function(c) return escapes[c] or "%" .. c end))
+-- Whether a text matches a regular expression (those of ECMAScript) anywhere; nil and the problem where it is none.
+local function matches(pattern, value)
+  if #value > longest_matched then return false end
+  return regex.search(pattern, value)
 end
 
 local function check_value(name, spec, given)
   local kind = spec.type or "string"
-  local convert = converters[kind]
-  if not convert then text.refuse(3, "params.%s.type: one of string, integer, number, boolean expected, got '%s'", name, kind) end
-  local value = convert(given)
+  local value = converters[kind](given)
   if value == nil then text.refuse(2, "parameter '%s': %s expected, got '%s'", name, kind, tostring(given)) end
   if spec.choices then
     local listed = {}
@@ -40,14 +39,31 @@ local function check_value(name, spec, given)
     text.refuse(2, "parameter '%s': one of %s expected, got '%s'%s", name, table.concat(listed, ", "), tostring(value),
                 text.suggestion(tostring(value), listed))
   end
-  if spec.pattern and not tostring(value):find(params.lua_pattern(spec.pattern)) then
+  if spec.pattern and not matches(spec.pattern, tostring(value)) then
     text.refuse(2, "parameter '%s': '%s' does not match %s", name, tostring(value), spec.pattern)
   end
   return value
 end
 
+-- What is wrong with the description of a parameter: the key and the problem, or nil.
+function params.problem_of(name, spec)
+  if not converters[spec.type or "string"] then
+    return "type", ("one of string, integer, number, boolean expected, got '%s'"):format(tostring(spec.type)) ..
+      text.suggestion(tostring(spec.type), text.sorted_keys(converters))
+  end
+  if spec.pattern then
+    local _, problem = regex.search(spec.pattern, "")
+    if problem then return "pattern", "no regular expression: " .. problem end
+  end
+  if spec.default ~= nil then
+    local ok, problem = pcall(check_value, name, spec, spec.default)
+    if not ok then return "default", tostring(problem) end
+  end
+end
+
 local function read_params_file(path)
-  local source = fs.read(path)
+  local found, source = pcall(fs.read, path)
+  if not found then text.refuse(2, "--params-file: cannot read %s", path) end
   local read, problem
   if path:match("%.json$") then
     read, problem = json.decode(source)

@@ -1,50 +1,114 @@
 -- A step with its templates replaced: what exactly would run, where, with which environment.
+local fs = require "perilune.fs"
 local text = require "perilune.pipeline.text"
 
 local resolve = {}
 
--- "checks.lua:coverage" -> the function and the file's text.
-function resolve.lua_function(pipeline, reference)
-  local path, name = reference:match("^(.+):([%w_]+)$")
-  if not path then text.refuse(3, "lua = \"FILE:FUNCTION\" expected, got '%s'", reference) end
+local function load_functions(pipeline, path)
   local full = path:match("^/") and path or pipeline.folder .. "/" .. path
-  local source = require("perilune.fs").read(full)
+  local ok, source = pcall(fs.read, full)
+  if not ok then text.refuse(3, "cannot read %s", path) end
   local names = setmetatable({}, { __index = _G })
   local chunk, problem = load(source, "@" .. path, "t", names)
   if not chunk then text.refuse(3, "%s", problem) end
   local module = chunk()
-  local fn = type(module) == "table" and module[name] or rawget(names, name)
-  if type(fn) ~= "function" then text.refuse(3, "%s has no function '%s'", path, name) end
-  return fn, source
+  return { source = source, find = function(name) return type(module) == "table" and module[name] or rawget(names, name) end }
 end
 
-local function folder_of(pipeline, step, scope)
-  local cwd = text.expand(step.cwd or pipeline.settings.cwd or ".", scope)
+-- "checks.lua:coverage" -> the function and the file's text. A file is run once.
+function resolve.lua_function(pipeline, reference)
+  local path, name = reference:match("^(.+):([%w_]+)$")
+  if not path then text.refuse(3, "lua = \"FILE:FUNCTION\" expected, got '%s'", reference) end
+  pipeline.lua_files = pipeline.lua_files or {}
+  local file = pipeline.lua_files[path] or load_functions(pipeline, path)
+  pipeline.lua_files[path] = file
+  local fn = file.find(name)
+  if type(fn) ~= "function" then text.refuse(3, "%s has no function '%s'", path, name) end
+  return fn, file.source
+end
+
+local function lines_of(path, first, last)
+  local ok, whole = pcall(fs.read, path)
+  if not ok then return "" end
+  local lines, n = {}, 0
+  for line in whole:gmatch("([^\n]*)\n?") do
+    n = n + 1
+    if n >= first and n <= last then lines[#lines + 1] = line end
+  end
+  return table.concat(lines, "\n")
+end
+
+-- The text of a function, and the plain values that it takes from around it.
+local function source_of(fn)
+  local info = debug.getinfo(fn, "S")
+  local parts = { info.source:sub(1, 1) == "@" and lines_of(info.source:sub(2), info.linedefined, info.lastlinedefined) or info.source }
+  for i = 1, math.huge do
+    local name, value = debug.getupvalue(fn, i)
+    if not name then break end
+    local kind = type(value)
+    if kind == "string" or kind == "number" or kind == "boolean" then parts[#parts + 1] = name .. "=" .. tostring(value) end
+  end
+  return table.concat(parts, "\n")
+end
+
+local function folder_of(pipeline, step, names)
+  local cwd = text.expand(step.cwd or pipeline.settings.cwd or ".", names)
   if cwd == "." then return pipeline.folder end
   return cwd:match("^/") and cwd or pipeline.folder .. "/" .. cwd
 end
 
--- `scope` has params, env, secrets, run, steps; the step adds matrix and item.
+local all_arguments <const> = "${run.args}"
+
+-- A word that is nothing but ${run.args} becomes all the arguments, each a word.
+local function expand_argv(argv, names, arguments)
+  local words = {}
+  for _, word in ipairs(argv) do
+    if word == all_arguments then
+      for _, argument in ipairs(arguments) do words[#words + 1] = argument end
+    else
+      words[#words + 1] = text.expand(tostring(word), names)
+    end
+  end
+  return words
+end
+
+local function takes_arguments(step)
+  if step.fn or step.lua then return true end
+  for _, word in ipairs(step.argv or {}) do
+    if tostring(word):find(all_arguments, 1, true) then return true end
+  end
+  return step.sh and (step.sh:find("%$[@*#%d]") or step.sh:find("%${[@*#%d]") or step.sh:find(all_arguments, 1, true)) ~= nil
+end
+
+local function resolve_command(ready, pipeline, step, names)
+  if step.argv then
+    ready.argv = expand_argv(step.argv, names, ready.arguments)
+    ready.run_argv, ready.shown = ready.argv, text.command_line(ready.argv)
+  elseif step.sh then
+    ready.sh = text.expand(step.sh, names)
+    ready.run_argv, ready.shown = { "/bin/sh", "-euc", ready.sh, step.key, table.unpack(ready.arguments) }, ready.sh
+  elseif step.lua then
+    ready.fn, ready.lua_source = resolve.lua_function(pipeline, step.lua)
+    ready.shown = "lua " .. step.lua
+  elseif step.fn then
+    ready.fn, ready.lua_source, ready.shown = step.fn, source_of(step.fn), "(lua)"
+  elseif step.make then
+    ready.shown = "(made when it runs)"
+  end
+end
+
+-- `scope` has params, env, secrets, run, steps and args; the step adds matrix and item.
 function resolve.step(pipeline, step, scope, own_environment)
   local names = setmetatable({ matrix = step.matrix, item = step.item }, { __index = scope })
-  local environment = {}
-  for name, value in pairs(own_environment) do environment[name] = value end
-  local added = text.expand_map(step.env, names)
-  for name, value in pairs(added) do environment[name] = value end
   local ready = {
-    key = step.key, env = added, environment = environment, cwd = folder_of(pipeline, step, names), folder = pipeline.folder,
+    key = step.key, names = names, arguments = scope.args or {}, env = text.expand_map(step.env, names),
+    cwd = folder_of(pipeline, step, names), folder = pipeline.folder, takes_arguments = takes_arguments(step),
     inputs = text.expand_list(step.inputs, names), outputs = text.expand_list(step.outputs, names),
   }
-  if step.argv then ready.argv = text.expand_list(step.argv, names) end
-  if step.sh then
-    ready.sh = text.expand(step.sh, names)
-    ready.run_argv = { "/bin/sh", "-euc", ready.sh }
-  else
-    ready.run_argv = ready.argv
-  end
-  if step.lua then ready.fn, ready.lua_source = resolve.lua_function(pipeline, step.lua) end
-  ready.fn = ready.fn or step.fn
-  ready.shown = ready.sh or ready.argv and text.command_line(ready.argv) or step.lua and "lua " .. step.lua or step.fn and "(lua)"
+  ready.environment = {}
+  for name, value in pairs(own_environment) do ready.environment[name] = value end
+  for name, value in pairs(ready.env) do ready.environment[name] = value end
+  resolve_command(ready, pipeline, step, names)
   return ready
 end
 

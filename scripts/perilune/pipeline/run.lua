@@ -1,29 +1,25 @@
--- `run` and `resume`: chooses the steps, holds the lock, listens to signals, and ends with the exit code.
+-- `run` and `resume`: reads what they are to do, holds the lock, has the steps run, and ends with the exit code.
 local fs = require "perilune.fs"
 local json = require "perilune.json"
+local orphans = require "perilune.native.orphans"
 local peri = require "perilune"
-local signal = require "perilune.signal"
 local events = require "perilune.pipeline.events"
 local execution = require "perilune.pipeline.execution"
+local masking = require "perilune.pipeline.masker"
 local output = require "perilune.pipeline.output"
 local params = require "perilune.pipeline.params"
 local record = require "perilune.pipeline.record"
 local report = require "perilune.pipeline.report"
+local selection = require "perilune.pipeline.selection"
 local state = require "perilune.pipeline.state"
+local stopping = require "perilune.pipeline.stopping"
 local terminal = require "perilune.pipeline.terminal"
 local text = require "perilune.pipeline.text"
 
 local run = {}
 
-run.signal_numbers = { HUP = 1, INT = 2, TERM = 15 }
-
-local function set_of(list)
-  local set = {}
-  for _, words in ipairs(list or {}) do
-    for word in words:gmatch("[^,]+") do set[word] = true end
-  end
-  return set
-end
+run.wanted = selection.wanted
+run.signal_numbers = stopping.numbers
 
 local function processors()
   local ok, listed = pcall(fs.read, "/proc/self/status")
@@ -32,144 +28,63 @@ local function processors()
   return math.max(n, 1)
 end
 
-local function checked(pipeline, names)
-  for _, name in ipairs(names) do
-    if not pipeline.by_key[name] then
-      text.refuse(2, "unknown target '%s'%s", name, text.suggestion(name, text.sorted_keys(pipeline.by_key)))
-    end
-  end
-  return names
-end
-
-local function all_keys(pipeline)
-  local keys = {}
-  for i, step in ipairs(pipeline.steps) do keys[i] = step.key end
-  return keys
-end
-
--- Steps that run after the wanted ones whatever became of them.
-local function add_followers(pipeline, wanted)
-  local more = true
-  while more do
-    more = false
-    for _, step in ipairs(pipeline.steps) do
-      if not wanted[step.key] and (step.when ~= "success" or step.finally) and #step.needs == 0 then
-        for _, key in ipairs(step.after) do
-          if wanted[key] then
-            wanted[step.key], more = true, true
-            break
-          end
-        end
-      end
-    end
-  end
-end
-
-local function downstream(pipeline, roots)
-  local reached, more = set_of(roots), true
-  while more do
-    more = false
-    for _, step in ipairs(pipeline.steps) do
-      for _, key in ipairs(not reached[step.key] and step.needs or {}) do
-        if reached[key] then reached[step.key], more = true, true end
-      end
-    end
-  end
-  return reached
-end
-
--- The set of keys to run.
-function run.wanted(pipeline, values, targets)
-  if values.only then
-    local only = text.sorted_keys(set_of(values.only))
-    return set_of(checked(pipeline, only))
-  end
-  local roots = checked(pipeline, #targets > 0 and targets or values["until"] or pipeline.settings.default or all_keys(pipeline))
-  local wanted = pipeline:closure(roots)
-  add_followers(pipeline, wanted)
-  if values.from then
-    local reached = downstream(pipeline, checked(pipeline, values.from))
-    for key in pairs(wanted) do
-      if not reached[key] then wanted[key] = nil end
-    end
-  end
-  return wanted
-end
-
--- Everything a step's templates may name, the masker, and what the environment adds.
-function run.scope(pipeline, values, lenient)
+local function given_params(values)
   local given = {}
   for _, word in ipairs(values.param or {}) do
     local name, value = word:match("^([^=]+)=(.*)$")
     if not name then text.refuse(2, "-p NAME=VALUE expected, got '%s'", word) end
     given[name] = value
   end
-  local environment, own = params.environment(pipeline.settings, pipeline.folder, values["env-file"])
-  local secrets = params.secrets(pipeline.secrets or {}, environment, pipeline.folder, lenient)
-  local scope = { params = params.read(pipeline.params or {}, given, values["params-file"], lenient), env = environment,
-                  secrets = secrets, steps = {}, run = { id = "", status = "" } }
-  return scope, text.masker(secrets), own
+  return given
 end
 
-local function read_options(pipeline, values)
+-- Everything a step's templates may name, the masker, and what the environment adds.
+function run.scope(pipeline, values, lenient)
+  local environment, own = params.environment(pipeline.settings, pipeline.folder, values["env-file"])
+  local secrets = params.secrets(pipeline.secrets or {}, environment, pipeline.folder, lenient)
+  local arguments = values.args or {}
+  local scope = { params = params.read(pipeline.params or {}, given_params(values), values["params-file"], lenient), env = environment,
+                  secrets = secrets, steps = {}, args = arguments,
+                  run = { id = "", status = "", args = text.command_line(arguments) } }
+  return scope, masking.new(secrets), own
+end
+
+local function set_pools(pipeline, values)
   for _, word in ipairs(values.pool or {}) do
     local name, size = word:match("^([^=]+)=(%d+)$")
     if not name or tonumber(size) < 1 then text.refuse(2, "--pool NAME=N expected, got '%s'", word) end
+    if not pipeline.pools[name] then
+      text.refuse(2, "--pool: there is no pool '%s'%s", name, text.suggestion(name, text.sorted_keys(pipeline.pools)))
+    end
     pipeline.pools[name] = math.tointeger(tonumber(size))
   end
+end
+
+-- Which steps are to run again though they need not: the named ones, and what stands behind those of --from.
+local function add_reruns(pipeline, values, resumes, options)
+  options.rerun = selection.names(pipeline, values.rerun)
+  options.named = selection.names(pipeline, values.rerun)
+  if not resumes then return end
+  for key in pairs(selection.names(pipeline, values["rerun-from"])) do
+    options.named[key], options.rerun[key] = true, true
+    if pipeline.by_key[key] then
+      for below in pairs(selection.downstream(pipeline, { key })) do options.rerun[below] = true end
+    end
+  end
+end
+
+local function read_options(pipeline, values, resumes)
+  set_pools(pipeline, values)
   local jobs = values.jobs or pipeline.settings.jobs or "auto"
-  return {
+  local options = {
     jobs = jobs == "auto" and processors() or jobs, keep_going = values["keep-going"] and not values["fail-fast"],
-    force = values.force, no_cache = values["no-cache"], retries = values.retries, step_timeout = values["step-timeout"],
-    grace = values.grace or text.duration(pipeline.settings.grace) or 10, yes = values.yes, skip = set_of(values.skip),
-    rerun = set_of(values.rerun),
+    force = values.force, no_cache = values["no-cache"], max_load = values["max-load"], step_timeout = values["step-timeout"],
+    retry = { attempts = (values.retries or 0) + 1, first = 1, last = 60, factor = 2, jitter = 0 },
+    grace = values.grace or text.duration(pipeline.settings.grace) or 10, yes = values.yes,
+    skip = selection.names(pipeline, values.skip),
   }
-end
-
--- Starts nothing more and ends the processes: with TERM first, at once when asked again. The first reason stays.
-local function stop(work, reason, code, count)
-  if not work.stopped then work.stopped, work.code = reason, code end
-  work.events:emit("stopping", { signal = reason, count = count or 1, waiting_for = text.sorted_keys(work.live) })
-  work:end_processes(count == 2 and 0 or nil)
-end
-
--- First: start nothing more, TERM; second: KILL; third: out.
-local function obey_signals(work)
-  local listener <close> = signal.listen("INT", "TERM", "HUP")
-  local count = 0
-  while true do
-    local name = listener:recv()
-    count = count + 1
-    if count == 3 then os.exit(128 + run.signal_numbers[name]) end
-    stop(work, "SIG" .. name, 128 + run.signal_numbers[name], count)
-  end
-end
-
-local function limit_time(work, seconds)
-  peri.sleep(seconds)
-  stop(work, "--timeout", 124)
-end
-
--- `token`: cancelled by whoever wants the run to end, with the reason.
-local function obey_token(work, token)
-  token:wait()
-  stop(work, token.reason, 0)
-end
-
-local function go(work, wanted, timeout, token)
-  local watchers = { peri.spawn({ name = "signals", daemon = true }, obey_signals, work) }
-  if timeout then watchers[#watchers + 1] = peri.spawn({ name = "time limit", daemon = true }, limit_time, work, timeout) end
-  if token then watchers[#watchers + 1] = peri.spawn({ name = "stop", daemon = true }, obey_token, work, token) end
-  local status = work:go(wanted)
-  for _, watcher in ipairs(watchers) do
-    watcher:cancel()
-    watcher:join()
-  end
-  return status
-end
-
-local function file_flag(pipeline)
-  return pipeline.file == "perilune.toml" and "" or " -f " .. text.command_line { pipeline.file }
+  add_reruns(pipeline, values, resumes, options)
+  return options
 end
 
 -- The wanted steps in order, as the first event tells them.
@@ -178,38 +93,80 @@ local function planned(pipeline, wanted)
   for _, step in ipairs(pipeline.steps) do
     if wanted[step.key] then
       keys[#keys + 1] = step.key
-      steps[#steps + 1] = { key = step.key, name = step.name, doc = step.doc, place = step.place, needs = json.array(step.needs),
-                            after = json.array(step.after) }
+      steps[#steps + 1] = { key = step.key, name = step.name, doc = step.doc, place = step.place, needs = step.needs, after = step.after }
     end
   end
   return keys, steps
 end
 
+local function file_flag(pipeline)
+  return pipeline.file == "perilune.toml" and "" or " -f " .. text.command_line { pipeline.file }
+end
+
+-- What a later resume has to know: without values that hold secrets, which have to be given again.
+local kept_flags <const> = { "only", "skip", "from", "until" }
+
+function run.request(values, targets, mask)
+  local request = { targets = targets, param = {}, hidden = {}, args = values.args, ["params-file"] = values["params-file"],
+                    ["env-file"] = values["env-file"] }
+  for _, flag in ipairs(kept_flags) do request[flag] = values[flag] end
+  for _, word in ipairs(values.param or {}) do
+    local hidden = mask:hides(word)
+    table.insert(hidden and request.hidden or request.param, hidden and word:match("^[^=]+") or word)
+  end
+  return json.decode(mask(json.encode(request)))
+end
+
+-- Returns the exit code.
+local function finish(work, began, id, kept, reports, shown)
+  local status = work.broken and "failure" or work:status()
+  local ok, problem = pcall(work.store.end_run, work.store, id, status)
+  if not ok then work:break_off(problem) end
+  work.events:emit("run_finished", { run = id, status = status, duration = peri.now() - began, counts = work.counts,
+                                     first_failure = work.first_failure, broken = work.broken,
+                                     resume = "perilune resume" .. file_flag(work.pipeline) .. " " .. id })
+  local written, problem_of_record = pcall(kept.keep, kept, work.store.folder)
+  local trouble = written and report.write(kept.data, reports) or not written and problem_of_record.message
+  if trouble then shown:complain(trouble) end
+  return work.code or (work.first_failure or work.broken or trouble) and 1 or 0
+end
+
+-- Ends the guard, and the task that commits, however the run ends.
+local function keep_safe(work, store)
+  orphans.adopt()
+  orphans.set_guard(work.folder, store.lock)
+  local committing = peri.spawn({ name = "commit", daemon = true }, store.keep_committing, store, function(problem) work:break_off(problem) end)
+  return peri.defer(function()
+    committing:cancel()
+    committing:join()
+    orphans.drop_guard()
+  end)
+end
+
 -- Runs the set of steps; `resumes` is the id of an earlier run whose results count, `token` ends the run when cancelled.
-function run.execute(pipeline, values, wanted, resumes, request, token)
+function run.execute(pipeline, values, wanted, resumes, targets, token)
   local reader, reports = terminal.reader(values), report.requests(values)
   local scope, mask, own = run.scope(pipeline, values)
-  scope.args = values.args
+  local options = read_options(pipeline, values, resumes)
   local stream, kept = events.new(mask), record.new()
   local store <close> = state.take(pipeline.folder)
-  local _ <close> = peri.defer(function() kept:keep(store.folder) end)
+  local _ <close> = peri.defer(function(problem)
+    if problem then pcall(kept.keep, kept, store.folder) end
+  end)
   local shown <close> = output.open(reader, kept, function() return store:durations() end)
   stream:listen(function(event) kept:hear(event) end)
   stream:listen(shown.listener)
-  local id = store:begin_run(pipeline.file, request)
-  local work = execution.new { pipeline = pipeline, options = read_options(pipeline, values), scope = scope, own_environment = own,
-                               events = stream, mask = mask, store = store, run = id, resumes = resumes }
+  local id = store:begin_run(pipeline.file, run.request(values, targets, mask), resumes)
+  scope.run.id = id
+  local work = execution.new { pipeline = pipeline, options = options, scope = scope, own_environment = own, events = stream, mask = mask,
+                               store = store, run = id, folder = store:run_folder(id), resumes = resumes }
+  local safe <close> = keep_safe(work, store)
   local keys, steps = planned(pipeline, wanted)
   stream:emit("run_started", { run = id, pipeline = pipeline.name, file = pipeline.file, total = #keys, keys = keys, steps = steps,
-                               jobs = work.options.jobs, resumed_from = resumes })
+                               jobs = options.jobs, resumed_from = resumes })
   local began = peri.now()
-  local status = go(work, wanted, values.timeout or text.duration(pipeline.settings.timeout), token)
-  store:end_run(id, status)
-  stream:emit("run_finished", { run = id, status = status, duration = peri.now() - began, counts = work.counts,
-                                first_failure = work.first_failure, resume = "perilune resume" .. file_flag(pipeline) .. " " .. id })
-  local problem = report.write(kept.data, reports)
-  if problem then shown:complain(problem) end
-  return work.code or (work.first_failure or problem) and 1 or 0
+  stopping.go(work, wanted, values.timeout or text.duration(pipeline.settings.timeout), token)
+  return finish(work, began, id, kept, reports, shown)
 end
 
 return run

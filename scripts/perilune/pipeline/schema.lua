@@ -1,4 +1,5 @@
 -- What a pipeline file may say: known keys, their types, and the place of everything that is wrong.
+local params = require "perilune.pipeline.params"
 local text = require "perilune.pipeline.text"
 
 local schema = {}
@@ -103,6 +104,13 @@ end
 function reader:check_step(name, step, place)
   self:check(step, place, step_keys, "steps." .. name)
   if type(step) ~= "table" then return end
+  if step.matrix and type(step.matrix) == "table" then
+    for _, key in ipairs(text.sorted_keys(step.matrix)) do
+      if not is_list(step.matrix[key]) then
+        self:complain(within(place, "matrix"), key, "steps.%s.matrix.%s: a list expected, got %s", name, key, type(step.matrix[key]))
+      end
+    end
+  end
   if commands_of(step) > 1 then self:complain(place, nil, "steps.%s: only one of argv, sh and lua", name) end
   if not name:match("^[%w_%-%.:/]+$") then self:complain(place, nil, "steps.%s: a step's name has letters, digits and _-.:/", name) end
   if type(step.argv) == "table" and #step.argv == 0 then self:complain(place, "argv", "steps.%s.argv: a program expected", name) end
@@ -115,6 +123,52 @@ function reader:check_step(name, step, place)
   sub("each", each_keys)
 end
 
+local spec_keys = { fn = "function", make = "function" }
+for key, kind in pairs(step_keys) do spec_keys[key] = kind end
+
+-- What is wrong with a step that Lua makes, or nil. Durations may be numbers there, a fan-out a function.
+function schema.problem_of_step(key, spec)
+  if type(spec) ~= "table" then return ("a table or a function expected, got %s"):format(type(spec)) end
+  for _, name in ipairs(text.sorted_keys(spec)) do
+    local kind = spec_keys[name]
+    if not kind then return ("unknown key '%s'%s"):format(tostring(name), text.suggestion(tostring(name), text.sorted_keys(step_keys))) end
+    local ok, expected = conforms(spec[name], kind)
+    if not ok then return ("%s: %s, got %s"):format(name, expected, type(spec[name])) end
+  end
+  if commands_of(spec) + (spec.fn and 1 or 0) > 1 then return "only one of argv, sh, lua and fn" end
+  if spec.argv and #spec.argv == 0 then return "argv: a program expected" end
+  if key == "" then return "a key expected" end
+end
+
+local option_keys = { pools = "table", params = "table", secrets = "table" }
+for key, kind in pairs(pipeline_keys) do option_keys[key] = kind end
+
+-- What is wrong with the options of pipeline.new, or nil.
+function schema.problem_of_options(options)
+  if type(options) ~= "table" then return ("a table expected, got %s"):format(type(options)) end
+  for _, key in ipairs(text.sorted_keys(options)) do
+    local kind = option_keys[key]
+    if not kind then return ("unknown option '%s'%s"):format(tostring(key), text.suggestion(tostring(key), text.sorted_keys(option_keys))) end
+    local ok, expected = conforms(options[key], kind)
+    if not ok then return ("%s: %s, got %s"):format(key, expected, type(options[key])) end
+  end
+  for _, name in ipairs(text.sorted_keys(options.params or {})) do
+    local key, problem = params.problem_of(name, options.params[name])
+    if key then return ("params.%s.%s: %s"):format(name, key, problem) end
+  end
+  for name, size in pairs(options.pools or {}) do
+    if math.type(size) ~= "integer" or size < 1 then return ("pools.%s: a whole number from 1 on expected"):format(name) end
+  end
+end
+
+function reader:check_params(specs, places)
+  local place = within(places, "params")
+  for _, name in ipairs(text.sorted_keys(specs)) do
+    local key, problem = params.problem_of(name, specs[name])
+    if key then self:complain(within(place, name), key, "params.%s.%s: %s", name, key, problem) end
+  end
+end
+
 -- Checks a whole file; returns the reader, which has the problems and knows places.
 function schema.read(file, values, places)
   local self = setmetatable({ file = file, problems = {}, places = places }, reader)
@@ -122,6 +176,7 @@ function schema.read(file, values, places)
   if type(values.pipeline) == "table" then self:check(values.pipeline, within(places, "pipeline"), pipeline_keys, "pipeline") end
   self:check_section(values, places, "params", param_keys)
   self:check_section(values, places, "secrets", secret_keys)
+  if #self.problems == 0 and values.params then self:check_params(values.params, places) end
   for name, size in pairs(type(values.pools) == "table" and values.pools or {}) do
     if math.type(size) ~= "integer" or size < 1 then
       self:complain(within(places, "pools"), name, "pools.%s: a whole number from 1 on expected", name)

@@ -1,16 +1,18 @@
 -- What a step prints while it runs: every line is told as an event, kept in the log of the step, and remembered for the case that
--- the step fails. Secrets are masked before. Owned by the attempt; closed with it.
+-- the step fails; what is to be captured is collected instead of told. Secrets are masked in all but the latter. Owned by the
+-- attempt; closed with it. A log that cannot be written breaks the run off.
 local step_log = {}
 step_log.__index = step_log
 
 local remembered <const> = 40
 
--- run: the execution. A first attempt begins the log anew.
-function step_log.open(run, step, first)
+-- run: the execution.
+function step_log.open(run, step)
   local path = run.store and run.store:log_path(run.run, step.key)
-  local file = path and assert(io.open(path, first and "w" or "a")) or nil
+  local file = path and assert(io.open(path, "a")) or nil
   if file then file:setvbuf("line") end
-  return setmetatable({ run = run, key = step.key, path = path, file = file, lines = {}, open_on = nil }, step_log)
+  return setmetatable({ run = run, key = step.key, path = path, file = file, lines = {}, open_on = nil,
+                        captured = step.capture and {} or nil }, step_log)
 end
 
 local function remember(self, stream, text, partial)
@@ -20,12 +22,16 @@ local function remember(self, stream, text, partial)
   if #lines >= 2 * remembered then table.move(lines, remembered + 1, #lines + remembered, 1) end
 end
 
+function step_log:cannot_write() self.run:break_off("cannot write " .. self.path) end
+
 -- A line without its newline; `partial`: more of it follows.
 function step_log:line(stream, text, partial)
   local masked = self.run.mask(text)
-  if self.file then
-    self.file:write(masked, partial and "" or "\n")
-    if partial then self.file:flush() end
+  local file = self.file
+  if file and not (file:write(masked, partial and "" or "\n") and (not partial or file:flush())) then self:cannot_write() end
+  if self.captured and stream == "stdout" then
+    self.captured[#self.captured + 1] = partial and text or text .. "\n"
+    return
   end
   remember(self, stream, masked, partial)
   self.run.events:emit("line", { key = self.key, stream = stream, text = masked, partial = partial })
@@ -38,7 +44,7 @@ function step_log:tail()
 end
 
 function step_log:close()
-  if self.file then self.file:close() end
+  if self.file and not self.file:close() then self:cannot_write() end
   self.file = nil
 end
 step_log.__close = step_log.close

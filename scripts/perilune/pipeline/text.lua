@@ -14,7 +14,10 @@ function text.is_problem(value) return getmetatable(value) == problem_type end
 function text.sorted_keys(map)
   local keys = {}
   for key in pairs(map) do keys[#keys + 1] = key end
-  table.sort(keys)
+  table.sort(keys, function(a, b)
+    if type(a) == type(b) then return a < b end
+    return type(a) == "number"
+  end)
   return keys
 end
 
@@ -77,11 +80,15 @@ local function look_up(scope, path, raw)
   return tostring(value)
 end
 
+local function is_name(ns, rest)
+  return namespaces[ns] and (rest == "" and ns == "item" or rest:match("^%.[%w_%.%-]+$") ~= nil)
+end
+
 -- Replaces `${ns.name}` of known namespaces. Every other `${...}` stays for the shell.
 function text.expand(template, scope)
+  if not template:find("${", 1, true) then return template end
   return (template:gsub("%${([%a_][%w_]*)([^}]*)}", function(ns, rest)
-    if not namespaces[ns] or rest ~= "" and not rest:match("^%.[%w_%.%-]+$") then return nil end
-    if rest == "" and ns ~= "item" then return nil end
+    if not is_name(ns, rest) then return nil end
     return look_up(scope, ns .. rest, "${" .. ns .. rest .. "}")
   end))
 end
@@ -98,27 +105,11 @@ function text.expand_map(map, scope)
   return out
 end
 
--- Every `ns.name` that a template mentions.
-function text.names_in(template)
-  local names = {}
-  for ns, name in template:gmatch("%${([%a_][%w_]*)%.([%w_%-]+)[^}]*}") do
-    if namespaces[ns] then names[#names + 1] = { ns, name } end
-  end
-  return names
-end
-
--- A function that hides the values; longer ones first, so that none shines through a shorter one.
-function text.masker(values)
-  local hidden = {}
-  for _, value in pairs(values) do
-    if value ~= "" then hidden[#hidden + 1] = value end
-  end
-  table.sort(hidden, function(a, b) return #a > #b end)
-  return function(line)
-    for _, value in ipairs(hidden) do
-      if line:find(value, 1, true) then line = line:gsub(value:gsub("%W", "%%%0"), "***") end
-    end
-    return line
+-- Adds every name that a template mentions, like "params.version" or "item", to a set.
+function text.add_names(set, template)
+  if type(template) ~= "string" or not template:find("${", 1, true) then return end
+  for ns, rest in template:gmatch("%${([%a_][%w_]*)([^}]*)}") do
+    if is_name(ns, rest) then set[ns .. rest] = true end
   end
 end
 

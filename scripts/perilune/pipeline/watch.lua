@@ -99,8 +99,7 @@ end
 
 function session:start(plan, token)
   local values = copy(self.values)
-  local request = { targets = self.targets, param = values.param, only = values.only }
-  return peri.spawn({ name = "pass" }, run.execute, plan.pipeline, values, plan.wanted, nil, request, token)
+  return peri.spawn({ name = "pass" }, run.execute, plan.pipeline, values, plan.wanted, nil, self.targets, token)
 end
 
 -- Only problems of the file or the command are told; anything else is an error of this program.

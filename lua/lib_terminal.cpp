@@ -1,0 +1,65 @@
+// The native half of what the runner does with its terminal and its own end: who the foreground belongs to, and an exit that
+// waits for nothing. The VM's thread only.
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "library.hpp"
+#include "native_modules.hpp"
+
+namespace perilune {
+
+namespace {
+
+// A group in the background may set the foreground only while SIGTTOU is blocked.
+bool set_foreground(pid_t group) {
+  sigset_t mine;
+  sigset_t before;
+  sigemptyset(&mine);
+  sigaddset(&mine, SIGTTOU);
+  pthread_sigmask(SIG_BLOCK, &mine, &before);
+  const bool done = tcsetpgrp(STDIN_FILENO, group) == 0;
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return done;
+}
+
+// give(pid): its group gets the keys and their signals, and goes on where it was stopped for want of them. False without a terminal.
+reply give_body(lua_State* L, vm&) {
+  const auto pid = static_cast<pid_t>(lua_tointeger(L, 1));
+  const bool given = isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) == getpgrp() && set_foreground(pid);
+  if (given) ::kill(-pid, SIGCONT);
+  lua_pushboolean(L, given);
+  return 1;
+}
+
+reply take_back_body(lua_State*, vm&) {
+  set_foreground(getpgrp());
+  return 0;
+}
+
+int late_code = 0;
+
+// leave(code): the end of this process, now. What has been written goes out as far as that takes less than a second.
+reply leave_body(lua_State* L, vm&) {
+  late_code = static_cast<int>(lua_tointeger(L, 1));
+  std::signal(SIGALRM, [](int) { _exit(late_code); });
+  alarm(1);
+  std::fflush(nullptr);
+  _exit(late_code);
+}
+
+}  // namespace
+
+int open_terminal(lua_State* L) {
+  constexpr library_function functions[] = {{"give", protect::native<give_body>},
+                                            {"take_back", protect::native<take_back_body>},
+                                            {"leave", protect::native<leave_body>}};
+  lua_createtable(L, 0, 3);
+  set_functions(L, functions);
+  return 1;
+}
+
+}  // namespace perilune

@@ -1,0 +1,157 @@
+-- The attempts at a step: its turn in a pool and among the jobs, one process or function at a time, its lines into the log and
+-- to the listeners, and the pauses between attempts.
+local peri = require "perilune"
+local json = require "perilune.json"
+local system = require "perilune.native.system"
+local attempt = require "perilune.pipeline.attempt"
+local step_log = require "perilune.pipeline.step_log"
+
+local attempts = {}
+
+local load_pause <const> = 0.5
+
+local function worth_repeating(retry, outcome)
+  if not retry.on then return outcome.state == "failed" or outcome.state == "timeout" end
+  for _, condition in ipairs(retry.on) do
+    if condition == outcome.state or condition == "failure" and outcome.state == "failed" then return true end
+    local codes = outcome.state == "failed" and condition:match("^exit:(.+)$")
+    for code in (codes or ""):gmatch("%d+") do
+      if outcome.code == tonumber(code) then return true end
+    end
+    local signal = condition:match("^signal:(.+)$")
+    if signal and outcome.signal and signal:gsub("^SIG", "") == outcome.signal:gsub("^SIG", "") then return true end
+  end
+  return false
+end
+
+local function delay_before(retry, n)
+  local delay = math.min(retry.first * retry.factor ^ (n - 1), retry.last)
+  return math.max(delay * (1 + retry.jitter * (2 * math.random() - 1)), 0)
+end
+
+local function what_happened(outcome)
+  if outcome.state == "timeout" then return "timeout" end
+  if outcome.signal then return "signal " .. outcome.signal end
+  return outcome.code and "exit " .. outcome.code or outcome.message or "it failed"
+end
+
+-- Waits unless the step is to end. Returns whether the time has passed.
+local function pause(run, step, seconds)
+  return peri.select { over = peri.sleep_op(seconds), stop = run:end_token(step):wait_op() } == "over"
+end
+
+-- `announce()` is called before anything of the step happens.
+function attempts.try(run, step, ready, reason, announce)
+  local retry = step.retry or run.options.retry
+  local began = peri.clock()
+  if run.store and #ready.outputs > 0 then run.store:forget(step.key) end
+  local user, kernel = 0, 0
+  for n = 1, retry.attempts do
+    local outcome = attempts.once(run, step, ready, reason, n, retry.attempts, announce)
+    user, kernel = user + (outcome.user or 0), kernel + (outcome.system or 0)
+    outcome.started, outcome.allowed, outcome.user, outcome.system = began, retry.attempts, user, kernel
+    outcome.attempts = outcome.attempts or n
+    if outcome.state == "succeeded" or outcome.state == "cancelled" or n == retry.attempts or run:is_ending(step)
+      or not worth_repeating(retry, outcome) then
+      return outcome
+    end
+    local delay = delay_before(retry, n)
+    run.events:emit("step_retry", { key = step.key, attempt = n, attempts = retry.attempts, delay = delay, why = what_happened(outcome) })
+    if not pause(run, step, delay) then
+      outcome.state, outcome.reason = "cancelled", "the run was halted before attempt " .. n + 1
+      return outcome
+    end
+  end
+end
+
+local function take_turn(run, step, semaphore, pool)
+  local permit = semaphore:try_acquire()
+  if permit then return permit end
+  if pool then run.events:emit("step_waiting", { key = step.key, pool = pool }) end
+  return semaphore:acquire()
+end
+
+-- Where a limit of the load is set, more than one process starts only below it.
+local function wait_for_load(run, step)
+  local limit = run.options.max_load
+  while limit and next(run.live) and not run:is_ending(step) and system.load() > limit do pause(run, step, load_pause) end
+end
+
+local function make_folders(run, ready)
+  for _, path in ipairs(ready.outputs) do run:make_folder_of(ready, path) end
+end
+
+local function not_begun(run) return { state = "cancelled", reason = run:why_halted(), attempts = 0 } end
+
+function attempts.once(run, step, ready, reason, n, allowed, announce)
+  if ready.fn then
+    if run:is_ending(step) then return not_begun(run) end
+    if announce then announce() end
+    local log <close> = step_log.open(run, step)
+    make_folders(run, ready)
+    attempts.tell_start(run, step, ready, reason, n, allowed, log.path)
+    return require("perilune.pipeline.lua_step").run(run, step, ready, log)
+  end
+  local pool = step.pool and run.pool_slots[step.pool]
+  local turn <close> = pool and take_turn(run, step, pool, step.pool) or nil
+  local slot <close> = take_turn(run, step, run.slots)
+  local terminal <close> = step.interactive and run.terminal:lock() or nil
+  wait_for_load(run, step)
+  if run:is_ending(step) then return not_begun(run) end
+  if announce then announce() end
+  return attempts.run_process(run, step, ready, reason, n, allowed)
+end
+
+function attempts.tell_start(run, step, ready, reason, n, allowed, log)
+  run.events:emit("step_started", { key = step.key, name = step.name, doc = step.doc, attempt = n, attempts = allowed,
+                                    command = ready.shown, log = log, reason = reason, interactive = step.interactive })
+end
+
+function attempts.run_process(run, step, ready, reason, n, allowed)
+  local log <close> = step_log.open(run, step)
+  make_folders(run, ready)
+  attempts.tell_start(run, step, ready, reason, n, allowed, log.path)
+  if step.interactive then run.events:emit("terminal", { key = step.key, taken = true }) end
+  local environment = ready.environment
+  environment.PERILUNE_RUN_ID, environment.PERILUNE_RUN_DIR, environment.PERILUNE_STEP = run.run, run.folder, step.key
+  local command = { argv = ready.run_argv, cwd = ready.cwd, env = environment, timeout = step.timeout or run.options.step_timeout,
+                    grace = step.grace or run.options.grace, interactive = step.interactive, mask = run.mask }
+  local live = { always = run.is_always(step) }
+  local result = attempt.run(command, function(...) log:line(...) end, function(proc)
+    live.proc = proc
+    run.live[step.key] = live
+  end)
+  run.live[step.key] = nil
+  if step.interactive then run.events:emit("terminal", { key = step.key, taken = false }) end
+  if live.cancelled and result.state ~= "succeeded" then result.state, result.reason = "cancelled", run:why_halted() end
+  log:close()
+  return attempts.conclude(step, result, log, command.timeout)
+end
+
+local readers = {}
+function readers.text(whole) return (whole:gsub("\n$", "")) end
+function readers.lines(whole)
+  local lines = {}
+  for line in whole:gmatch("[^\n]+") do lines[#lines + 1] = line end
+  return lines
+end
+readers.json = json.decode
+
+local function take_value(step, outcome, whole)
+  local value, problem = readers[step.capture](whole)
+  if value == nil then
+    outcome.state, outcome.message = "failed", "its output is no JSON: " .. problem
+  elseif value ~= json.null then
+    outcome.value = value
+  end
+  outcome.stdout = whole
+end
+
+function attempts.conclude(step, result, log, timeout)
+  result.log, result.tail = log.path, log:tail()
+  if result.state == "timeout" then result.message = ("it did not end within %gs"):format(timeout) end
+  if log.captured and result.state == "succeeded" then take_value(step, result, table.concat(log.captured)) end
+  return result
+end
+
+return attempts

@@ -1,0 +1,159 @@
+-- Which steps a run is for: from targets and from --only, --from, --until, --skip to a set of keys.
+local model = require "perilune.pipeline.model"
+local text = require "perilune.pipeline.text"
+
+local selection = {}
+
+-- The words of a list of flags' values, each of which may name several: commas part them where they stand in no brackets.
+function selection.words(list)
+  local words = {}
+  for _, value in ipairs(list or {}) do
+    local depth, from = 0, 1
+    for at = 1, #value + 1 do
+      local c = value:sub(at, at)
+      depth = depth + (c == "[" and 1 or c == "]" and -1 or 0)
+      if c == "" or c == "," and depth == 0 then
+        if at > from then words[#words + 1] = value:sub(from, at - 1) end
+        from = at + 1
+      end
+    end
+  end
+  return words
+end
+
+local function set_of(words)
+  local set = {}
+  for _, word in ipairs(words) do set[word] = true end
+  return set
+end
+
+local function refuse_unknown(pipeline, name)
+  text.refuse(2, "unknown target '%s'%s", name, text.suggestion(name, text.sorted_keys(pipeline.by_key)))
+end
+
+local function checked(pipeline, names)
+  for _, name in ipairs(names) do
+    if not pipeline.by_key[name] then refuse_unknown(pipeline, name) end
+  end
+  return names
+end
+
+local function grows(pipeline)
+  for _, step in ipairs(pipeline.steps) do
+    if step.fn or step.lua or step.each then return true end
+  end
+  return false
+end
+
+-- Words that may also name what is added while the run goes on: a set.
+function selection.names(pipeline, list)
+  local words = selection.words(list)
+  for _, word in ipairs(words) do
+    if not pipeline.by_key[word] and not pipeline.by_key[word:match("^[^%[]*")] and not grows(pipeline) then
+      refuse_unknown(pipeline, word)
+    end
+  end
+  return set_of(words)
+end
+
+-- The set of keys that the roots need, themselves included.
+function selection.closure(pipeline, roots)
+  local wanted, queue = {}, {}
+  local function want(key)
+    if not wanted[key] then
+      wanted[key] = true
+      queue[#queue + 1] = key
+    end
+  end
+  for _, key in ipairs(roots) do want(key) end
+  while #queue > 0 do
+    for _, key in ipairs(pipeline.by_key[table.remove(queue)].needs) do want(key) end
+  end
+  return wanted
+end
+
+-- The set of keys that stand behind the roots, themselves included.
+function selection.downstream(pipeline, roots)
+  local behind = {}
+  for _, step in ipairs(pipeline.steps) do
+    for _, key in ipairs(model.dependencies(step)) do
+      behind[key] = behind[key] or {}
+      table.insert(behind[key], step.key)
+    end
+  end
+  local reached, queue = set_of(roots), { table.unpack(roots) }
+  for _, root in ipairs(roots) do
+    for _, key in ipairs(pipeline.by_key[root].members or {}) do
+      reached[key] = true
+      queue[#queue + 1] = key
+    end
+  end
+  while #queue > 0 do
+    for _, key in ipairs(behind[table.remove(queue)] or {}) do
+      if not reached[key] then
+        reached[key] = true
+        queue[#queue + 1] = key
+      end
+    end
+  end
+  return reached
+end
+
+-- Steps that run after the wanted ones whatever became of those, and what they need.
+local function add_followers(pipeline, wanted)
+  local function follows(step)
+    if model.is_last(step) then return true end
+    if step.when == "success" then return false end
+    for _, key in ipairs(step.after) do
+      if wanted[key] then return true end
+    end
+    return false
+  end
+  local more = true
+  while more do
+    more = false
+    for _, step in ipairs(pipeline.steps) do
+      if step.when ~= "success" and not wanted[step.key] and follows(step) or step.finally and not wanted[step.key] then
+        for key in pairs(selection.closure(pipeline, { step.key })) do wanted[key] = true end
+        more = true
+      end
+    end
+  end
+end
+
+local function all_keys(pipeline)
+  local keys = {}
+  for i, step in ipairs(pipeline.steps) do keys[i] = step.key end
+  return keys
+end
+
+local function keep_only(wanted, allowed, pipeline)
+  for key in pairs(wanted) do
+    if not allowed[key] and not model.is_last(pipeline.by_key[key]) then wanted[key] = nil end
+  end
+end
+
+local function only(pipeline, values)
+  local wanted = {}
+  for _, name in ipairs(checked(pipeline, selection.words(values.only))) do
+    wanted[name] = true
+    for _, key in ipairs(pipeline.by_key[name].members or {}) do wanted[key] = true end
+  end
+  return wanted
+end
+
+-- The set of keys to run. values: of the flags.
+function selection.wanted(pipeline, values, targets)
+  if values.only then return only(pipeline, values) end
+  local last = values["until"] and checked(pipeline, selection.words(values["until"]))
+  local roots = #targets > 0 and targets or last or pipeline.settings.default or all_keys(pipeline)
+  local wanted = selection.closure(pipeline, checked(pipeline, roots))
+  if last and #targets > 0 then keep_only(wanted, selection.closure(pipeline, last), pipeline) end
+  add_followers(pipeline, wanted)
+  if values.from then
+    keep_only(wanted, selection.downstream(pipeline, checked(pipeline, selection.words(values.from))), pipeline)
+  end
+  return wanted
+end
+
+return selection

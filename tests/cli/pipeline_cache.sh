@@ -1,0 +1,147 @@
+# What is up to date and why: content, not time; every reason named; outputs are trusted only where they are what was made.
+. "$(dirname "$0")/../support/cli.sh"
+
+given p.toml <<'END'
+[pipeline]
+env = { MODE = "fast" }
+[params]
+level = { default = "1" }
+[steps.make]
+sh = 'cat in/*.txt >out.txt; echo "$LEVEL ${FROM_OUTSIDE:-}" >>out.txt; echo run >>runs'
+inputs = ["in/*.txt"]
+outputs = ["out.txt", "sub/dir"]
+env = { LEVEL = "${params.level}" }
+[steps.use]
+needs = ["make"]
+sh = 'cat out.txt >used.txt'
+inputs = ["out.txt"]
+outputs = ["used.txt"]
+END
+sed -i 's/, "sub\/dir"//' p.toml
+mkdir in
+echo a >in/a.txt
+echo b >in/b.txt
+
+why() {
+  run why -f p.toml "$@"
+}
+up_to_date() {
+  why make
+  [ "$status" -eq 0 ] && grep -q "^make: up to date" out || fail "$1: $status $(cat out err)"
+}
+would_run() {
+  why make
+  [ "$status" -eq 10 ] && grep -qx "make: would run: $1" out || fail "$1: $status $(cat out err)"
+  run run -q p.toml
+  [ "$status" -eq 0 ] || fail "$(cat err)"
+  up_to_date "after: $1"
+}
+
+it "runs what has not run"
+would_run "it has not succeeded yet"
+run run p.toml
+grep -q "^make: cached (up to date since run" err && grep -q "^use: cached" err || fail "$(cat err)"
+[ "$(wc -l <runs)" -eq 1 ] || fail "$(cat runs)"
+
+it "does not mind times"
+touch in/a.txt out.txt
+up_to_date "touched"
+
+it "names inputs that changed, came and went"
+echo c >in/a.txt
+would_run "input in/a.txt changed"
+echo d >in/d.txt
+would_run "input in/d.txt is new"
+rm in/d.txt
+would_run "input in/d.txt is gone"
+echo 1 >in/a.txt; echo 2 >in/b.txt
+would_run "input in/a.txt changed, input in/b.txt changed"
+chmod +x in/a.txt
+would_run "input in/a.txt changed"
+
+it "names the command, parameters and variables that changed"
+sed -i 's/echo run/echo  run/' p.toml
+would_run "the command changed"
+sed -i 's/default = "1"/default = "2"/' p.toml
+would_run "params.level changed"
+export FROM_OUTSIDE=x
+would_run '$FROM_OUTSIDE is new'
+sed -i 's/"fast"/"slow"/' p.toml
+would_run '$MODE changed'
+
+it "does not trust outputs that are not what was made"
+echo spoilt >out.txt
+would_run "output out.txt changed"
+rm out.txt
+would_run "output out.txt is missing"
+chmod +x out.txt
+would_run "output out.txt changed"
+
+it "does not trust what a failed attempt has left"
+sed -i 's/echo  run/false; echo  run/' p.toml
+run run -q p.toml
+[ "$status" -eq 1 ] || fail "status $status"
+sed -i 's/false; echo  run/echo  run/' p.toml
+why make
+[ "$status" -eq 10 ] && grep -q "it has not succeeded yet" out || fail "$(cat out)"
+run run -q p.toml
+
+it "runs again with --force, --no-cache and without outputs"
+rm -f runs
+run run -q -F p.toml
+run run -q --no-cache p.toml
+[ "$(wc -l <runs)" -eq 2 ] || fail "$(cat runs)"
+
+it "fails a step that has not made its outputs"
+given none.toml <<'END'
+[steps.a]
+argv = ["true"]
+outputs = ["nothing"]
+END
+run run -q none.toml
+[ "$status" -eq 1 ] && grep -q "its output nothing is not there" err || fail "$(cat err)"
+
+it "hashes folders, and the source of Lua steps"
+given l.toml <<'END'
+[steps.a]
+lua = "l.lua:make"
+inputs = ["tree"]
+outputs = ["l.out"]
+capture = "text"
+[steps.b]
+needs = ["a"]
+argv = ["echo", "got ${steps.a.value}"]
+END
+sed -i '/capture/d' l.toml
+given l.lua <<'END'
+function make(ctx)
+  local file <close> = io.open("l.out", "w")
+  file:write("made")
+  return "value"
+end
+END
+mkdir -p tree/deep
+echo x >tree/deep/file
+run run -q l.toml
+run run l.toml
+grep -q "^a: cached" err && grep -qx "b | got value" out || fail "a cached value: $(cat out err)"
+echo y >tree/deep/file
+run why -f l.toml a
+grep -q "input tree changed" out || fail "$(cat out)"
+run run -q l.toml
+echo "-- more" >>l.lua
+run why -f l.toml a
+grep -q "the command changed" out || fail "$(cat out)"
+
+it "looks without writing"
+find .perilune | sort >before
+chmod -R a-w .perilune
+run why -f p.toml make && run list -f p.toml && run check -f p.toml && run run -n -f p.toml && run history -f p.toml
+find .perilune | sort >after
+chmod -R u+w .perilune
+same before after "files"
+rm -rf .perilune
+run why -f p.toml make && run check --stale -f p.toml && run run -n -f p.toml
+[ ! -e .perilune ] || fail "it wrote"
+
+done_testing

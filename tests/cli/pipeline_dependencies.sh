@@ -1,0 +1,180 @@
+# The graph: needs, after, when, if, matrix, each, finally; and how a failure spreads in it.
+. "$(dirname "$0")/../support/cli.sh"
+
+finished() { sort "${1:-order}" | tr '\n' ' '; }
+
+it "runs a row of a matrix for each combination that is not excluded"
+given m.toml <<'END'
+[steps.build]
+matrix = { os = ["linux", "mac"], opt = [0, 2], exclude = [{ os = "mac", opt = 0 }] }
+argv = ["echo", "${matrix.os}", "${matrix.opt}"]
+[steps.all]
+needs = ["build"]
+argv = ["echo", "all"]
+END
+run run -q m.toml
+[ "$(sort out)" = "all | all
+build[opt=0,os=linux] | linux 0
+build[opt=2,os=linux] | linux 2
+build[opt=2,os=mac] | mac 2" ] && [ "$(tail -1 out)" = "all | all" ] || fail "$(cat out err)"
+run run -q m.toml 'build[opt=2,os=mac]'
+expect 0 out <<'END'
+build[opt=2,os=mac] | mac 2
+END
+
+it "names what a matrix cannot be"
+given bad.toml <<'END'
+[steps.a]
+matrix = { os = "linux" }
+argv = ["true"]
+[steps.b]
+matrix = { os = ["linux"], exclude = [{ so = "linux" }] }
+argv = ["true"]
+END
+run check bad.toml
+[ "$status" -eq 3 ] && grep -q "bad.toml:2:12: steps.a.matrix.os: a list expected, got string" err || fail "$(cat err)"
+sed -i 's/"linux" }$/["linux"] }/' bad.toml
+run check bad.toml
+expect 3 err <<'END'
+perilune: bad.toml:4:8: steps.b: matrix.exclude: there is no matrix.so
+END
+
+it "fans out over lists, lines, JSON and values of steps; an empty list is a success"
+given e.toml <<'END'
+[steps.names]
+sh = "echo '[{\"n\": 1}, {\"n\": 2}]'"
+capture = "json"
+[steps.of_value]
+needs = ["names"]
+each = "steps.names.value"
+argv = ["echo", "v${item.n}"]
+[steps.of_lines]
+each = { sh = "echo a; echo b" }
+argv = ["echo", "l${item}"]
+[steps.of_list]
+each = ["x", "y", "x"]
+limit = 1
+argv = ["echo", "i${item}"]
+[steps.of_nothing]
+each = { sh = "true" }
+argv = ["false"]
+[steps.last]
+needs = ["of_value", "of_lines", "of_list", "of_nothing"]
+argv = ["echo", "end"]
+END
+run run -q e.toml
+[ "$status" -eq 0 ] || fail "$(cat err)"
+[ "$(cut -d'|' -f2 out | sort | tr -d '\n')" = " end ix iy la lb v1 v2" ] || fail "$(cat out)"
+
+given f.toml <<'END'
+[steps.test]
+each = ["a", "bad", "c", "d"]
+limit = 1
+sh = "echo ${item} >>order; test ${item} != bad"
+FAIL
+[steps.behind]
+needs = ["test"]
+sh = "echo behind >>order"
+[steps.other]
+after = ["test"]
+when = "always"
+sh = "echo other >>order"
+END
+
+it "ends a fan-out at its first failure, or collects them all"
+sed 's/^FAIL//' f.toml >fast.toml
+run run -q fast.toml
+[ "$status" -eq 1 ] && [ "$(finished)" = "a bad other " ] || fail "$status $(finished)"
+rm order
+sed 's/^FAIL/fail = "collect"/' f.toml >collect.toml
+run run -q collect.toml
+[ "$status" -eq 1 ] && [ "$(finished)" = "a bad c d other " ] || fail "$status $(finished)"
+grep -q "^failed: test\[bad\]" err || fail "$(cat err)"
+rm order
+
+it "goes on with what does not need the failed one with --keep-going"
+given k.toml <<'END'
+[steps.bad]
+sh = "echo bad >>order; exit 1"
+[steps.free]
+after = []
+sh = "sleep 0.2; echo free >>order"
+[steps.behind]
+needs = ["bad"]
+sh = "echo behind >>order"
+[steps.behind_free]
+needs = ["free"]
+sh = "echo behind_free >>order"
+END
+run run -q -j 2 k.toml
+[ "$status" -eq 1 ] && [ "$(finished)" = "bad " ] || fail "$status $(finished)"
+rm order
+run run -q -j 2 -k k.toml
+[ "$status" -eq 1 ] && [ "$(finished)" = "bad behind_free free " ] || fail "$status $(finished)"
+rm order
+
+it "has steps for failures, for the end, and for neither"
+given w.toml <<'END'
+[params]
+result = { default = "true" }
+[steps.work]
+argv = ["${params.result}"]
+[steps.on_failure]
+when = "failure"
+after = ["work"]
+sh = "echo failure ${run.status} >>order"
+[steps.on_cancel]
+when = "cancelled"
+sh = "echo cancelled >>order"
+[steps.always]
+when = "always"
+after = ["work"]
+sh = "echo always ${run.status} >>order"
+[steps.last]
+finally = true
+sh = "echo last ${run.status} >>order"
+END
+run run -q w.toml
+[ "$status" -eq 0 ] && [ "$(finished)" = "always success last success " ] || fail "$status $(finished)"
+rm order
+run run -q w.toml -p result=false
+[ "$status" -eq 1 ] && [ "$(finished)" = "always failure failure failure last failure " ] || fail "$status $(finished)"
+rm order
+run run -q w.toml work
+[ "$(finished)" = "always success last success " ] || fail "$(finished)"
+
+it "understands comparison, and, or, not, in"
+given i.toml <<'END'
+[params]
+channel = { default = "stable" }
+n = { type = "integer", default = 7 }
+END
+n=0
+while read -r verdict condition; do
+  n=$((n + 1))
+  printf '[steps.s%d]\nif = "%s"\nsh = "echo %s"\n' "$n" "$condition" "$verdict" >>i.toml
+done <<'END'
+yes params.channel == 'stable'
+no params.channel != 'stable'
+yes params.channel == 'beta' or params.n > 6
+no params.channel == 'beta' or not params.n > 6
+yes params.channel in ['beta', 'stable'] and params.n <= 7
+no params.n in [1, 2]
+no env.NO_SUCH_VARIABLE
+yes env.HOME
+yes (params.n == 7 and (env.HOME or false)) and not params.missing
+yes not (params.n < 7)
+END
+run run -q i.toml
+[ "$status" -eq 0 ] && [ "$(grep -c yes out)" -eq 6 ] && ! grep -q no out || fail "$(cat out err)"
+
+it "says where a condition cannot be understood"
+given c.toml <<'END'
+[steps.a]
+if = "params.x === 1"
+argv = ["true"]
+END
+run check c.toml
+[ "$status" -eq 3 ] && grep -q "^perilune: c.toml:1:8: steps.a: if: " err || fail "$(cat err)"
+
+done_testing

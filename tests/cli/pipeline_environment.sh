@@ -1,0 +1,48 @@
+# The environment of steps: the step, --env-file, the program's own, [pipeline] env, dotenv, in that order.
+. "$(dirname "$0")/../support/cli.sh"
+
+given p.toml <<'END'
+[pipeline]
+dotenv = [".env", "more.env"]
+env = { B = "pipeline", C = "pipeline", D = "pipeline", E = "pipeline" }
+[steps.show]
+sh = 'echo "$A $B $C $D $E"'
+env = { E = "step" }
+END
+given .env <<'END'
+# a comment
+A=dotenv
+export B="dot env"
+C=dotenv
+END
+given more.env <<'END'
+A='more # of it'   # the later file counts
+END
+given over.env <<'END'
+D=file
+E=file
+END
+
+it "has a fixed order"
+C=own D=own E=own run run p.toml -q --env-file over.env
+expect 0 out <<'END'
+show | more # of it pipeline own file step
+END
+
+it "does without a dotenv file, but not without a file that was asked for"
+rm more.env
+run run p.toml -q
+expect 0 out <<'END'
+show | dotenv pipeline pipeline pipeline step
+END
+run run p.toml --env-file none.env
+expect 2 err <<'END'
+perilune: cannot read none.env
+END
+
+it "names the line of a dotenv file that is none"
+echo 'what is this' >>.env
+run run p.toml
+[ "$status" -eq 3 ] && grep -q '\.env:5: NAME=value expected$' err || fail "$status $(cat err)"
+
+done_testing

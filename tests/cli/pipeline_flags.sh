@@ -1,0 +1,188 @@
+# How the runner is called: flags and their variables, -C, files found and named, standard input, `#!`, scripts and their words.
+. "$(dirname "$0")/../support/cli.sh"
+
+mkdir -p project/below elsewhere
+given project/perilune.toml <<'END'
+[pipeline]
+default = ["b"]
+[steps.a]
+doc = "first"
+sh = "echo a"
+[steps.b]
+needs = ["a"]
+sh = "echo b"
+[steps.c]
+needs = ["b"]
+sh = "echo c; pwd"
+[steps.d]
+sh = "echo d"
+END
+keys() { cut -d' ' -f1 out | sort -u | tr '\n' ' '; }
+
+it "finds the file here or above, and runs the default"
+for where in project project/below; do
+  run run -q -C "$where"
+  [ "$status" -eq 0 ] && [ "$(keys)" = "a b " ] || fail "$where: $status $(cat out err)"
+done
+run run -C elsewhere
+expect 2 err <<'END'
+perilune: no perilune.toml or perilune.lua here or above; perilune init makes one
+END
+run run -C nowhere
+[ "$status" -eq 2 ] && grep -q "^perilune: .*nowhere" err || fail "$status $(cat err)"
+
+it "runs steps in the folder of their file"
+run run -q -f project/perilune.toml c
+[ "$(tail -1 out)" = "c | $(cd project && pwd -P)" ] || fail "$(cat out)"
+
+it "chooses steps"
+chooses() {
+  expected=$1
+  shift
+  run run -q -C project "$@"
+  [ "$(keys)" = "$expected" ] || fail "$*: $(keys)"
+}
+chooses "a b c " c
+chooses "c " --only c
+chooses "c d " --only c,d
+chooses "a c " --skip b c
+chooses "b c " --from b c
+chooses "a b " --until b
+chooses "b " --from b --until b
+chooses "a b c d " a b c d
+PERILUNE_ONLY=d chooses "d "
+for flag in --only --skip --from --until; do
+  run run -C project "$flag" bb
+  expect 2 err <<'END'
+perilune: unknown target 'bb'
+END
+done
+run run -C project e
+[ "$status" -eq 2 ] || fail "status $status"
+
+it "takes flags from variables, which flags on the line beat"
+PERILUNE_DIRECTORY=project PERILUNE_QUIET=1 run run d
+expect 0 out <<'END'
+d | d
+END
+PERILUNE_FILE=project/perilune.toml PERILUNE_DRY_RUN=true run run d
+expect 0 out <<'END'
+d: echo d
+END
+PERILUNE_RETRIES=x run run -C project
+expect 2 err <<'END'
+perilune: PERILUNE_RETRIES: a whole number expected, got 'x'
+END
+PERILUNE_TIMEOUT=soon run run -q -C project --timeout 10s d
+[ "$status" -eq 0 ] || fail "$(cat err)"
+
+it "refuses unknown flags and bad values"
+run run -C project --keep-gong
+expect 2 err <<'END'
+perilune: run: unknown flag '--keep-gong'; did you mean '--keep-going'?
+END
+run run -C project --timeout soon
+expect 2 err <<'END'
+perilune: --timeout: a duration like 90s expected, got 'soon'
+END
+run run -C project --jobs
+expect 2 err <<'END'
+perilune: --jobs needs a value
+END
+run run -C project --keep-going=yes
+[ "$status" -eq 2 ] || fail "status $status"
+run run none.toml
+expect 2 err <<'END'
+perilune: cannot open none.toml
+END
+
+it "hands on what stands behind --"
+given args.toml <<'END'
+[steps.sh]
+sh = 'echo "$# $1"'
+[steps.argv]
+argv = ["echo", "-${run.args}-", "${run.args}"]
+END
+run run -q -j 1 args.toml -- "a b" c
+[ "$(sort out | tr '\n' ';')" = "argv | -'a b' c- a b c;sh | 2 a b;" ] || fail "$(cat out)"
+
+it "reads a pipeline of either kind from standard input"
+printf '# toml\n[steps.a]\nsh = "echo from toml"\n' | bounded run - -q >out 2>err
+status=$?
+expect 0 out <<'END'
+a | from toml
+END
+printf 'local p = require("perilune.pipeline").new("x")\np:step("a", { sh = "echo from lua" })\nreturn p\n' | bounded run -q - a >out 2>err
+status=$?
+expect 0 out <<'END'
+a | from lua
+END
+echo 'print("plain", ...)' | bounded run - x y >out 2>err
+status=$?
+expect 0 out <<'END'
+plain	x	y
+END
+
+it "is what a file may name in its first line"
+printf '#!%s\n[steps.a]\nsh = "echo by its first line"\n' "$PERILUNE" >deploy
+chmod +x deploy
+./deploy a -q >out 2>err
+status=$?
+expect 0 out <<'END'
+a | by its first line
+END
+printf '#!%s\nprint("script", arg[0]:match("[^/]*$"), ...)\n' "$PERILUNE" >script
+chmod +x script
+./script -k --jobs >out 2>err
+status=$?
+expect 0 out <<'END'
+script	script	-k	--jobs
+END
+
+it "gives all words behind a script to the script, flags before it to the runner"
+echo 'print(arg[0], #arg, ...) print(require("perilune").workers())' >s.lua
+run run --workers 2 -k -j 3 s.lua -k --unknown x
+expect 0 out <<'END'
+s.lua	3	-k	--unknown	x
+2
+END
+run s.lua -n
+expect 0 out <<'END'
+s.lua	1	-n
+1
+END
+run run --unknown s.lua
+[ "$status" -eq 2 ] || fail "status $status"
+
+it "reads flags and targets behind a pipeline in Lua"
+mkdir lib
+echo 'return { word = "from a module beside it" }' >lib/mine.lua
+printf 'local p = require("perilune.pipeline").new("x")\np:step("a", { argv = { "echo", require("mine").word } })\np:step("b", { sh = "echo b" })\nreturn p\n' >lib/p.lua
+for words in "lib/p.lua -q a" "-q lib/p.lua a" "-q -f lib/p.lua a"; do
+  run run $words
+  expect 0 out <<'END'
+a | from a module beside it
+END
+done
+
+it "says what is wrong with a file with 3"
+echo '[steps.a' >broken.toml
+run run broken.toml
+[ "$status" -eq 3 ] && grep -q '^perilune: broken.toml:1:' err || fail "$status $(cat err)"
+printf 'local p = require("perilune.pipeline").new("x")\nthis is no lua\n' >broken.lua
+run run broken.lua
+[ "$status" -eq 3 ] && grep -q '^perilune: broken.lua:2:' err || fail "$status $(cat err)"
+echo 'return 5' >five.lua
+run list -f five.lua
+expect 3 err <<'END'
+perilune: the file returns no pipeline but number
+END
+printf '[pipeline]\ndefault = "x"\n[steps.a]\nneeds = ["b"]\npool = "n"\nsh = "true"\nargv = ["true"]\n' >wrong.toml
+run check wrong.toml
+[ "$status" -eq 3 ] && grep -q "wrong.toml:3:.*only one of argv, sh and lua" err || fail "$(cat err)"
+sed -i '/^argv/d' wrong.toml
+run check wrong.toml
+[ "$status" -eq 3 ] && grep -q "wrong.toml:2:1: pipeline.default: there is no step 'x'" err &&
+  grep -q "step 'a' needs 'b', which does not exist" err && grep -q "there is no pool 'n'" err || fail "$(cat err)"
+
+done_testing

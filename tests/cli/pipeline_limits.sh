@@ -1,0 +1,118 @@
+# How many at a time, how long, how often: jobs, pools, timeouts, retries.
+. "$(dirname "$0")/../support/cli.sh"
+
+# Each writes + when it begins and - when it ends; `peak` is how many there were at once.
+given jobs.toml <<'END'
+[pools]
+one = 1
+[steps.a]
+each = ["1", "2", "3", "4", "5", "6"]
+sh = "echo + >>a; sleep 0.1; echo - >>a"
+[steps.b]
+each = ["1", "2", "3"]
+pool = "one"
+sh = "echo + >>b; sleep 0.1; echo - >>b"
+END
+peak() { awk '/\+/ { if (++n > peak) peak = n } /-/ { n-- } END { print peak }' "$1"; }
+
+it "keeps to the jobs and to the size of a pool"
+run run -q -j 3 jobs.toml
+[ "$status" -eq 0 ] || fail "$(cat err)"
+cat a b >all
+[ "$(peak a)" -le 3 ] && [ "$(peak a)" -ge 2 ] && [ "$(peak b)" -eq 1 ] || fail "a $(peak a), b $(peak b)"
+rm a b
+run run -q -j 8 --pool one=3 jobs.toml b
+[ "$(peak b)" -eq 3 ] || fail "b $(peak b)"
+rm b
+PERILUNE_JOBS=1 run run -q jobs.toml a
+[ "$(peak a)" -eq 1 ] || fail "a $(peak a)"
+rm a
+
+it "starts no second process above the load limit"
+run run -q -j 8 -l 0 jobs.toml b
+[ "$status" -eq 0 ] && [ "$(peak b)" -eq 1 ] || fail "b $(peak b)"
+
+it "refuses pools and numbers that do not exist"
+run run --pool two=2 jobs.toml
+expect 2 err <<'END'
+perilune: --pool: there is no pool 'two'
+END
+run run -j none jobs.toml
+expect 2 err <<'END'
+perilune: --jobs: a whole number expected, got 'none'
+END
+
+it "ends a step at its timeout, its children too"
+given timeout.toml <<'END'
+[steps.slow]
+timeout = "300ms"
+sh = "sleep 60 & echo $! >child; sleep 60"
+END
+run run -q timeout.toml
+[ "$status" -eq 1 ] && grep -q "it did not end within 0.3s" err || fail "$status $(cat err)"
+! kill -0 "$(cat child)" 2>nothing || fail "the child still runs"
+
+it "ends the run at --timeout with 124, and runs what runs always"
+given run.toml <<'END'
+[steps.slow]
+sh = "sleep 60"
+[steps.bye]
+when = "always"
+after = ["slow"]
+sh = "echo bye ${run.status}"
+END
+run run -q --timeout 300ms run.toml
+[ "$status" -eq 124 ] && grep -qx "bye | bye cancelled" out || fail "$status $(cat out err)"
+
+it "tries again, as often and for what it was told"
+given retry.toml <<'END'
+[steps.flaky]
+sh = 'echo x >>tries; test "$(wc -l <tries)" -ge 3 || exit 7'
+retry = { attempts = 4, backoff = "10ms..40ms", factor = 2.0, jitter = 0.2, on = ["exit:6,7", "timeout"] }
+[steps.other]
+sh = 'echo x >>others; exit 8'
+retry = { attempts = 4, backoff = "10ms..40ms", on = ["exit:6,7", "timeout"] }
+[steps.late]
+sh = 'echo x >>lates; sleep 60'
+timeout = "50ms"
+retry = { attempts = 2, backoff = "10ms", on = ["timeout"] }
+[steps.killed]
+sh = 'echo x >>kills; kill -9 $$'
+retry = { attempts = 3, backoff = "10ms", on = ["signal:KILL"] }
+END
+run run -q -k retry.toml
+[ "$(cat tries | wc -l) $(cat others | wc -l) $(cat lates | wc -l) $(cat kills | wc -l)" = "3 1 2 3" ] ||
+  fail "$(wc -l tries others lates kills)"
+grep -q "attempt 3/3" err && grep -q "attempt 2/2" err || fail "$(cat err)"
+given plain.toml <<'END'
+[steps.a]
+sh = 'echo x >>plain; exit 1'
+END
+run run -q --retries 1 plain.toml
+[ "$(wc -l <plain)" -eq 2 ] || fail "$(cat plain)"
+
+it "does not wait for the next attempt when it is to end"
+given wait.toml <<'END'
+[steps.a]
+sh = 'exit 1'
+retry = { attempts = 2, backoff = "1h" }
+END
+start run -q wait.toml
+while ! grep -q "again in" err; do sleep 0.02; done
+send INT
+finish
+[ "$status" -eq 130 ] || fail "status $status"
+
+it "says what is wrong with a retry"
+given wrong.toml <<'END'
+[steps.a]
+argv = ["true"]
+retry = { on = ["exit"] }
+[steps.b]
+argv = ["true"]
+retry = { backoff = "soon" }
+END
+run check wrong.toml
+[ "$status" -eq 3 ] && grep -q "steps.a: retry.on: .* expected, got 'exit'" err && grep -q "steps.b: retry.backoff: a range" err || fail "$(cat err)"
+
+done_testing

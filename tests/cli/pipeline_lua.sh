@@ -1,0 +1,130 @@
+# Pipelines in Lua, and Lua steps: functions that wait, add steps while the run goes on, and say what is wrong at the caller's line.
+. "$(dirname "$0")/../support/cli.sh"
+
+given grow.lua <<'END'
+local peri = require "perilune"
+local pipeline = require "perilune.pipeline"
+local p = pipeline.new("grow", { pools = { net = 1 }, params = { n = { type = "integer", default = 2 } } })
+p:step("static", { sh = "echo static", outputs = {} })
+p:main(function(ctx)
+  print("n is", ctx.params.n)
+  assert(ctx:step("static").state == "succeeded")
+  local list = ctx:step("list", { sh = "echo '[3, 1, 2]'", capture = "json", pool = "net" }).value
+  local out = ctx:map("double", list, function(v, i) return { argv = { "echo", v * 2, i }, capture = "text" } end, { limit = 2 })
+  assert(out[1].value == "6 1" and out[3].value == "4 3")
+  local sum = ctx:step("sum", function(c)
+    local total = 0
+    for _, v in ipairs(list) do total = total + v end
+    peri.sleep(0.01)
+    c:step("inner", { argv = { "echo", total } })
+    return total
+  end).value
+  local task = peri.spawn(function() return ctx:step("beside", { argv = { "echo", "beside" } }).state end)
+  assert(task:await() == "succeeded")
+  ctx:map("none", {}, function() error "not called" end)
+  assert(sum == 6 and ctx.steps.sum.value == 6)
+end)
+p:finally("bye", function(ctx, run) return { argv = { "echo", "bye", run.status } } end)
+return p
+END
+
+it "grows while it runs"
+run run grow.lua -q
+[ "$status" -eq 0 ] || fail "$(cat err)"
+[ "$(sort out | tr '\n' ';')" = "beside | beside;bye | bye success;inner | 6;main | n is	2;static | static;" ] || fail "$(cat out)"
+
+it "keeps what a step prints in its log"
+run logs -f grow.lua last main
+expect 0 out <<'END'
+n is	2
+END
+
+it "runs the end after a failure, which is shown with its place"
+given bad.lua <<'END'
+local p = require("perilune.pipeline").new("bad")
+p:main(function(ctx)
+  ctx:step("fine", { argv = { "true" } })
+  local ok, problem = pcall(ctx.step, ctx, "wrong", { sh = "exit 4" })
+  print(ok, problem)
+  error("given up")
+end)
+p:finally("bye", function(_, run) print("bye", run.status) end)
+return p
+END
+run run bad.lua -q
+[ "$status" -eq 1 ] || fail "status $status"
+grep -q "^main | false	.*step 'wrong' failed: exit 4" out && grep -q "^bye | bye	failure" out || fail "$(cat out err)"
+grep -q "^failed: main  (bad.lua:2)" err && grep -q "bad.lua:6: given up" err && grep -q "^failed: wrong  (.*bad.lua:4)" err || fail "$(cat err)"
+
+it "collects the failures of a map"
+given map.lua <<'END'
+local p = require("perilune.pipeline").new("map")
+p:main(function(ctx)
+  ctx:map("t", { "a", "bad", "c" }, function(v) return { sh = "echo " .. v .. " >>order; test " .. v .. " != bad" } end, COLLECT)
+end)
+return p
+END
+sed 's/COLLECT/{ collect = true, limit = 1 }/' map.lua >collect.lua
+run run collect.lua -q
+[ "$status" -eq 1 ] && [ "$(tr '\n' ' ' <order)" = "a bad c " ] || fail "$status $(cat order)"
+rm order
+sed 's/COLLECT/{ limit = 1 }/' map.lua >fast.lua
+run run fast.lua -q
+[ "$status" -eq 1 ] && [ "$(tr '\n' ' ' <order)" = "a bad " ] || fail "$status $(cat order)"
+
+it "tells misuse at the line of the file, before anything runs"
+while IFS='|' read -r code expected; do
+  printf 'local p = require("perilune.pipeline").new("x")\n%s\nreturn p\n' "$code" >wrong.lua
+  run check wrong.lua
+  [ "$status" -eq 3 ] || fail "status $status: $code"
+  grep -qF "perilune: wrong.lua:2: $expected" err || fail "$expected: $(cat err)"
+done <<'END'
+p:step("a", { agrv = { "true" } })|bad argument #2 to 'step' (unknown key 'agrv'; did you mean 'argv'?)
+p:step("a", { argv = "true" })|bad argument #2 to 'step' (argv: a list expected, got string)
+p:step("a", { argv = { "true" }, sh = "true" })|bad argument #2 to 'step' (only one of argv, sh, lua and fn)
+p:step(1, {})|bad argument #1 to 'step' (a name expected, got number)
+p:step("a", 5)|bad argument #2 to 'step' (a table or a function expected, got number)
+p:step("a", { argv = { "true" }, timeout = "soon" })|bad argument #2 to 'step' (timeout: a duration like "90s" or "2m" expected, got string)
+p:step("a", { argv = { "true" } }) p:step("a", { argv = { "true" } })|there is a step 'a' already, at wrong.lua:2
+p:main(5)|bad argument #1 to 'main' (a function expected, got number)
+require("perilune.pipeline").new("y", { pool = {} })|bad argument #2 to 'new' (unknown option 'pool'; did you mean 'pools'?)
+END
+
+it "tells a step made twice at the line that makes it"
+given twice.lua <<'END'
+local p = require("perilune.pipeline").new("twice")
+p:main(function(ctx)
+  ctx:step("a", { argv = { "true" } })
+  ctx:step("a", { argv = { "true" } })
+end)
+return p
+END
+run run twice.lua -q
+[ "$status" -eq 1 ] && grep -q "twice.lua:4: .*there is a step 'a' already, at twice.lua:3" err || fail "$(cat err)"
+
+it "ends a Lua step that takes too long or is to end"
+given late.toml <<'END'
+[steps.late]
+lua = "late.lua:forever"
+timeout = "200ms"
+END
+given late.lua <<'END'
+function forever()
+  local _ <close> = setmetatable({}, { __close = function() print "closed" end })
+  while true do end
+end
+END
+run run late.toml -q
+[ "$status" -eq 1 ] && grep -qx "late | closed" out && grep -q "it did not end within 0.2s" err || fail "$status $(cat out err)"
+
+it "names a function or file that is not there"
+given missing.toml <<'END'
+[steps.a]
+lua = "late.lua:nothing"
+[steps.b]
+lua = "none.lua:f"
+END
+run run -k missing.toml -q
+[ "$status" -eq 1 ] && grep -q "late.lua has no function 'nothing'" err && grep -q "cannot read none.lua" err || fail "$(cat err)"
+
+done_testing

@@ -1,0 +1,165 @@
+# Processes: a step is over when its group is empty; signals once, twice, three times; nothing is left behind, however it ends.
+. "$(dirname "$0")/../support/cli.sh"
+
+gone() {
+  n=0
+  while kill -0 "$1" 2>nothing; do
+    case $(ps -o stat= -p "$1" 2>nothing) in Z*|"") return 0 ;; esac
+    [ $((n += 1)) -lt 100 ] || return 1
+    sleep 0.05
+  done
+}
+
+it "ends what a command leaves in its group, and says so"
+given left.toml <<'END'
+[steps.a]
+sh = "sleep 60 & echo $! >pid; echo done"
+[steps.b]
+needs = ["a"]
+sh = "! kill -0 $(cat pid)"
+END
+run run left.toml --grace 1s
+[ "$status" -eq 0 ] && gone "$(cat pid)" || fail "$status $(cat err)"
+grep -q "^a: left 1 process" err || fail "$(cat err)"
+
+it "ends what has left its group, at the end of the run"
+given escaped.toml <<'END'
+[steps.a]
+sh = "setsid sh -c 'trap \"\" TERM; echo $$ >pid; sleep 60; sleep 60' & while [ ! -s pid ]; do sleep 0.01; done"
+END
+run run escaped.toml --grace 200ms
+[ "$status" -eq 0 ] && gone "$(cat pid)" || fail "$status $(cat err)"
+grep -q "left [12] processes\?: a" err || fail "$(cat err)"
+rm pid
+
+it "is not kept by somebody who keeps the output open"
+given open.toml <<'END'
+[steps.a]
+sh = "setsid sleep 60 & echo here"
+END
+run run -q open.toml --grace 100ms
+[ "$status" -eq 0 ] && grep -qx "a | here" out || fail "$status $(cat out err)"
+
+given slow.toml <<'END'
+[steps.slow]
+sh = '''
+trap 'echo cleaning; exit 5' TERM
+echo $$ >pid; echo running
+sleep 60 & wait
+'''
+[steps.never]
+needs = ["slow"]
+sh = "echo never"
+[steps.always]
+after = ["slow"]
+when = "always"
+sh = "echo always ${run.status}"
+END
+
+it "ends by a signal: TERM, steps that always run, its own exit status"
+for signal in INT:130 TERM:143 HUP:129; do
+  start run -q slow.toml
+  await "slow | running"
+  send "${signal%:*}"
+  finish
+  [ "$status" -eq "${signal#*:}" ] || fail "$signal: status $status"
+  grep -qx "slow | cleaning" out && grep -qx "always | always cancelled" out && ! grep -q never out || fail "$(cat out)"
+  grep -q "^SIG${signal%:*}: .*slow" err || fail "$(cat err)"
+  gone "$(cat pid)" || fail "$(cat pid) is left"
+done
+
+given stubborn.toml <<'END'
+[steps.slow]
+sh = '''
+trap 'echo no' TERM
+echo $$ >pid; echo running
+while :; do sleep 0.1; done
+'''
+[steps.always]
+after = ["slow"]
+when = "always"
+sh = '''
+trap '' TERM
+echo $$ >pid2; echo always
+while :; do sleep 0.1; done
+'''
+END
+
+it "kills at the second signal"
+start run -q stubborn.toml
+await "slow | running"
+send INT
+await "slow | no"
+send INT
+finish
+[ "$status" -eq 130 ] && gone "$(cat pid)" || fail "$status"
+! grep -q always out || fail "$(cat out)"
+
+it "leaves at the third, whatever still closes"
+given closing.lua <<'END'
+local peri = require "perilune"
+local p = require("perilune.pipeline").new("closing")
+p:main(function(ctx)
+  local _ <close> = peri.defer(function() print "closing" peri.sleep(4) print "closed" end)
+  ctx:step("slow", { sh = "trap '' TERM; echo $$ >pid; echo running; while :; do sleep 0.1; done" })
+end)
+return p
+END
+start run -q closing.lua
+await "slow | running"
+send INT
+await "main | closing"
+send INT
+sleep 0.2
+send INT
+finish
+[ "$status" -eq 130 ] && gone "$(cat pid)" || fail "$status"
+! grep -q closed out || fail "it waited"
+
+it "leaves nothing behind when it is killed"
+given tree.toml <<'END'
+[steps.a]
+sh = '''
+sh -c 'echo $$ >pid; sleep 60; :' &
+setsid sh -c 'echo $$ >pid2; sleep 60; :' &
+while [ ! -s pid ] || [ ! -s pid2 ]; do sleep 0.01; done
+echo running; wait
+'''
+END
+rm -f pid pid2
+start run -q tree.toml
+await "a | running"
+send KILL
+finish
+gone "$(cat pid)" && gone "$(cat pid2)" || fail "left: $(cat pid pid2)"
+run run -q -n tree.toml
+
+it "names an exit, a signal, a program that is not there"
+given ends.toml <<'END'
+[steps.code]
+sh = "exit 42"
+[steps.signal]
+sh = "kill -TERM $$"
+[steps.missing]
+argv = ["no-such-program"]
+[steps.folder]
+cwd = "nowhere"
+argv = ["true"]
+END
+run run -q -k ends.toml
+[ "$status" -eq 1 ] || fail "status $status"
+for text in "exit 42" "signal SIGTERM\|signal TERM" "cannot start: .*no-such-program.*No such file" "cannot start: .*nowhere"; do
+  grep -q "$text" err || fail "no '$text' in $(cat err)"
+done
+
+it "does not wait for lines that never end, and loses none"
+given lines.toml <<'END'
+[steps.a]
+sh = "printf 'no newline'; sleep 0.4; echo; printf '%100000s' x; printf last"
+END
+run run -q lines.toml
+[ "$status" -eq 0 ] && [ "$(sed 's/^a | //' out | tr -d '\n ' )" = "nonewlinexlast" ] || fail "$(head -c 500 out)"
+log=$(ls -t .perilune/runs/*/logs/a.log | head -1)
+[ "$(wc -c <"$log")" -eq 100015 ] || fail "the log has $(wc -c <"$log") bytes"
+
+done_testing

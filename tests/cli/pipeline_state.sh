@@ -1,0 +1,86 @@
+# What is kept between runs: one run at a time, and what happens where nothing can be kept.
+. "$(dirname "$0")/../support/cli.sh"
+
+given p.toml <<'END'
+[steps.a]
+sh = "echo running; while [ ! -e go ]; do sleep 0.02; done; echo end"
+[steps.b]
+needs = ["a"]
+sh = "echo b"
+END
+
+it "lets one run in at a time; the lock goes with its holder"
+start run -q p.toml
+await "a | running"
+run run -q p.toml
+[ "$status" -eq 75 ] && grep -q "^perilune: another run holds .*\.perilune$" err || fail "$status $(cat err)"
+run resume -q -f p.toml
+[ "$status" -eq 75 ] || fail "status $status"
+run list -f p.toml
+[ "$status" -eq 0 ] || fail "status $status"
+touch go
+finish
+[ "$status" -eq 0 ] || fail "$(cat err)"
+run run -q p.toml
+[ "$status" -eq 0 ] || fail "$(cat err)"
+
+it "lets the next in after a kill, and calls the killed run interrupted"
+rm go
+start run -q p.toml
+await "a | running"
+send KILL
+finish
+touch go
+run run -q p.toml
+[ "$status" -eq 0 ] || fail "$status $(cat err)"
+run history -f p.toml
+[ "$(grep -c interrupted out) $(grep -c success out)" = "1 3" ] || fail "$(cat out)"
+
+it "keeps its folder out of version control"
+[ "$(cat .perilune/.gitignore)" = "*" ] || fail "$(cat .perilune/.gitignore)"
+
+it "says so where nothing can be kept"
+mkdir odd
+cp p.toml odd/perilune.toml
+touch odd/.perilune
+run run -C odd
+[ "$status" -eq 1 ] && grep -q "^perilune: cannot keep the state of runs in .*/odd/.perilune: " err || fail "$status $(cat err)"
+mkdir spoilt spoilt/.perilune
+cp p.toml spoilt/perilune.toml
+echo "this is no database, whatever its name says" >spoilt/.perilune/state.db
+run run -C spoilt
+[ "$status" -eq 1 ] && grep -q "cannot keep the state" err || fail "$status $(cat err)"
+
+# A small file system of our own, where that is allowed.
+mkdir small
+if mount -t tmpfs -o size=256k tmpfs small 2>nothing; then
+  trap 'cd /; umount "$folder/small"; rm -rf "$folder"' EXIT
+  given small/perilune.toml <<'END'
+[steps.fill]
+sh = "echo begun; for i in 1 2 3 4 5 6 7 8 9; do printf '%60000s\n' x; done; echo end >../after"
+[steps.next]
+needs = ["fill"]
+sh = "echo next >../next"
+END
+  it "breaks the run off when the disk is full, and says why"
+  run run -C small
+  [ "$status" -eq 1 ] || fail "status $status: $(tail -5 err)"
+  grep -q "broken off: \|No space left\|disk is full" err || fail "$(tail -5 err)"
+  [ ! -e next ] || fail "it went on"
+
+  it "works again when there is room"
+  rm -rf small/.perilune/runs
+  sed -i 's/for i in .*done; //' small/perilune.toml
+  run run -C small
+  [ "$status" -eq 0 ] && [ -e next ] || fail "$status $(cat err)"
+
+  it "says so in a folder that cannot be written"
+  rm -rf small/.perilune
+  mount -o remount,ro small
+  run run -C small
+  [ "$status" -eq 1 ] && grep -q "cannot keep the state of runs in .*: .*Read-only" err || fail "$status $(cat err)"
+  run list -C small && run check -C small && run run -n -C small
+  [ "$status" -eq 0 ] || fail "$(cat err)"
+fi
+
+done_testing
