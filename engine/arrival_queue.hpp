@@ -42,6 +42,7 @@ class arrival_queue {
   std::size_t size() const noexcept { return arrived_.size(); }
   const T* newest() const noexcept { return arrived_.size() > granted_ ? &arrived_.back() : nullptr; }
   bool closed() const noexcept { return closed_; }
+  bool awaited() const noexcept { return !receivers_.empty(); }
   void push(T one) {
     arrived_.push_back(std::move(one));
     offer();

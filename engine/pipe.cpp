@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include <signal.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <asio/posix/stream_descriptor.hpp>
 
@@ -18,20 +19,27 @@ namespace {
 
 using wait_type = asio::posix::stream_descriptor::wait_type;
 
+// Closed with the last stream that uses it.
+using shared_end = std::shared_ptr<asio::posix::stream_descriptor>;
+
+shared_end make_end(worker& home, unique_fd fd) {
+  auto end = std::make_shared<asio::posix::stream_descriptor>(home.io_reactor().executor(), fd.get());
+  fd.release();
+  end->native_non_blocking(true);
+  return end;
+}
+
 class pipe_source final : public byte_source {
  public:
-  pipe_source(worker& home, unique_fd fd, std::string name)
-      : byte_source(home, std::move(name)), end_(home.io_reactor().executor(), fd.get()) {
-    fd.release();
-    end_.native_non_blocking(true);
-  }
-  const char* kind() const noexcept override { return "pipe"; }
+  pipe_source(worker& home, shared_end end, std::string name, const char* kind)
+      : byte_source(home, std::move(name)), end_(std::move(end)), kind_(kind) {}
+  const char* kind() const noexcept override { return kind_; }
 
  private:
   bool fetch_now() override {
-    if (over() || !end_.is_open()) return false;
+    if (over() || !end_) return false;
     for (;;) {
-      const ssize_t n = ::read(end_.native_handle(), buffer().room(chunk_), chunk_);
+      const ssize_t n = ::read(end_->native_handle(), buffer().room(chunk_), chunk_);
       if (n > 0) {
         buffer().filled(static_cast<std::size_t>(n));
         if (static_cast<std::size_t>(n) == chunk_) chunk_ = std::min<std::size_t>(chunk_ * 2, 65536);
@@ -48,19 +56,17 @@ class pipe_source final : public byte_source {
     }
   }
   void begin_fetch() override {
-    end_.async_wait(wait_type::wait_read, [weak = weak_from_this()](const asio::error_code& stopped) {
+    end_->async_wait(wait_type::wait_read, [weak = weak_from_this()](const asio::error_code& stopped) {
       auto self = std::static_pointer_cast<pipe_source>(weak.lock());
       if (!self) return;
       if (!stopped && self->wanted()) self->fetch_now();
       self->fetch_over();
     });
   }
-  void release() noexcept override {
-    asio::error_code ignored;
-    static_cast<void>(end_.close(ignored));
-  }
+  void release() noexcept override { end_.reset(); }
 
-  asio::posix::stream_descriptor end_;
+  shared_end end_;
+  const char* kind_;
   std::size_t chunk_ = 4096;
 };
 
@@ -97,18 +103,15 @@ class sigpipe_blocked {
 
 class pipe_sink final : public byte_sink {
  public:
-  pipe_sink(worker& home, unique_fd fd, std::string name)
-      : byte_sink(home, std::move(name)), end_(home.io_reactor().executor(), fd.get()) {
-    fd.release();
-    end_.native_non_blocking(true);
-  }
-  const char* kind() const noexcept override { return "pipe"; }
+  pipe_sink(worker& home, shared_end end, std::string name, const char* kind)
+      : byte_sink(home, std::move(name)), end_(std::move(end)), kind_(kind) {}
+  const char* kind() const noexcept override { return kind_; }
 
  private:
   long push(std::string_view bytes) noexcept override {
     sigpipe_blocked guard;
     for (;;) {
-      const ssize_t n = ::write(end_.native_handle(), bytes.data(), bytes.size());
+      const ssize_t n = ::write(end_->native_handle(), bytes.data(), bytes.size());
       if (n >= 0) return n;
       if (errno == EINTR) continue;
       if (errno == EAGAIN) return 0;
@@ -118,27 +121,35 @@ class pipe_sink final : public byte_sink {
   }
   // Keeps itself alive: what was accepted goes out even when every handle is gone.
   void await_room() override {
-    end_.async_wait(wait_type::wait_write,
+    end_->async_wait(wait_type::wait_write,
                     [self = shared_from_this(), alive = home().io_reactor().lifetime()](const asio::error_code&) {
                       if (!alive.expired()) static_cast<pipe_sink&>(*self).can_push();
                     });
   }
+  // A pipe is closed; of a socket that is still read the other side learns that nothing more comes.
   void release() noexcept override {
-    asio::error_code ignored;
-    static_cast<void>(end_.close(ignored));
+    if (end_) ::shutdown(end_->native_handle(), SHUT_WR);
+    end_.reset();
   }
 
-  asio::posix::stream_descriptor end_;
+  shared_end end_;
+  const char* kind_;
 };
 
 }  // namespace
 
 std::shared_ptr<byte_source> make_pipe_source(worker& home, unique_fd fd, std::string name) {
-  return std::make_shared<pipe_source>(home, std::move(fd), std::move(name));
+  return std::make_shared<pipe_source>(home, make_end(home, std::move(fd)), std::move(name), "pipe");
 }
 
 std::shared_ptr<byte_sink> make_pipe_sink(worker& home, unique_fd fd, std::string name) {
-  return std::make_shared<pipe_sink>(home, std::move(fd), std::move(name));
+  return std::make_shared<pipe_sink>(home, make_end(home, std::move(fd)), std::move(name), "pipe");
+}
+
+socket_ends make_socket_ends(worker& home, unique_fd fd, std::string name) {
+  const shared_end end = make_end(home, std::move(fd));
+  return {std::make_shared<pipe_source>(home, end, name, "socket"),
+          std::make_shared<pipe_sink>(home, end, std::move(name), "socket")};
 }
 
 }  // namespace perilune::detail

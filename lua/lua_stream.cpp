@@ -239,6 +239,21 @@ reply close_body(lua_State* L, vm& v) {
   return 0;
 }
 
+// Says that nothing more is written; reading goes on.
+reply shutdown_body(lua_State* L, vm& v) {
+  if (const reply refused = check_end(L, v, false); refused < 0) return refused;
+  to_stream(L, 1)->out.close();
+  return 0;
+}
+
+template <std::unique_ptr<net::endpoint> lua_stream::*End>
+reply endpoint_body(lua_State* L, vm& v) {
+  const lua_stream* stream = to_stream(L, 1);
+  if (!stream) return wrong_self(L, v);
+  if (!(stream->*End)) return raise_text(v, "the stream is no socket");
+  return push_endpoint(L, *(stream->*End));
+}
+
 reply collect_stream(lua_State* L, vm&) {
   object_at<lua_stream>(L, 1).~lua_stream();
   return 0;
@@ -257,6 +272,13 @@ lua_stream& push_stream(lua_State* L) {
   auto& made = push_object<lua_stream>(L, 0);
   set_type(L, type_name::stream);
   return made;
+}
+
+int push_endpoint(lua_State* L, const net::endpoint& at) {
+  lua_pushlstring(L, at.host.data(), at.host.size());
+  if (at.local) return 1;
+  lua_pushinteger(L, at.port);
+  return 2;
 }
 
 lua_stream* to_stream(lua_State* L, int index) noexcept { return to_object<lua_stream>(L, index); }
@@ -329,11 +351,13 @@ void open_streams(lua_State* L) {
       {"read", protect::native<read_body>},   {"read_op", protect::native<read_op_body>},
       {"lines", protect::native<lines_body>}, {"write", protect::native<write_body>},
       {"flush", protect::native<flush_body>}, {"write_op", protect::native<write_op_body>},
-      {"close", protect::native<close_body>},
+      {"close", protect::native<close_body>}, {"shutdown", protect::native<shutdown_body>},
+      {"address", protect::native<endpoint_body<&lua_stream::here>>},
+      {"peer", protect::native<endpoint_body<&lua_stream::there>>},
   };
   constexpr library_function metamethods[] = {{"__close", protect::native<close_body>},
                                               {"__gc", protect::native<collect_stream>}};
-  define_type(L, type_name::stream, "perilune.pipe", methods, metamethods);
+  define_type(L, type_name::stream, "perilune.byte_stream", methods, metamethods);
   define_call<read_call>(L, type_name::read_call, "perilune.read");
   define_call<write_call>(L, type_name::write_call, "perilune.write");
   define_call<flush_call>(L, type_name::flush_call, "perilune.flush");

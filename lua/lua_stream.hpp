@@ -1,11 +1,13 @@
-// Streams of bytes as scripts hold them: the ends of a child's pipes, open files. One userdata holds the end that is read,
+// Streams of bytes as scripts hold them: the ends of a child's pipes, sockets. One userdata holds the end that is read,
 // the end that is written, or both; the engine's streams do the waiting. Owned by the collector; one worker only.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include <lua.hpp>
 
+#include <perilune/net.hpp>
 #include <perilune/stream.hpp>
 
 #include "protect.hpp"
@@ -16,10 +18,15 @@ struct lua_stream {
   static constexpr std::uint64_t tag = 0x73747265'6d1f90c8ULL;
   reader in;
   writer out;
+  std::unique_ptr<net::endpoint> here{};  // of a socket
+  std::unique_ptr<net::endpoint> there{};
 };
 
 // Pushes a stream without ends; the caller fills it. Raises when memory is out.
 lua_stream& push_stream(lua_State* L);
+
+// Pushes host and port, or the path, of a socket's end.
+int push_endpoint(lua_State* L, const net::endpoint& at);
 
 // The ends of the stream at an index, or nullptr.
 lua_stream* to_stream(lua_State* L, int index) noexcept;

@@ -9,6 +9,7 @@ namespace perilune {
 
 int open_json(lua_State* L);
 int open_log(lua_State* L);
+int open_net(lua_State* L);
 int open_fs(lua_State* L);
 int open_groups(lua_State* L);
 int open_inspect_natives(lua_State* L);
@@ -30,6 +31,7 @@ inline constexpr library_function native_modules[] = {
     {"perilune.native.fs", open_fs},
     {"perilune.native.groups", open_groups},
     {"perilune.native.inspect", open_inspect_natives},
+    {"perilune.native.net", open_net},
     {"perilune.native.options", open_option_checks},
     {"perilune.native.orphans", open_orphans},
     {"perilune.native.process", open_process},

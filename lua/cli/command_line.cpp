@@ -2,6 +2,8 @@
 #include "command_line.hpp"
 
 #include <algorithm>
+#include <cstdlib>
+#include <string_view>
 
 #include <unistd.h>
 
@@ -106,6 +108,9 @@ command_line read_command_line(int argc, char** argv) {
   add_duration(*run, "--grace", line.grace)->envname("PERILUNE_GRACE");
   add_number(*run, "--seed", line.seed)->envname("PERILUNE_SEED");
   add_number(*run, "--workers", line.workers)->envname("PERILUNE_WORKERS");
+  const char* inspect = std::getenv("PERILUNE_INSPECT");
+  if (inspect && std::string_view(inspect) != "0") line.inspect = inspect;
+  run->add_flag("--inspect", line.inspect);
   line.test.program = argc > 0 ? argv[0] : "perilune";
   const CLI::App* test = add_test_command(app, line.test);
   try {

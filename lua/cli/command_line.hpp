@@ -29,6 +29,7 @@ struct command_line {
   duration grace = std::chrono::seconds(10);
   std::uint64_t workers = 1;  // of the runtime, each with a thread and a VM
   std::uint64_t seed = 0;  // 0 draws one
+  std::string inspect;     // where others may look inside: a path, "true" for the usual place, "" for nowhere
   test_request test;       // of the verb `test`
   std::string problem;     // of a usage error: one line
 };

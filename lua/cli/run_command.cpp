@@ -87,6 +87,12 @@ int run_pipeline_text(const command_line& line, const script_file& file) {
                            .arguments = std::move(words)});
 }
 
+// Lets others look inside, before the script begins: on its first line, so that all lines keep their numbers.
+std::string inspected(const std::string& source, const std::string& where) {
+  const std::string call = "require('perilune.cli.inspected').start([==[" + where + "]==]) ";
+  return call + (source.starts_with('#') ? "--" : "") + source;
+}
+
 int run_script(const command_line& line) {
   const script_file file = read_script(line.file);
   if (!file.problem.empty()) {
@@ -94,7 +100,8 @@ int run_script(const command_line& line) {
     return file.unreadable ? exit_usage : exit_invalid_file;
   }
   if (is_pipeline(file.source)) return run_pipeline_text(line, file);
-  return run_source(line, {.source = file.source,
+  const std::string source = line.inspect.empty() ? file.source : inspected(file.source, line.inspect);
+  return run_source(line, {.source = source,
                            .name = file.chunk_name,
                            .program = line.file,
                            .arguments = line.arguments,

@@ -29,7 +29,8 @@ local states = {
   channel = open_or_closed, watch = open_or_closed, broadcast = open_or_closed, oneshot = oneshot_state,
   token = by_method, semaphore = free_permits, mutex = lock_state, rwlock = lock_state, once = lock_state,
   notify = no_state, barrier = no_state, wait_group = no_state,
-  interval = no_state, signal_listener = no_state, watcher = no_state, file = no_state, pipe = no_state, process = no_state,
+  interval = no_state, signal_listener = no_state, watcher = no_state, file = no_state, byte_stream = no_state, process = no_state,
+  net_listener = no_state, udp_socket = no_state,
 }
 local with_stats = { channel = true, watch = true, broadcast = true, oneshot = true }
 local held_kinds = { mutex = true, rwlock = true, once = true, semaphore = true }

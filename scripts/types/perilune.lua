@@ -1692,7 +1692,7 @@ function value_stream:to_channel(capacity) end
 ---(with it), `"all"` (until the end; also `"a"`) or `"some"` (what there is, at least one byte, at most 64 KiB).
 ---@alias perilune.read_what integer|"line"|"L"|"all"|"some"|"l"|"a"
 
----Bytes from or to a child. What was read and not asked for stays in the pipe, so reads of all kinds may take turns, and
+---Bytes from or to a child, or over a socket. What was read and not asked for stays in the pipe, so reads of all kinds may take turns, and
 ---one that loses a select or is cancelled loses nothing. Reads of several tasks are served in order. Closable.
 ---@class perilune.pipe
 local pipe = {}
@@ -1731,6 +1731,19 @@ function pipe:flush() end
 
 ---What was written still leaves; what was not read is dropped. Idempotent.
 function pipe:close() end
+
+---Nothing more is written: of a socket, the other side finds the end when it has read what was. Reading goes on.
+function pipe:shutdown() end
+
+---Of a socket: this side.
+---@return string host Or the path of a socket in the file system.
+---@return integer? port
+function pipe:address() end
+
+---Of a socket: the other side.
+---@return string host
+---@return integer? port
+function pipe:peer() end
 
 -- Processes ----------------------------------------------------------------------------------------------------------
 
@@ -2017,6 +2030,223 @@ function file:seek(whence, offset) end
 
 ---Idempotent; raises what only closing reveals.
 function file:close() end
+
+-- Sockets ------------------------------------------------------------------------------------------------------------
+
+---Streams over TCP and over sockets of the file system, listeners, datagrams, names. Streams are those of pipes: `read`, `write`,
+---`lines`, `read_op` and so on; a read or an accept that loses a select loses nothing. Failures raise kind `"io"` with `code`.
+---
+---An address is a host and a port, `"host:port"` (`"[::1]:80"`), `{ host =, port = }`, or, to listen, a port of 127.0.0.1 alone.
+---@class perilune.net
+local net = {}
+
+---@type perilune.net
+peri.net = nil
+
+---Connects; the addresses of a name are tried one after the other. `net.tcp_connect("localhost:8080")`
+---@param host string|{ host: string, port: integer }
+---@param port? integer
+---@param options? { timeout: number? } Seconds; then kind `"timeout"`.
+---@return perilune.pipe
+function net.tcp_connect(host, port, options) end
+
+---Each use of the operation makes a connection; one that loses gives up.
+---@param host string|{ host: string, port: integer }
+---@param port? integer
+---@return perilune.operation
+function net.connect_op(host, port) end
+
+---The same.
+---@param host string|{ host: string, port: integer }
+---@param port? integer
+---@return perilune.operation
+function net.tcp_connect_op(host, port) end
+
+---Port 0 draws one: `listener.port`.
+---@param host string|integer|{ host: string, port: integer }
+---@param port? integer
+---@param options? { backlog: integer? } How many connections may wait to be accepted; default 1024.
+---@return perilune.net_listener
+function net.tcp_listen(host, port, options) end
+
+---@param path string
+---@param options? { timeout: number? }
+---@return perilune.pipe
+function net.unix_connect(path, options) end
+
+---@param path string
+---@return perilune.operation
+function net.unix_connect_op(path) end
+
+---A socket file that nobody listens at any more is replaced. The file is removed with the listener.
+---@param path string
+---@param options? { backlog: integer? }
+---@return perilune.net_listener
+function net.unix_listen(path, options) end
+
+---A UDP socket. Without an address, one that the system chooses, for whoever only asks.
+---@param host? string|integer|{ host: string, port: integer }
+---@param port? integer
+---@return perilune.udp_socket
+function net.udp(host, port) end
+
+---The addresses of a name, as text, best first.
+---@param name string
+---@return string[]
+function net.resolve(name) end
+
+---Closable.
+---@class perilune.net_listener
+---@field host string
+---@field port integer
+---@field path string Of a socket of the file system, in place of host and port.
+local net_listener = {}
+
+---Waits for a connection.
+---@return perilune.pipe? stream nil when the listener was closed.
+---@return "closed"? why
+function net_listener:accept() end
+
+---@return perilune.operation
+function net_listener:accept_op() end
+
+---`for stream in listener:iter() do`: until it is closed.
+---@return fun(): perilune.pipe?
+---@return perilune.net_listener
+function net_listener:iter() end
+
+---@return string host Or the path.
+---@return integer? port
+function net_listener:address() end
+
+---Waiting accepts see the end. Idempotent.
+function net_listener:close() end
+
+---Closable.
+---@class perilune.udp_socket
+---@field host string
+---@field port integer
+local udp_socket = {}
+
+---Waits for a datagram.
+---@return string? bytes nil when the socket was closed.
+---@return string host Of the sender; or why nothing came: `"closed"`.
+---@return integer port
+function udp_socket:recv() end
+
+---@return perilune.operation
+function udp_socket:recv_op() end
+
+---Does not wait.
+---@param bytes string
+---@param host string An address, see `net.resolve`.
+---@param port integer
+---@return true? sent
+---@return "full"? why The system has no room now.
+function udp_socket:send(bytes, host, port) end
+
+---@return string host
+---@return integer port
+function udp_socket:address() end
+
+function udp_socket:close() end
+
+-- HTTP ---------------------------------------------------------------------------------------------------------------
+
+---HTTP/1.1: a client for `http://` URLs (there is no TLS yet), and a server for small services.
+---@class perilune.http
+local http = {}
+
+---@type perilune.http
+peri.http = nil
+
+---@class perilune.http_request
+---@field url? string
+---@field method? string Default `"GET"`, with a body `"POST"`.
+---@field headers? table<string, string|number>
+---@field body? string|fun(): string? A string, or a function that gives its pieces until nil.
+---@field timeout? number Seconds for all of it; then kind `"timeout"`.
+---@field stream? boolean The body is read by `response.stream` instead of here.
+---@field redirects? integer How many are followed. Default 5.
+---@field body_limit? integer Bytes of the response's body at most.
+
+---@class perilune.http_response
+---@field status integer
+---@field reason string
+---@field ok boolean Whether the status is below 300.
+---@field headers table<string, string> Found in whatever case.
+---@field body? string
+---@field stream? perilune.http_body
+---@field url string Where it came from in the end.
+---@field version string
+
+---Any status is a result; what fails on the way raises.
+---@param url string|perilune.http_request
+---@param options? perilune.http_request
+---@return perilune.http_response
+function http.request(url, options) end
+
+---@param url string|perilune.http_request
+---@param options? perilune.http_request
+---@return perilune.http_response
+function http.get(url, options) end
+
+---@param url string|perilune.http_request
+---@param body? string|fun(): string?
+---@param options? perilune.http_request
+---@return perilune.http_response
+function http.post(url, body, options) end
+
+---The body of a response that is read piece by piece. Closable.
+---@class perilune.http_body
+local http_body = {}
+
+---The next bytes; nil at the end.
+---@param most? integer|"all"
+---@return string?
+function http_body:read(most) end
+
+---@param limit? integer Bytes; more raise.
+---@return string
+function http_body:read_all(limit) end
+
+---`for piece in body:pieces() do`
+---@return fun(): string?
+---@return perilune.http_body
+function http_body:pieces() end
+
+function http_body:close() end
+
+---@class perilune.http_call
+---@field method string
+---@field path string Decoded, without the query.
+---@field query table<string, string>
+---@field target string As it was sent.
+---@field headers table<string, string> Found in whatever case.
+---@field body string
+---@field version string
+---@field peer { host: string, port: integer }
+
+---Serves from now on, in a task of the caller's, and returns at once. The handler runs in a task for each connection and returns a
+---body, `status, body, headers`, or `{ status =, headers =, body = }`; a body may be a function that gives pieces; nothing is 204. An
+---error of the handler is answered with 500.
+---@param address string|integer|{ host: string, port: integer } As for `net.tcp_listen`.
+---@param handler fun(request: perilune.http_call): any, any, any
+---@param options? { body_limit: integer?, idle_timeout: number? } Default: 16 MiB, 60 s.
+---@return perilune.http_server
+function http.serve(address, handler, options) end
+
+---Closable.
+---@class perilune.http_server
+---@field host string
+---@field port integer
+local http_server = {}
+
+---Waits until it has ended.
+function http_server:wait() end
+
+---Accepts no more, answers the requests under way, and waits for that.
+function http_server:close() end
 
 -- Signals ------------------------------------------------------------------------------------------------------------
 

@@ -103,6 +103,16 @@ local samples = {
   operation = function() return peri.sleep_op(1) end,
   interval = function() return peri.interval(1) end,
   pipe = function() return ended_child().stdin end,
+  net_listener = function()
+    local listener <close> = peri.net.tcp_listen(0)
+    return listener
+  end,
+  udp_socket = function() return peri.net.udp() end,
+  http_body = function() return require("perilune.http.message").body(nil, {}) end,
+  http_server = function()
+    local server <close> = peri.http.serve(0, print)
+    return server
+  end,
   value_stream = function() return peri.stream.of() end,
   child = ended_child,
   file = function() return peri.fs.open("/dev/null") end,

@@ -38,7 +38,7 @@ local function of_program(name)
 end
 local without_pipeline = {
   help = of_program "help", doctor = of_program "doctor", completion = of_program "completion",
-  repl = of_program "repl",
+  repl = of_program "repl", top = of_program "top", inspect = of_program "inspect",
   init = function(...) return require("perilune.pipeline.starter")(...) end,
   version = function()
     print("perilune " .. require("perilune.native.system").version)
@@ -79,6 +79,7 @@ local function carry_out(given, command, ...)
   set_log(values)
   if values.directory then enter(values.directory) end
   values.directory = nil
+  if values.inspect then require("perilune.cli.inspected").start(values.inspect) end
   local source, shown, folder
   if given then
     source, shown, folder = table.unpack(given)
