@@ -1,4 +1,4 @@
-// perilune.native.options: the check of option names for modules written in Lua.
+// perilune.native.options: checks of what modules written in Lua are given.
 #include "library.hpp"
 #include "native_modules.hpp"
 #include "option_table.hpp"
@@ -24,11 +24,28 @@ reply problem_body(lua_State* L, vm& v) {
   return 0;
 }
 
+// callable(value) -> whether it can be called.
+reply callable_body(lua_State* L, vm&) {
+  lua_pushboolean(L, is_callable(L, 1));
+  return 1;
+}
+
+// count(value, least) -> the integer that it is, 2 for 2.0, or nil when it is none of at least `least`.
+reply count_body(lua_State* L, vm&) {
+  int whole = 0;
+  const lua_Integer count = lua_type(L, 1) == LUA_TNUMBER ? lua_tointegerx(L, 1, &whole) : 0;
+  if (!whole || count < lua_tointeger(L, 2)) return 0;
+  lua_pushinteger(L, count);
+  return 1;
+}
+
 }  // namespace
 
 int open_option_checks(lua_State* L) {
-  constexpr library_function functions[] = {{"problem", protect::native<problem_body>}};
-  lua_createtable(L, 0, 1);
+  constexpr library_function functions[] = {{"problem", protect::native<problem_body>},
+                                            {"callable", protect::native<callable_body>},
+                                            {"count", protect::native<count_body>}};
+  lua_createtable(L, 0, 3);
   set_functions(L, functions);
   return 1;
 }

@@ -20,6 +20,7 @@ int open_regex(lua_State* L);
 int open_signal(lua_State* L);
 int open_system(lua_State* L);
 int open_terminal(lua_State* L);
+int open_trace(lua_State* L);
 // Where their libraries were found, see CMakeLists.txt.
 int open_db(lua_State* L);
 int open_hash(lua_State* L);
@@ -39,6 +40,7 @@ inline constexpr library_function native_modules[] = {
     {"perilune.signal", open_signal},
     {"perilune.native.system", open_system},
     {"perilune.native.terminal", open_terminal},
+    {"perilune.native.trace", open_trace},
 #ifdef PERILUNE_HAS_DB
     {"perilune.native.db", open_db},
 #endif

@@ -6,6 +6,8 @@
 
 #include <perilune/cancel.hpp>
 
+#include "wait_name.hpp"
+
 namespace perilune {
 
 namespace {
@@ -16,14 +18,6 @@ bool stands_below(const task_header& task, const task_header& root) noexcept {
   const task_header* at = &task;
   while (at && at != &root) at = at->parent_task();
   return at != nullptr;
-}
-
-std::string wait_of(const task_header& task) {
-  if (task.status == task_state::ready) return "yield";
-  if (task.selecting) return "select";
-  if (task.is(task_header::trait::uninterruptible) || task.status == task_state::closing || !task.op) return "the end of its children";
-  const wait_description wait = task.op->describe();
-  return std::string(wait.verb) + " on a " + wait.resource;
 }
 
 std::string with_place(std::string text, const task_header& task) {
@@ -61,10 +55,10 @@ void test_observer::resumed(task_header& task) noexcept {
 }
 
 void test_observer::suspended(task_header& task) noexcept {
-  if (traces(task)) note(task, with_place(task.status == task_state::ready ? "yields" : "waits in " + wait_of(task), task));
+  if (traces(task)) note(task, with_place(task.status == task_state::ready ? "yields" : "waits in " + name_of_wait(task), task));
   const bool over = task.status == task_state::closing;
   if (!target_ || over || !stands_below(task, *target_) || --left_ > 0) return;
-  point_ = with_place(wait_of(task), task);
+  point_ = with_place(name_of_wait(task), task);
   cancel(*std::exchange(target_, nullptr), reason_ptr::make(cancel_source::cancel, "cancelled here", 0, "test"));
 }
 

@@ -4,8 +4,10 @@
 -- The innermost open span stands in the task-local data, which children inherit.
 local peri = require "perilune"
 local log = require "perilune.log"
-local error, getmetatable, next, setmetatable, type = error, getmetatable, next, setmetatable, type
+local callable = require("perilune.native.options").callable
+local error, next, setmetatable, type = error, next, setmetatable, type
 
+local note_span = require("perilune.native.trace").span
 local key = log.span_key_
 local data, now, is_error = peri.data, peri.now, peri.is_error
 local last_id = 0
@@ -18,7 +20,9 @@ local function status_of(e)
 end
 
 function span:__close(e)
-  log.debug("span ended", { status = status_of(e), seconds = now() - self.began })
+  local status, seconds = status_of(e), now() - self.began
+  log.debug("span ended", { status = status, seconds = seconds })
+  note_span(self.path, self.id, seconds, status)
   data[key] = self.outer
 end
 
@@ -32,17 +36,12 @@ local function open(name, fields)
   return setmetatable(self, span)
 end
 
-local function is_callable(value)
-  local meta = getmetatable(value)
-  return type(value) == "function" or type(meta) == "table" and meta.__call ~= nil
-end
-
 return function(name, fields, fn, ...)
   if type(name) ~= "string" then error("bad argument #1 to 'span' (a name expected, got " .. type(name) .. ")", 2) end
   if fields ~= nil and type(fields) ~= "table" then
     error("bad argument #2 to 'span' (a table of fields or nil expected, got " .. type(fields) .. ")", 2)
   end
-  if not is_callable(fn) then error("bad argument #3 to 'span' (a function expected, got " .. type(fn) .. ")", 2) end
+  if not callable(fn) then error("bad argument #3 to 'span' (a function expected, got " .. type(fn) .. ")", 2) end
   local _ <close> = open(name, fields)
   return fn(...)
 end

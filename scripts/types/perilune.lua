@@ -377,8 +377,7 @@ function join_set:join_next_op() end
 function join_set:try_join_next() end
 
 ---`for task, ok, a in set:results() do`: until the set is empty.
----@return fun(set: perilune.join_set): perilune.task, boolean, ...
----@return perilune.join_set
+---@return fun(): perilune.task, boolean, ...
 function join_set:results() end
 
 ---Waits for all members, and takes them: a list of `table.pack(ok, ...)` in the order of their ends.
@@ -412,7 +411,6 @@ function peri.race(functions) end
 
 ---@class perilune.map_options
 ---@field concurrency? integer How many run at a time. Default: all.
----@field ordered? boolean false: an iterator over results as they are there.
 
 ---Calls `fn(item)` for every item of the list, each in a child: the list of first results, in order, with `n`. The first
 ---failure cancels the rest and raises kind `"group"`. Unordered it returns an iterator instead, `for value, index in`, where
@@ -619,8 +617,7 @@ function channel:recv_many(max) end
 function channel:recv_many_op(max) end
 
 ---`for v in ch:iter() do`: until closed. Leaving the loop leaves the channel as it is.
----@return fun(ch: perilune.channel): any
----@return perilune.channel
+---@return fun(): any
 function channel:iter() end
 
 ---Ends the channel: waiting senders get `nil, "closed"`, receivers what is left and then the end. Closing again does nothing.
@@ -1281,6 +1278,32 @@ function hash.file(path) end
 ---@return string[]
 function hash.contents(paths) end
 
+---What the tasks of this worker do, as a trace for Perfetto or `chrome://tracing`: a row for each task with its turns and waits, and
+---the spans that end meanwhile. Without a recording nothing is noted.
+---@class perilune.trace
+local trace = {}
+
+---@type perilune.trace
+peri.trace = nil
+
+---@class perilune.trace_options
+---@field path? string The trace is written there, too, when the recording ends.
+---@field limit? integer Events that are kept; what comes later is only counted. Default 200,000, of about 120 bytes each.
+
+---Begins to record. One recording at a time: another raises.
+---@param options? perilune.trace_options
+---@return perilune.recording
+function trace.start(options) end
+
+---Closable: leaving the block ends it.
+---@class perilune.recording
+local recording = {}
+
+---Ends the recording. The trace as JSON; `otherData.dropped` counts the events that found no room. Later calls return the same.
+---Raises kind `"io"` when it cannot be written.
+---@return string
+function recording:stop() end
+
 ---SQLite. A statement runs to its end at once, so it should be short. Failures raise kind `"io"`. Here where its library is.
 ---@class perilune.db
 local db = {}
@@ -1656,7 +1679,6 @@ function value_stream:throttle(seconds) end
 function value_stream:debounce(seconds) end
 
 ---@class perilune.buffered_options
----@field ordered? boolean Results in the order of the elements (default), or as they are done.
 
 ---Runs `fn` for up to `size` elements at once, each in a task of its own. The first failure cancels the others. When
 ---the reading task ends and another one reads on, elements that had not ended are run again.

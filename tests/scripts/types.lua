@@ -119,6 +119,11 @@ local samples = {
   database = function() return peri.db.open(":memory:") end,
   pipeline_builder = function() return peri.pipeline.new("x") end,
   step_context = function() return setmetatable({}, require("perilune.pipeline.lua_step").context) end,
+  recording = function()
+    local recording = peri.trace.start()
+    recording:stop()
+    return recording
+  end,
   watcher = function() return peri.fs.watch "/dev" end,
   signal_listener = function() return peri.signal.listen("USR1") end,
 }
