@@ -22,12 +22,10 @@ reply exit_elsewhere(vm& v, int code) {
 
 // os.exit([code]): ends the run. Every task is cancelled and its closers run; the call does not return.
 reply exit_body(lua_State* L, vm& v) {
-  int code = 0;
-  if (lua_isboolean(L, 1))
-    code = lua_toboolean(L, 1) ? 0 : 1;
-  else if (lua_isinteger(L, 1))
-    code = static_cast<int>(lua_tointeger(L, 1));
-  else if (!lua_isnoneornil(L, 1))
+  int whole = 1;
+  int code = lua_type(L, 1) == LUA_TNUMBER ? static_cast<int>(lua_tointegerx(L, 1, &whole)) : 0;
+  if (lua_isboolean(L, 1)) code = lua_toboolean(L, 1) ? 0 : 1;
+  if (!whole || !(lua_isnoneornil(L, 1) || lua_isboolean(L, 1) || lua_type(L, 1) == LUA_TNUMBER))
     return bad_argument(v, 1, "an integer or a boolean expected", L);
   if (v.options().worker != 0 || v.options().isolated) return exit_elsewhere(v, code);
   if (!v.exiting) {
@@ -77,7 +75,7 @@ reply on_unobserved_body(lua_State* L, vm& v) {
   if (lua_isnoneornil(L, 1)) {
     lua_pushboolean(L, 0);
   } else {
-    if (!lua_isfunction(L, 1)) return bad_argument(v, 1, "a function or nil expected", L);
+    if (!is_callable(L, 1)) return bad_argument(v, 1, "a function or nil expected", L);
     lua_pushvalue(L, 1);
   }
   vm::set_registry(L, registry_slot::on_unobserved);

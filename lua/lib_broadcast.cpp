@@ -166,7 +166,7 @@ reply receiver_stats_body(lua_State* L, vm& v) {
 }
 
 reply broadcast_body(lua_State* L, vm& v) {
-  const lua_Integer capacity = read_capacity(L, 1);
+  const lua_Integer capacity = read_count(L, 1, largest_capacity);
   if (capacity < 1) return bad_argument(v, 1, "capacity must be a positive integer", L);
   const auto values = static_cast<std::size_t>(capacity);
   const int user_values = lua_broadcast::first_slot - 1 + lua_ring::user_values_for(values);

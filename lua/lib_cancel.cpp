@@ -54,9 +54,7 @@ reply conclude_shield(lua_State* L, vm&, region& r) {
 }
 
 reply check_function(lua_State* L, vm& v, int argument) {
-  if (lua_isfunction(L, argument)) return 0;
-  if (luaL_getmetafield(L, argument, "__call") != LUA_TNIL) return lua_pop(L, 1), 0;
-  return bad_argument(v, argument, "a function expected", L);
+  return is_callable(L, argument) ? 0 : bad_argument(v, argument, "a function expected", L);
 }
 
 template <region::conclude_function Conclude, bool Absolute>

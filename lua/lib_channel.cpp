@@ -186,8 +186,7 @@ constexpr recv_many_kind recv_many_verb;
 // A reply < 0 refuses what recv_many was given.
 reply check_recv_many(lua_State* L, vm& v) {
   if (!to_object<lua_channel>(L, 1)) return wrong_self(L, v);
-  if (!lua_isinteger(L, 2) || lua_tointeger(L, 2) < 0)
-    return bad_argument(v, 2, "max must be a non-negative integer", L);
+  if (read_count(L, 2) < 0) return bad_argument(v, 2, "max must be a non-negative integer", L);
   lua_settop(L, 2);
   return 0;
 }
@@ -221,9 +220,7 @@ reply send_op_body(lua_State* L, vm& v) {
 
 reply iter_body(lua_State* L, vm& v) {
   if (!to_object<lua_channel>(L, 1)) return wrong_self(L, v);
-  lua_pushcfunction(L, protect::native<recv_body>);
-  lua_pushvalue(L, 1);
-  return 2;
+  return push_iterator<recv_body>(L);
 }
 
 reply close_body(lua_State* L, vm& v) {
@@ -335,7 +332,7 @@ lua_channel& push_channel(lua_State* L, std::size_t capacity, int name) {
 
 reply channel_body(lua_State* L, vm& v) {
   constexpr const char* expected = "capacity must be a non-negative integer";
-  const lua_Integer capacity = read_capacity(L, 1);
+  const lua_Integer capacity = read_count(L, 1, largest_capacity);
   if (capacity < 0) return bad_argument(v, 1, expected, L);
   if (!lua_isnoneornil(L, 2) && lua_type(L, 2) != LUA_TSTRING) return bad_argument(v, 2, "name must be a string", L);
   push_channel(L, static_cast<std::size_t>(capacity), lua_isnoneornil(L, 2) ? 0 : 2);
@@ -350,7 +347,7 @@ reply unbounded_body(lua_State* L, vm& v) {
     if (const reply refused = check_option_names(L, v, 1, "unbounded", known); refused < 0) return refused;
     lua_settop(L, 1);
     lua_getfield(L, 1, "warn_at");
-    if (!lua_isnil(L, 2) && (!lua_isinteger(L, 2) || lua_tointeger(L, 2) < 1))
+    if (!lua_isnil(L, 2) && read_count(L, 2) < 1)
       return bad_option(L, v, "warn_at", "unbounded", "a positive integer expected");
     warn_at = static_cast<std::size_t>(lua_tointeger(L, 2));
     if (lua_getfield(L, 1, "name") == LUA_TSTRING) name = 3;

@@ -39,7 +39,8 @@ bool flag(lua_State* L, int n, bool fallback) {
 }
 
 std::size_t count(lua_State* L, int n, std::size_t fallback) {
-  return lua_isinteger(L, n + 1) ? static_cast<std::size_t>(lua_tointeger(L, n + 1)) : fallback;
+  const lua_Integer given = read_count(L, n + 1);
+  return given < 0 ? fallback : static_cast<std::size_t>(given);
 }
 
 // Pushing results.

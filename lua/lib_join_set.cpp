@@ -78,9 +78,7 @@ reply try_join_next_body(lua_State* L, vm& v) {
 
 reply results_body(lua_State* L, vm& v) {
   if (!check_set(L)) return wrong_set(L, v);
-  lua_pushcfunction(L, protect::native<join_next_body>);
-  lua_pushvalue(L, 1);
-  return 2;
+  return push_iterator<join_next_body>(L);
 }
 
 // Takes everything that has ended: a list of {ok, ..., n = count}.
@@ -110,11 +108,6 @@ reply join_all_body(lua_State* L, vm& v) {
 }
 
 // Spawning.
-
-reason_ptr asked(vm& v, const char* text) {
-  lua_task& by = v.running();
-  return reason_ptr::make(cancel_source::cancel, text, by.id, by.name ? by.name : "");
-}
 
 struct member_request : spawn_request {
   int key = 0;  // stack index of the key, or 0
@@ -195,7 +188,7 @@ lua_task* push_replaced(lua_State* L, vm& v, int key) {
   lua_task* before = push_found(L, lua_join_set::keys, key);
   if (!before) return nullptr;
   const bool started = before->is(task_header::trait::started) && !before->is(task_header::trait::uninterruptible);
-  cancel(*before, asked(v, "replaced"));
+  cancel(*before, asked_by_running_task(v, "replaced"));
   if (started) return before;
   lua_task* earlier = push_found(L, lua_join_set::replaced, lua_gettop(L));
   if (!earlier) return lua_pop(L, 1), before;
@@ -238,7 +231,7 @@ reply cancel_all_body(lua_State* L, vm& v) {
   lua_join_set* set = check_set(L);
   if (!set) return wrong_set(L, v);
   if (!lua_isnoneornil(L, 2) && !lua_isstring(L, 2)) return bad_argument(v, 2, "reason must be a string", L);
-  set->cancel_members(asked(v, lua_isnoneornil(L, 2) ? "" : lua_tostring(L, 2)));
+  set->cancel_members(asked_by_running_task(v, lua_isnoneornil(L, 2) ? "" : lua_tostring(L, 2)));
   return 0;
 }
 
@@ -257,7 +250,7 @@ reply close_body(lua_State* L, vm& v) {
   if (const reply refused = check_owned(L, v); refused < 0) return refused;
   auto& set = object_at<lua_join_set>(L, 1);
   if (!set.entered()) return 0;
-  set.shut(asked(v, "its join set was closed"));
+  set.shut(asked_by_running_task(v, "its join set was closed"));
   if (set.first_running() && !protect::suspendable(L, v.running())) return action::raise_unsuspendable;
   lua_settop(L, 1);
   if (!v.tasks().park_until_drained(v.running(), set)) return members_ended(L, v);

@@ -61,8 +61,8 @@ void start_run(lua_State* L, native_run& call) {
   run_options options;
   read_process_options(L, options);
   if (lua_type(L, arg_timeout) == LUA_TNUMBER) options.timeout = from_seconds(lua_tonumber(L, arg_timeout));
-  if (lua_isinteger(L, arg_output_limit))
-    options.output_limit = static_cast<std::size_t>(lua_tointeger(L, arg_output_limit));
+  if (const lua_Integer bytes = read_count(L, arg_output_limit); bytes >= 0)
+    options.output_limit = static_cast<std::size_t>(bytes);
   call.start(perilune::run(std::move(options)), "process.run");
 }
 

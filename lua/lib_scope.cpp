@@ -228,11 +228,11 @@ reply conclude_scope(lua_State* L, vm& v, region& r) {
 reply scope_body(lua_State* L, vm& v) {
   scope_options options;
   int function = 1;
-  if (lua_istable(L, 1) && lua_gettop(L) >= 2) {
+  if (lua_istable(L, 1) && lua_gettop(L) >= 2 && !is_callable(L, 1)) {
     if (const reply refused = read_options(L, v, options); refused < 0) return refused;
     function = 2;
   }
-  if (!lua_isfunction(L, function)) return bad_argument(v, function, "a function expected", L);
+  if (!is_callable(L, function)) return bad_argument(v, function, "a function expected", L);
   if (!v.in_task()) return action::raise_unsuspendable;
   if (v.running().cancel_pending()) return action::raise_cancel;
   lua_settop(L, function);
@@ -314,8 +314,7 @@ reply cancel_scope(lua_State* L, vm& v) {
   if (!lua_isnoneornil(L, 2) && !lua_isstring(L, 2)) return bad_argument(v, 2, "reason must be a string", L);
   if (!scope->node || !scope->node->entered()) return 0;
   const char* text = lua_isnoneornil(L, 2) ? "" : lua_tostring(L, 2);
-  lua_task& asker = v.running();
-  cancel(*scope->node, reason_ptr::make(cancel_source::cancel, text, asker.id, asker.name ? asker.name : ""));
+  cancel(*scope->node, asked_by_running_task(v, text));
   return 0;
 }
 

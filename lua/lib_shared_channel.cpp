@@ -143,9 +143,7 @@ reply send_op_body(lua_State* L, vm& v) {
 
 reply iter_body(lua_State* L, vm& v) {
   if (!to_object<shared_handle>(L, 1)) return wrong_self(L, v);
-  lua_pushcfunction(L, protect::native<recv_body>);
-  lua_pushvalue(L, 1);
-  return 2;
+  return push_iterator<recv_body>(L);
 }
 
 reply close_body(lua_State* L, vm& v) {
@@ -191,7 +189,7 @@ reply print_body(lua_State* L, vm&) {
 }
 
 reply shared_channel_body(lua_State* L, vm& v) {
-  const lua_Integer capacity = read_capacity(L, 1);
+  const lua_Integer capacity = read_count(L, 1, largest_capacity);
   if (capacity < 0) return bad_argument(v, 1, "capacity must be a non-negative integer", L);
   push_held<shared_handle>(L, type_name::shared_channel).channel = std::make_shared<shared_channel>(static_cast<std::size_t>(capacity));
   return 1;

@@ -35,12 +35,11 @@ reply check_acquire(lua_State* L, vm& v) {
   lua_semaphore* semaphore = to_object<lua_semaphore>(L, 1);
   if (!semaphore) return wrong_semaphore(L, v);
   lua_settop(L, 2);
-  if (lua_isnil(L, 2)) {
-    lua_pushinteger(L, 1);
-    lua_replace(L, 2);
-  }
-  if (!lua_isinteger(L, 2) || lua_tointeger(L, 2) < 1) return bad_argument(v, 2, "permits must be a positive integer", L);
-  if (semaphore->closed() || static_cast<std::size_t>(lua_tointeger(L, 2)) <= semaphore->total()) return 0;
+  const lua_Integer wanted = lua_isnil(L, 2) ? 1 : read_count(L, 2);
+  if (wanted < 1) return bad_argument(v, 2, "permits must be a positive integer", L);
+  lua_pushinteger(L, wanted);
+  lua_replace(L, 2);
+  if (semaphore->closed() || static_cast<std::size_t>(wanted) <= semaphore->total()) return 0;
   v.message = "the semaphore has " + std::to_string(semaphore->total()) + " permits, which is all there will ever be";
   return bad_argument(v, 2, std::string(v.message).c_str(), L);
 }
@@ -86,17 +85,10 @@ reply index_semaphore(lua_State* L, vm& v) {
   return 1;
 }
 
-// Reads argument #1 as a count from `least` on. < 0 refuses.
-reply read_count(lua_State* L, vm& v, lua_Integer least, const char* expected, std::size_t& count) {
-  if (!lua_isinteger(L, 1) || lua_tointeger(L, 1) < least) return bad_argument(v, 1, expected, L);
-  count = static_cast<std::size_t>(lua_tointeger(L, 1));
-  return 0;
-}
-
 reply new_semaphore(lua_State* L, vm& v) {
-  std::size_t permits = 0;
-  if (const reply refused = read_count(L, v, 0, "permits must be a non-negative integer", permits); refused < 0) return refused;
-  push_object<lua_semaphore>(L, 0, permits);
+  const lua_Integer permits = read_count(L, 1);
+  if (permits < 0) return bad_argument(v, 1, "permits must be a non-negative integer", L);
+  push_object<lua_semaphore>(L, 0, static_cast<std::size_t>(permits));
   set_type(L, type_name::semaphore);
   return 1;
 }
@@ -159,9 +151,9 @@ reply new_notify(lua_State* L, vm&) {
 }
 
 reply new_barrier(lua_State* L, vm& v) {
-  std::size_t parties = 0;
-  if (const reply refused = read_count(L, v, 1, "tasks must be a positive integer", parties); refused < 0) return refused;
-  push_object<lua_barrier>(L, 0, parties);
+  const lua_Integer parties = read_count(L, 1);
+  if (parties < 1) return bad_argument(v, 1, "tasks must be a positive integer", L);
+  push_object<lua_barrier>(L, 0, static_cast<std::size_t>(parties));
   set_type(L, type_name::barrier);
   return 1;
 }
@@ -169,9 +161,8 @@ reply new_barrier(lua_State* L, vm& v) {
 reply add_body(lua_State* L, vm& v) {
   lua_wait_group* group = to_object<lua_wait_group>(L, 1);
   if (!group) return bad_argument(v, 1, lua_wait_group::expected, L);
-  if (!lua_isnoneornil(L, 2) && (!lua_isinteger(L, 2) || lua_tointeger(L, 2) < 0))
-    return bad_argument(v, 2, "a non-negative integer expected", L);
-  const lua_Integer more = lua_isnoneornil(L, 2) ? 1 : lua_tointeger(L, 2);
+  const lua_Integer more = lua_isnoneornil(L, 2) ? 1 : read_count(L, 2);
+  if (more < 0) return bad_argument(v, 2, "a non-negative integer expected", L);
   return group->core.add(static_cast<std::size_t>(more)) ? 0 : raise_text(v, "the wait group cannot count that far");
 }
 

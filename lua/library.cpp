@@ -30,11 +30,10 @@ void define_type(lua_State* L, type_name name, const char* shown, const library_
   lua_pop(L, 1);
 }
 
-lua_Integer read_capacity(lua_State* L, int argument) {
-  constexpr lua_Integer largest = 1 << 30;
+lua_Integer read_count(lua_State* L, int index, lua_Integer most) {
   int whole = 0;
-  const lua_Integer capacity = lua_type(L, argument) == LUA_TNUMBER ? lua_tointegerx(L, argument, &whole) : 0;
-  return whole && capacity <= largest ? capacity : -1;
+  const lua_Integer count = lua_type(L, index) == LUA_TNUMBER ? lua_tointegerx(L, index, &whole) : 0;
+  return whole && count <= most ? count : -1;
 }
 
 void set_index(lua_State* L, type_name name, lua_CFunction index) {
@@ -64,6 +63,7 @@ int open_library(lua_State* L) {
   region::open(L);
   lua_newtable(L);
   open_base(L);
+  open_spawning(L);
   open_tasks(L);
   open_coroutines(L);
   open_time(L);

@@ -40,6 +40,22 @@ void define_type(lua_State* L, type_name name, const char* shown, const library_
 // Fields besides the methods: `index` gets the table of methods as its upvalue.
 void set_index(lua_State* L, type_name name, lua_CFunction index);
 
+// A body that calls `Body` with the object that an iterator was made for.
+template <native_body Body>
+reply iterator_step(lua_State* L, vm& v) {
+  lua_settop(L, 0);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  return Body(L, v);
+}
+
+// Pushes an iterator over what the method `Body` of the object at index 1 returns, call by call.
+template <native_body Body>
+reply push_iterator(lua_State* L) {
+  lua_pushvalue(L, 1);
+  lua_pushcclosure(L, protect::native<iterator_step<Body>>, 1);
+  return 1;
+}
+
 inline void set_type(lua_State* L, type_name name) {
   push_type(L, name);
   lua_setmetatable(L, -2);
@@ -55,11 +71,14 @@ inline void set_flag(lua_State* L, const char* name, bool value) {
   lua_setfield(L, -2, name);
 }
 
-// The capacity given as an argument; negative when it is no integer from 0 to 2^30.
-lua_Integer read_capacity(lua_State* L, int argument);
+// The whole number at `index`, 2 for 2.0; negative when there is none from 0 to `most`.
+lua_Integer read_count(lua_State* L, int index, lua_Integer most = LUA_MAXINTEGER);
+
+inline constexpr lua_Integer largest_capacity = 1 << 30;
 
 // The parts of the perilune table; each adds its functions to the table on top and defines its types.
 void open_base(lua_State* L);
+void open_spawning(lua_State* L);
 void open_tasks(lua_State* L);
 void open_coroutines(lua_State* L);
 void open_time(lua_State* L);
@@ -86,6 +105,9 @@ int open_library(lua_State* L);
 
 // Whether the value at `index` can be called.
 bool is_callable(lua_State* L, int index);
+
+// The reason of a cancellation that the running task asks for.
+reason_ptr asked_by_running_task(vm& v, std::string text);
 
 // What peri.spawn and s:spawn were given from argument `first` on: options if there are any, the function, its arguments.
 struct spawn_request {

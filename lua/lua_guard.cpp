@@ -6,6 +6,8 @@
 
 #include <perilune/outcome.hpp>
 
+#include "library.hpp"
+
 namespace perilune {
 
 void lua_guard::accept(task_header& by) noexcept {
@@ -155,9 +157,10 @@ semaphore_core& semaphore_of(const holding& held) noexcept { return *static_cast
 
 reply split_body(lua_State* L, vm& v) {
   if (const reply refused = check_held(L, v); refused < 0) return refused;
-  if (!lua_isinteger(L, 2) || lua_tointeger(L, 2) < 1) return bad_argument(v, 2, "permits must be a positive integer", L);
+  const lua_Integer wanted = read_count(L, 2);
+  if (wanted < 1) return bad_argument(v, 2, "permits must be a positive integer", L);
   auto& guard = object_at<lua_guard>(L, 1);
-  const auto permits = static_cast<std::size_t>(lua_tointeger(L, 2));
+  const auto permits = static_cast<std::size_t>(wanted);
   if (permits > guard.held.permits) return lua_pushnil(L), 1;
   lua_getiuservalue(L, 1, 1);
   auto& part = push_guard(L, guard_kind::permits, *guard.op, -1, permits);

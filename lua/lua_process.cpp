@@ -139,9 +139,9 @@ reply signal_body(lua_State* L, vm& v) {
   int number = 0;
   if (lua_type(L, 2) == LUA_TSTRING)
     number = signal_number(lua_tostring(L, 2));
-  else if (lua_isinteger(L, 2) && lua_tointeger(L, 2) > 0 && lua_tointeger(L, 2) < NSIG)
-    number = static_cast<int>(lua_tointeger(L, 2));
-  if (!number) return bad_argument(v, 2, "a signal such as \"TERM\" expected", L);
+  else
+    number = static_cast<int>(read_count(L, 2, NSIG - 1));
+  if (number < 1) return bad_argument(v, 2, "a signal such as \"TERM\" expected", L);
   const bool group = lua_isnoneornil(L, 3) || lua_toboolean(L, 3);
   if (p->owner) {
     auto sent = p->owner->signal(number, group);

@@ -312,11 +312,10 @@ bool read_name(const char* name, read_need& need) noexcept {
   return true;
 }
 
-bool read_count(lua_State* L, int index, std::size_t& bytes) noexcept {
-  int whole = 0;
-  const lua_Integer count = lua_type(L, index) == LUA_TNUMBER ? lua_tointegerx(L, index, &whole) : -1;
+bool read_bytes(lua_State* L, int index, std::size_t& bytes) {
+  const lua_Integer count = read_count(L, index, largest_need - 1);
   bytes = static_cast<std::size_t>(count);
-  return whole && count >= 0 && count < largest_need;
+  return count >= 0;
 }
 
 }  // namespace
@@ -324,11 +323,11 @@ bool read_count(lua_State* L, int index, std::size_t& bytes) noexcept {
 reply push_need(lua_State* L, vm& v, int index) {
   read_need need{.mode = read_mode::line};
   if (lua_type(L, index) == LUA_TSTRING ? !read_name(lua_tostring(L, index), need)
-                                        : !lua_isnoneornil(L, index) && !read_count(L, index, need.bytes))
+                                        : !lua_isnoneornil(L, index) && !read_bytes(L, index, need.bytes))
     return bad_argument(v, index, "a number of bytes, \"line\", \"L\", \"all\" or \"some\" expected", L);
   if (lua_type(L, index) == LUA_TNUMBER) need.mode = read_mode::exactly;
   if (!lua_isnoneornil(L, index + 1)) {
-    if (need.mode == read_mode::exactly || !read_count(L, index + 1, need.bytes))
+    if (need.mode == read_mode::exactly || !read_bytes(L, index + 1, need.bytes))
       return bad_argument(v, index + 1, "at most so many bytes (a non-negative integer, beside a name) expected", L);
   }
   lua_pushinteger(L, encode_need(need));

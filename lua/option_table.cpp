@@ -64,7 +64,7 @@ reply check_option_names(lua_State* L, vm& v, int index, const char* call, const
 
 reply bad_option(lua_State* L, vm& v, const char* name, const char* call, const char* expected) {
   return raise_text(v, std::string("bad option '") + name + "' to '" + call + "' (" + expected + ", got " +
-                           luaL_typename(L, -1) + ")");
+                           what_was_given(L, -1) + ")");
 }
 
 }  // namespace perilune

@@ -9,6 +9,7 @@
 
 #include "boundary_name.hpp"
 #include "error_object.hpp"
+#include "library.hpp"
 #include "lua_select.hpp"
 #include "object.hpp"
 #include "protect_handlers.hpp"
@@ -192,7 +193,7 @@ int xpcall(lua_State* L) {
 }
 
 int critical(lua_State* L) {
-  luaL_checkany(L, 1);
+  if (!is_callable(L, 1)) luaL_typeerror(L, 1, "a function");
   lua_task& task = vm_of(L).running();
   const std::uint32_t depth = task.depth;
   const std::uint32_t guard = task.guard;
@@ -257,28 +258,22 @@ bool call_outside(lua_State* L, int (*fn)(lua_State*), void* data, std::string* 
 
 }  // namespace protect
 
+std::string what_was_given(lua_State* L, int index) {
+  if (lua_isnone(L, index)) return "no value";
+  if (lua_type(L, index) != LUA_TNUMBER) return luaL_typename(L, index);
+  char text[48];
+  if (lua_isinteger(L, index))
+    std::snprintf(text, sizeof text, "%lld", static_cast<long long>(lua_tointeger(L, index)));
+  else if (const double number = lua_tonumber(L, index); number != number)
+    std::snprintf(text, sizeof text, "nan");  // whatever its sign bit says
+  else
+    std::snprintf(text, sizeof text, "%.14g", number);
+  return text;
+}
+
 reply bad_argument(vm& v, int argument, const char* expected, lua_State* L) {
   v.argument = argument;
-  v.message = expected;
-  v.message += ", got ";
-  switch (lua_type(L, argument)) {
-    case LUA_TNUMBER: {
-      char text[48];
-      if (lua_isinteger(L, argument))
-        std::snprintf(text, sizeof text, "%lld", static_cast<long long>(lua_tointeger(L, argument)));
-      else if (const double number = lua_tonumber(L, argument); number != number)
-        std::snprintf(text, sizeof text, "nan");  // whatever its sign bit says
-      else
-        std::snprintf(text, sizeof text, "%.14g", number);
-      v.message += text;
-      break;
-    }
-    case LUA_TNONE:
-      v.message += "no value";
-      break;
-    default:
-      v.message += lua_typename(L, lua_type(L, argument));
-  }
+  v.message = std::string(expected) + ", got " + what_was_given(L, argument);
   return action::raise_argument;
 }
 

@@ -30,6 +30,8 @@ inline constexpr reply exit_host = -9;       // suspend for good: the run is bei
 inline constexpr reply raise_unsuspendable = -10;
 }  // namespace action
 
+// How messages show what was passed: a number's value, else its type.
+std::string what_was_given(lua_State* L, int index);
 // Ready-made misuse: `bad argument #1 to 'channel' (capacity must be ..., got -1)`.
 reply bad_argument(vm& v, int argument, const char* expected, lua_State* L);
 reply raise_text(vm& v, std::string text);

@@ -6,7 +6,7 @@ local native = require "perilune.native.fs"
 local option_checks = require "perilune.native.options"
 
 local error, pcall, setmetatable, tostring, type = error, pcall, setmetatable, tostring, type
-local math_type, concat = math.type, table.concat
+local as_count, concat = option_checks.count, table.concat
 local fs = {}
 
 -- The checks raise at the line of the call that a script made of the public function around them.
@@ -154,7 +154,7 @@ function fs.walk(root, options)
   options = check_options(options, "walk", 2, { depth = "number", follow = "boolean" })
   local depth = options.depth
   if depth == math.huge then depth = nil end
-  if depth and (math_type(depth) ~= "integer" or depth < 1) then
+  if depth and not as_count(depth, 1) then
     error(("bad option 'depth' to 'walk' (a positive integer expected, got %s)"):format(tostring(depth)), 2)
   end
   local walk, turn = native.walk(root, depth, options.follow), one_at_a_time()
@@ -246,12 +246,12 @@ end
 -- read(n): n bytes, fewer at the end and then nil; read("line"): without its newline, nil at the end; read("all").
 function file:read(what)
   descriptor_of(self)
-  local is_count = math_type(what) == "integer" and what >= 0
-  if what ~= nil and what ~= "line" and what ~= "all" and not is_count then
+  local bytes = as_count(what, 0)
+  if what ~= nil and what ~= "line" and what ~= "all" and not bytes then
     error("bad argument #1 to 'read' (a count of bytes, \"line\" or \"all\" expected, got " .. tostring(what) .. ")", 2)
   end
   local _ <close> = self.turn()
-  if is_count then return read_bytes(self, what) end
+  if bytes then return read_bytes(self, bytes) end
   return what == "all" and read_rest(self) or read_line(self)
 end
 

@@ -6,26 +6,22 @@ local native = require "perilune.native.groups"
 local options = require "perilune.native.options"
 
 local scope, join_set, channel = peri.scope, peri.join_set, peri.channel
-local error, getmetatable, next, setmetatable, tostring, type = error, getmetatable, next, setmetatable, tostring, type
-local math_type, pack, huge = math.type, table.pack, math.huge
+local callable, count = options.callable, options.count
+local error, next, setmetatable, tostring, type = error, next, setmetatable, tostring, type
+local pack, huge = table.pack, math.huge
 
 local groups = {}
-
-local function callable(value)
-  local meta = getmetatable(value)
-  return type(value) == "function" or type(meta) == "table" and meta.__call ~= nil
-end
 
 -- The number of functions in the list; misuse is told at the line that called `call`.
 local function count_functions(list, call)
   local function refuse(what) error(("bad argument #1 to '%s' (%s)"):format(call, what), 4) end
   if type(list) ~= "table" then refuse("a list of functions expected, got " .. type(list)) end
-  local n = math_type(list.n) == "integer" and list.n or #list
+  local n = count(list.n, 0) or #list
   for i = 1, n do
     if not callable(list[i]) then refuse(("a list of functions expected, its item %d is a %s"):format(i, type(list[i]))) end
   end
   for key in next, list do
-    local listed = key == "n" or math_type(key) == "integer" and key >= 1 and key <= n
+    local listed = key == "n" or count(key, 1) and key <= n
     if not listed then refuse("a list of functions expected, it has the key " .. tostring(key)) end
   end
   return n
@@ -80,9 +76,9 @@ local function check_map(list, fn, opts)
   if type(opts) ~= "table" then refuse(("bad argument #3 to 'map' (a table of options expected, got %s)"):format(type(opts))) end
   local problem = options.problem(opts, "map", map_options)
   if problem then refuse(problem) end
-  local limit = opts.concurrency == nil and huge or opts.concurrency
-  if limit ~= huge and (math_type(limit) ~= "integer" or limit < 1) then
-    refuse(("bad option 'concurrency' to 'map' (a positive integer expected, got %s)"):format(tostring(limit)))
+  local limit = (opts.concurrency == nil or opts.concurrency == huge) and huge or count(opts.concurrency, 1)
+  if not limit then
+    refuse(("bad option 'concurrency' to 'map' (a positive integer expected, got %s)"):format(tostring(opts.concurrency)))
   end
   if opts.ordered ~= nil and type(opts.ordered) ~= "boolean" then
     refuse(("bad option 'ordered' to 'map' (a boolean expected, got %s)"):format(type(opts.ordered)))
@@ -135,7 +131,7 @@ end
 
 function groups.map(list, fn, opts)
   local limit, ordered = check_map(list, fn, opts)
-  local n = math_type(list.n) == "integer" and list.n or #list
+  local n = count(list.n, 0) or #list
   if not ordered then return map_unordered(list, n, fn, limit) end
   local results = { n = n }
   map_items(list, n, fn, limit, function(i, value) results[i] = value end)

@@ -1,9 +1,9 @@
 -- peri.pmap: a function applied to a list on several workers. See lua-api: More cores.
 local peri = require "perilune"
-local problem_with = require("perilune.native.options").problem
+local checks = require "perilune.native.options"
 
 local error, type, pcall, ipairs = error, type, pcall, ipairs
-local ceil, max, min, move, mathtype = math.ceil, math.max, math.min, table.move, math.type
+local ceil, max, min, move = math.ceil, math.max, math.min, table.move
 
 local option_names = { "workers", "chunk" }
 
@@ -16,10 +16,8 @@ end
 local function read_count(options, name, default)
   local value = options[name]
   if value == nil then return default end
-  if mathtype(value) ~= "integer" or value < 1 then
-    error("bad option '" .. name .. "' to 'pmap' (a positive integer expected, got " .. tostring(value) .. ")", 3)
-  end
-  return value
+  return checks.count(value, 1)
+    or error("bad option '" .. name .. "' to 'pmap' (a positive integer expected, got " .. tostring(value) .. ")", 3)
 end
 
 local function check(list, fn, options)
@@ -27,9 +25,21 @@ local function check(list, fn, options)
   if type(fn) ~= "function" then error("bad argument #2 to 'pmap' (a function expected, got " .. type(fn) .. ")", 3) end
   if options == nil then return {} end
   if type(options) ~= "table" then error("bad argument #3 to 'pmap' (a table of options expected, got " .. type(options) .. ")", 3) end
-  local wrong = problem_with(options, "pmap", option_names)
+  local wrong = checks.problem(options, "pmap", option_names)
   if wrong then error(wrong, 3) end
   return options
+end
+
+-- Calls it there. Cut short because another chunk has failed, it ends the call, and tells when that has failed too.
+local function call_on(worker, ...)
+  local call = peri.parallel({ worker = worker }, ...)
+  local _ <close> = peri.defer(function(e)
+    if e == nil then return end
+    call:cancel()
+    local ok, failure = call:join()
+    if not ok and failure ~= e and not peri.is_error(failure, "cancelled") then error(failure, 0) end
+  end)
+  return (call:await())
 end
 
 -- What does not cross is the caller's mistake, and no failure of a group.
@@ -52,8 +62,7 @@ return function(list, fn, options)
       local count = min(chunk, n - first)
       taken = first + count
       local items = move(list, first + 1, first + count, 1, {})
-      items = peri.parallel({ worker = worker }, run_chunk, fn, items, count):await()
-      move(items, 1, count, first + 1, results)
+      move(call_on(worker, run_chunk, fn, items, count), 1, count, first + 1, results)
     end
   end
   local ok, e = pcall(peri.scope, function(scope)

@@ -6,7 +6,7 @@ local native = require "perilune.native.process"
 local options = require "perilune.native.options"
 
 local error, ipairs, pairs, tostring, type = error, ipairs, pairs, tostring, type
-local math_type, huge = math.type, math.huge
+local huge = math.huge
 local concat, sort = table.concat, table.sort
 
 local process = {}
@@ -168,7 +168,7 @@ local function check(opts, call, names)
   if opts.timeout ~= nil then keep("timeout", check_number(opts, "timeout", call, "seconds")) end
   if opts.output_limit ~= nil then
     local limit = opts.output_limit
-    if math_type(limit) ~= "integer" or limit < 0 then
+    if not options.count(limit, 0) then
       keep("output_limit", bad("output_limit", call, "a number of bytes", limit))
     end
     read.output_limit = limit

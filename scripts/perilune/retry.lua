@@ -6,16 +6,11 @@ local options = require "perilune.native.options"
 local backoff = require "perilune.backoff"
 
 local sleep, is_error = peri.sleep, peri.is_error
-local error, getmetatable, pcall, tostring, type = error, getmetatable, pcall, tostring, type
-local math_type, huge = math.type, math.huge
+local error, pcall, tostring, type = error, pcall, tostring, type
+local huge = math.huge
 
 local names = { "attempts", "backoff", "factor", "jitter", "retry_if" }
 local default_attempts <const> = 3
-
-local function callable(value)
-  local meta = getmetatable(value)
-  return type(value) == "function" or type(meta) == "table" and meta.__call ~= nil
-end
 
 -- The number of attempts and the plan of pauses. Misuse is told at the line that called retry.
 local function check(opts, fn)
@@ -24,9 +19,10 @@ local function check(opts, fn)
   end
   local problem = options.problem(opts, "retry", names)
   if problem then error(problem, 3) end
-  local attempts = opts.attempts == nil and default_attempts or opts.attempts
-  if attempts ~= huge and (math_type(attempts) ~= "integer" or attempts < 1) then
-    error(("bad option 'attempts' to 'retry' (a positive integer expected, got %s)"):format(tostring(attempts)), 3)
+  local given = opts.attempts == nil and default_attempts or opts.attempts
+  local attempts = given == huge and huge or options.count(given, 1)
+  if not attempts then
+    error(("bad option 'attempts' to 'retry' (a positive integer expected, got %s)"):format(tostring(given)), 3)
   end
   if opts.retry_if ~= nil and not callable(opts.retry_if) then
     error(("bad option 'retry_if' to 'retry' (a function expected, got %s)"):format(type(opts.retry_if)), 3)

@@ -7,19 +7,14 @@ local native = require "perilune.native.groups"
 local options = require "perilune.native.options"
 local backoff = require "perilune.backoff"
 
-local error, getmetatable, ipairs, setmetatable, tostring, type = error, getmetatable, ipairs, setmetatable, tostring, type
-local math_type, huge = math.type, math.huge
+local error, ipairs, setmetatable, tostring, type = error, ipairs, setmetatable, tostring, type
+local huge = math.huge
 
 local supervisor_names = { "strategy", "intensity", "period", "children", "auto_shutdown", "name", "on_failure" }
 local child_names = { "name", "start", "restart", "backoff", "shutdown", "significant" }
 local strategies = { one_for_one = true, one_for_all = true, rest_for_one = true }
 local restarts = { permanent = true, transient = true, temporary = true }
 local shutdowns = { never = true, any_significant = true, all_significant = true }
-
-local function callable(value)
-  local meta = getmetatable(value)
-  return type(value) == "function" or type(meta) == "table" and meta.__call ~= nil
-end
 
 local function refuse(what) error(what, 0) end
 
@@ -63,9 +58,10 @@ local function read(opts)
   local self = { children = {}, recent = {}, of = {} }
   self.strategy = choice(opts.strategy, "one_for_one", strategies, "strategy")
   self.auto_shutdown = choice(opts.auto_shutdown, "never", shutdowns, "auto_shutdown")
-  self.intensity = opts.intensity == nil and 1 or opts.intensity
-  if self.intensity ~= huge and (math_type(self.intensity) ~= "integer" or self.intensity < 0) then
-    refuse(("bad option 'intensity' to 'supervisor' (a non-negative integer expected, got %s)"):format(tostring(self.intensity)))
+  local intensity = opts.intensity == nil and 1 or opts.intensity
+  self.intensity = intensity == huge and huge or options.count(intensity, 0)
+  if not self.intensity then
+    refuse(("bad option 'intensity' to 'supervisor' (a non-negative integer expected, got %s)"):format(tostring(intensity)))
   end
   self.period = seconds(opts.period, 5, "period")
   if opts.on_failure ~= nil and not callable(opts.on_failure) then

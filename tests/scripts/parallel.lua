@@ -109,6 +109,18 @@ case("pmap keeps order, on all workers, and the first failure ends it", function
   check.misuse("bad argument #2 to 'pmap' (a function expected, got nil)", function() peri.pmap({}) end)
 end)
 
+case("pmap: chunks that fail at the same time are one group, and nothing is left to be reported", function()
+  for _ = 1, 20 do
+    local ok, e = pcall(peri.pmap, { 1, 2, 3, 4, 5, 6 }, function(n) error("chunk " .. n, 0) end, { chunk = 1 })
+    check.equal(ok, false)
+    check.kind(e, "group")
+    check.contains(e.errors[1].message, "chunk ")
+  end
+  collectgarbage()
+  collectgarbage()
+  check.equal(peri.stats().unobserved, 0)
+end)
+
 case("misuse of parallel is told at the caller's line", function()
   check.misuse("bad option 'worker' to 'parallel' (a worker from 1 to 3 expected, got number)", function() peri.parallel({ worker = 4 }, fib) end)
   check.misuse("bad argument #1 to 'parallel' (function expected, got nil", function() peri.parallel(nil) end)

@@ -5,6 +5,7 @@
 --   release(s)        what else there is to close, if anything
 --   source(s), taken(s, ...)  where it can be waited for without a task: an operation, and the element its results stand for
 local peri = require "perilune"
+local options = require "perilune.native.options"
 
 local error, ipairs, pcall, setmetatable, getmetatable, type = error, ipairs, pcall, setmetatable, getmetatable, type
 local spawn, perform, choose, shield, channel, sleep_op = peri.spawn_below_task_, peri.perform, peri.choose, peri.shield, peri.channel, peri.sleep_op
@@ -158,15 +159,14 @@ function core.claim(s, name, level)
 end
 
 function core.check_function(value, name, argument)
-  local of = getmetatable(value)
-  if type(value) ~= "function" and not (type(of) == "table" and of.__call) then
+  if not options.callable(value) then
     error(("bad argument #%d to '%s' (a function expected, got %s)"):format(argument or 1, name, type(value)), 3)
   end
 end
 
--- An integer of at least `least`.
+-- A whole number of at least `least`.
 function core.check_count(value, name, least, argument)
-  if math.type(value) ~= "integer" or value < least then
+  if not options.count(value, least) then
     error(("bad argument #%d to '%s' (an integer of at least %d expected, got %s)"):format(argument or 1, name, least, tostring(value)), 3)
   end
 end
