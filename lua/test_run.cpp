@@ -93,6 +93,12 @@ reply seed_body(lua_State* L, vm& v) {
   return 0;
 }
 
+// shuffle(flag): whether ready tasks run in an order drawn from the seed.
+reply shuffle_body(lua_State* L, vm& v) {
+  v.tasks().shuffle(lua_toboolean(L, 1) != 0);
+  return 0;
+}
+
 // start_trace(): of all but the running task.
 reply start_trace_body(lua_State* L, vm& v) {
   run_of(L).watch.start_trace(&v.running());
@@ -129,7 +135,7 @@ constexpr library_function functions[] = {
     {"seed", protect::native<seed_body>},                   {"start_trace", protect::native<start_trace_body>},
     {"take_trace", protect::native<take_trace_body>},       {"cancel_others", protect::native<cancel_others_body>},
     {"advance", protect::native<advance_body>},             {"now_ns", protect::native<now_ns_body>},
-    {"reports", protect::native<reports_body>},
+    {"reports", protect::native<reports_body>},             {"shuffle", protect::native<shuffle_body>},
 };
 
 int publish_functions(lua_State* L) {

@@ -32,7 +32,7 @@ local function check_function(number, name, fn)
   if type(fn) ~= "function" then bad_argument(number, name, "function", fn, 3) end
 end
 
-local known_options = { timeout = true, skip = true }
+local known_options = { timeout = true, skip = true, ordered = true }
 
 local function check_options(opts)
   if type(opts) ~= "table" then bad_argument(2, "test", "table of options or function", opts, 3) end
@@ -44,6 +44,9 @@ local function check_options(opts)
   end
   if opts.skip ~= nil and (type(opts.skip) ~= "string" or opts.skip == "") then
     error("bad option 'skip' to 'test' (the reason expected, a text)", 4)
+  end
+  if opts.ordered ~= nil and type(opts.ordered) ~= "boolean" then
+    error("bad option 'ordered' to 'test' (a boolean expected)", 4)
   end
 end
 
@@ -63,7 +66,7 @@ local function register(name, opts, fn)
   check_function(type(opts) == "table" and fn ~= opts and next(opts) and 3 or 2, "test", fn)
   local place = debug.getinfo(3, "Sl")
   entries[#entries + 1] = {
-    name = full_name(innermost, name), group = innermost, fn = fn, timeout = opts.timeout, skip = opts.skip,
+    name = full_name(innermost, name), group = innermost, fn = fn, timeout = opts.timeout, skip = opts.skip, ordered = opts.ordered,
     file = place.short_src, line = place.currentline,
   }
 end

@@ -31,6 +31,26 @@ cut -d' ' -f2-6 out | head -n 5 | sort -u >tasks_in_order
 run test --seed 6 --shuffle order_test.lua
 cmp -s out first && fail "another seed, the same order"
 
+it "leaves the turns of an ordered test in order, and mixes those of the others in the same file"
+given some_ordered_test.lua <<'END'
+local peri = require "perilune"
+local test = require "perilune.test"
+local function turns(t)
+  for k = 1, 5 do peri.spawn(function() io.write(" ", k) end) end
+  t.wait_all_blocked()
+  io.write("\n")
+end
+test("free", turns)
+test("ordered", { ordered = true }, function(t) io.write("ordered") turns(t) end)
+test("free too", turns)
+END
+for seed in 1 2 3 4 5 6; do
+  run test --seed "$seed" --shuffle some_ordered_test.lua
+  grep -q '^ordered 1 2 3 4 5$' out || fail "$(cat out)"
+  grep '^ ' out >>mixed
+done
+[ "$(sort -u mixed | grep -c .)" -gt 6 ] || fail "the others are in order: $(cat mixed)"
+
 it "draws a seed, and names it"
 run test order_test.lua
 tail -n 1 out | grep -Eq '^5 tests passed \(seed [1-9][0-9]*\)$' || fail "$(tail -n 1 out)"

@@ -18,7 +18,7 @@ case("CAN-32: a value handed to a receiver that is cancelled goes back to the he
   check.equal(ch:recv(), "b")
 end)
 
-case("CAN-32: or to the next receiver, in order", function()
+case:ordered("CAN-32: or to the next receiver, in order", function()
   local ch, got = peri.channel(3), {}
   local function receive(name) got[name] = ch:recv() end
   local first = peri.spawn(receive, "first")

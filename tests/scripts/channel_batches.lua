@@ -35,7 +35,7 @@ case("CHN-25: recv_many waits for one value and takes what is there by then", fu
   check.same(receiver:await(), { 1, 2, 3, 4 })
 end)
 
-case("CHN-25: recv_many takes from waiting senders too, in their order", function()
+case:ordered("CHN-25: recv_many takes from waiting senders too, in their order", function()
   for _, capacity in ipairs { 0, 1, 3 } do
     local ch, note, taken = peri.channel(capacity), check.trace()
     for v = 1, 6 do peri.spawn(function() ch:send(v); note(v) end) end

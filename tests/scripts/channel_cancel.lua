@@ -78,7 +78,7 @@ case("CAN-32: values given back in any order return in the order in which they w
   end
 end)
 
-case("CAN-32: values given back stand before those sent later", function()
+case:ordered("CAN-32: values given back stand before those sent later", function()
   for _, ch in ipairs { peri.channel(3), peri.channel(500), peri.unbounded() } do
     local tasks = spawn_receivers(ch, 2)
     for v = 1, 5 do ch:send(v) end
@@ -125,7 +125,7 @@ case("CAN-32: a rendezvous keeps what was given back, and hands it out first", f
   check.equal(sender:await(), true)
 end)
 
-case("CAN-32: a closed channel still delivers what was given back", function()
+case:ordered("CAN-32: a closed channel still delivers what was given back", function()
   for _, ch in ipairs(channels()) do
     local tasks = spawn_receivers(ch, 2)
     ch:send("a")
@@ -250,7 +250,7 @@ case("CAN-33: a cancelled task neither sends nor receives, ready or not", functi
   end
 end)
 
-case("CHN-18: the value of a cancelled sender is never delivered, and the next sender moves up", function()
+case:ordered("CHN-18: the value of a cancelled sender is never delivered, and the next sender moves up", function()
   for _, capacity in ipairs(capacities) do
     local ch = peri.channel(capacity)
     for v = 1, capacity do ch:send(v) end
@@ -289,7 +289,7 @@ case("CHN-18: all waiting senders cancelled leave a channel that works", functio
   end
 end)
 
-case("CHN-20: a served receiver that is cancelled keeps the order for those behind it", function()
+case:ordered("CHN-20: a served receiver that is cancelled keeps the order for those behind it", function()
   for _, ch in ipairs(channels()) do
     local tasks = spawn_receivers(ch, 4)
     for _, v in ipairs { "a", "b" } do ch:send(v) end
@@ -302,7 +302,7 @@ case("CHN-20: a served receiver that is cancelled keeps the order for those behi
   end
 end)
 
-case("CHN-20: waiting receivers that are cancelled leave the line", function()
+case:ordered("CHN-20: waiting receivers that are cancelled leave the line", function()
   local ch = peri.channel(0)
   local tasks = spawn_receivers(ch, 5)
   for _, i in ipairs { 1, 3, 5 } do tasks[i]:cancel() end

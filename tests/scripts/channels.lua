@@ -21,7 +21,7 @@ local function numbers(first, last)
   return list
 end
 
-case("CHN-01: a full channel holds back the sender, and senders complete in order", function()
+case:ordered("CHN-01: a full channel holds back the sender, and senders complete in order", function()
   for _, capacity in ipairs { 1, 2, 3, 500 } do
     local ch, note, taken = peri.channel(capacity), check.trace()
     fill(ch, 1, capacity)
@@ -56,7 +56,7 @@ case("CHN-02: a rendezvous completes only when a receiver took the value", funct
   check.equal(got_at, started + 2)
 end)
 
-case("CHN-02: a rendezvous serves its senders and its receivers in order", function()
+case:ordered("CHN-02: a rendezvous serves its senders and its receivers in order", function()
   local ch, note, taken = peri.channel(0), check.trace()
   for v = 1, 3 do peri.spawn(function() ch:send(v); note("sent" .. v) end) end
   peri.yield()
@@ -107,7 +107,7 @@ case("CHN-05: what was buffered at the close is received before the end", functi
   end
 end)
 
-case("CHN-06: the end is given at once, as often as asked, and others run meanwhile", function()
+case:ordered("CHN-06: the end is given at once, as often as asked, and others run meanwhile", function()
   local ch, others = peri.channel(2), 0
   ch:close()
   local ended = 0
@@ -121,7 +121,7 @@ case("CHN-06: the end is given at once, as often as asked, and others run meanwh
   other:await()
 end)
 
-case("CHN-08: closing refuses the waiting senders, and their values are not delivered", function()
+case:ordered("CHN-08: closing refuses the waiting senders, and their values are not delivered", function()
   for _, capacity in ipairs(capacities) do
     local ch, note, taken = peri.channel(capacity), check.trace()
     fill(ch, 1, capacity)
@@ -140,7 +140,7 @@ case("CHN-08: closing refuses the waiting senders, and their values are not deli
   end
 end)
 
-case("CHN-10: closing ends every waiting receiver", function()
+case:ordered("CHN-10: closing ends every waiting receiver", function()
   for _, capacity in ipairs(capacities) do
     local ch, note, taken = peri.channel(capacity), check.trace()
     for name = 1, 3 do peri.spawn(function() note(name .. select(2, ch:recv())) end) end

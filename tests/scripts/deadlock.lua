@@ -87,7 +87,7 @@ case("DLK-01: a member of a scope that joins the task which waits for the scope"
   check.kind(e, "deadlock")
 end)
 
-case("DLK-01: the error can be caught, closers run, and the others go on", function()
+case:ordered("DLK-01: the error can be caught, closers run, and the others go on", function()
   local note, taken = check.trace()
   local tasks = tangle { joins(2), function(tasks)
     local _ <close> = peri.defer(function() peri.sleep(1) note("closed") end)

@@ -28,19 +28,19 @@ local function check_budget(step)
   check.truthy(turns >= 2000 // 128, "a turn for the other in every 128 operations")
 end
 
-case("COP-01: receiving from a channel that is never empty lets others run after 128 operations", function()
+case:ordered("COP-01: receiving from a channel that is never empty lets others run after 128 operations", function()
   local ch = peri.unbounded()
   for v = 1, 2000 do ch:try_send(v) end
   check_budget(function(n) check.equal(ch:recv(), n) end)
 end)
 
-case("COP-01: sending into a channel that is never full lets others run", function()
+case:ordered("COP-01: sending into a channel that is never full lets others run", function()
   local ch = peri.unbounded()
   check_budget(function(n) check.equal(ch:send(n), true) end)
   for n = 1, 2000 do check.equal(ch:try_recv(), n) end
 end)
 
-case("COP-01: so do a closed channel, select, perform, recv_many and ticks that are due", function()
+case:ordered("COP-01: so do a closed channel, select, perform, recv_many and ticks that are due", function()
   local closed, full = peri.channel(1), peri.unbounded()
   closed:close()
   for v = 1, 2000 do full:try_send(v) end
@@ -55,7 +55,7 @@ case("COP-01: so do a closed channel, select, perform, recv_many and ticks that 
   check_budget(function() iv:tick() end)
 end)
 
-case("COP-01: joining a finished task counts as an operation (JOIN-08)", function()
+case:ordered("COP-01: joining a finished task counts as an operation (JOIN-08)", function()
   local task = peri.spawn(function() return 1 end)
   task:await()
   check_budget(function() task:join() end)
@@ -95,7 +95,7 @@ case("COP-01: a cancellation is seen at a forced turn, before the operation", fu
   check.equal(ch:stats().sends, 2000)
 end)
 
-case("COP-04: yield goes to the back: tasks take turns in order", function()
+case:ordered("COP-04: yield goes to the back: tasks take turns in order", function()
   local note, taken = check.trace()
   for name = 1, 3 do
     peri.spawn(function()
@@ -109,7 +109,7 @@ case("COP-04: yield goes to the back: tasks take turns in order", function()
   check.equal(taken(), "1.1 2.1 3.1 1.2 2.2 3.2 1.3 2.3 3.3")
 end)
 
-case("COP-04: yield lets everything ready run once, new children in order", function()
+case:ordered("COP-04: yield lets everything ready run once, new children in order", function()
   local note, taken = check.trace()
   local ch = peri.channel(0)
   local waiting = peri.spawn(function() ch:recv(); note("receiver") end)
@@ -128,7 +128,7 @@ case("COP-04: yield lets everything ready run once, new children in order", func
   waiting:await()
 end)
 
-case("COP-04: a child's own children run before the parent's turn comes", function()
+case:ordered("COP-04: a child's own children run before the parent's turn comes", function()
   local note, taken = check.trace()
   peri.spawn(function()
     note("a")

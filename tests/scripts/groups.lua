@@ -85,7 +85,7 @@ case("race: all fail: a group of all; none: misuse", function()
   check.misuse("no functions", function() peri.race({}) end)
 end)
 
-case("SCO-07: a group whose caller is cancelled is cancelled, not failed", function()
+case:ordered("SCO-07: a group whose caller is cancelled is cancelled, not failed", function()
   for _, call in ipairs { "all", "settle", "race" } do
     local note, taken = check.trace()
     local task = peri.spawn(function() pcall(peri[call], { closing(note, "a"), closing(note, "b") }); note("never") end)

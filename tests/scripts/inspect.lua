@@ -207,7 +207,7 @@ case("the tree has every task below its parent", function()
   outer:join()
 end)
 
-case("waits: cycles first, then who waits for whom and for what", function()
+case:ordered("waits: cycles first, then who waits for whom and for what", function()
   local a, b, start = nil, nil, peri.channel(0)
   a = peri.spawn({ name = "a" }, function() start:recv() b:join() end)
   b = peri.spawn({ name = "b" }, function() start:recv() peri.timeout(100, a.join, a) end)

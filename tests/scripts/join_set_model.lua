@@ -106,7 +106,7 @@ end
 local steps = { "spawn", "spawn", "spawn", "spawn", "cancel", "cancel_all", "detach", "pass_time", "pass_time",
   "try_join_next", "try_join_next", "join_next", "join_next", "join_next" }
 
-case("SCO-21, SCO-22, SCO-23: random operations agree with a model", function()
+case:ordered("SCO-21, SCO-22, SCO-23: random operations agree with a model", function()
   for seed = 1, 200 do
     math.randomseed(seed)
     local both = new_pair()

@@ -81,7 +81,7 @@ case("ONE-06: closed_op waits while a value is on its way, and sees its receiver
   check.equal(ended:await(), true)
 end)
 
-case("CAN-32: a receiver cancelled before it resumes leaves the value to the next", function()
+case:ordered("CAN-32: a receiver cancelled before it resumes leaves the value to the next", function()
   local o = peri.oneshot()
   local first, second, third = peri.spawn(o.recv, o), peri.spawn(o.recv, o), peri.spawn(o.recv, o)
   waits(third)

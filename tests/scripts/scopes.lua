@@ -28,7 +28,7 @@ case("SCO-01: it gives the body's results, nils kept", function()
   check.equal(select("#", peri.scope(function() end)), 0)
 end)
 
-case("SCO-01: children start in order and get their arguments; handles join", function()
+case:ordered("SCO-01: children start in order and get their arguments; handles join", function()
   local note, taken = check.trace()
   peri.scope({ name = "crew" }, function(s)
     local first = s:spawn(function(...) note(select("#", ...)); return "one", nil end, 1, nil)
@@ -92,7 +92,7 @@ case("SCO-02: the task that opened the scope is not cancelled by it", function()
   check.equal(peri.now() - start, 1)
 end)
 
-case("SCO-03: two failures in one tick are one group, in failure order", function()
+case:ordered("SCO-03: two failures in one tick are one group, in failure order", function()
   local _, e = pcall(peri.scope, function(s)
     for _, text in ipairs { "first", "second" } do
       s:spawn(function()

@@ -138,7 +138,7 @@ case("SEL-18: an error in what was wrapped is the selecting task's, after the co
   check.raises("bad w", function() peri.perform(filled("w"):recv_op():wrap(function(v) error("bad " .. v, 0) end)) end)
 end)
 
-case("SEL-19: a select that is always ready lets others run", function()
+case:ordered("SEL-19: a select that is always ready lets others run", function()
   local turns, done = 0, false
   local other = peri.spawn(function() while not done do turns = turns + 1; peri.yield() end end)
   for _ = 1, 2000 do peri.select { peri.sleep_op(0), peri.sleep_op(0) } end
@@ -218,7 +218,7 @@ case("Select: try_select takes what is ready and never waits", function()
   check.same(table.pack(peri.try_select { peri.sleep_op(1) }), { n = 1, nil })
 end)
 
-case("Select: an operation is inert until it is used, and may be used again", function()
+case:ordered("Select: an operation is inert until it is used, and may be used again", function()
   local ch = peri.channel(3)
   local give, take = ch:send_op("v"), ch:recv_op()
   check.equal(#ch, 0)

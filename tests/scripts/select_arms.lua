@@ -59,7 +59,7 @@ case("Select: a send arm commits when there is room or a receiver", function()
   check.equal(ch:recv(), "b")
 end)
 
-case("Select: a send arm takes its place in the line of senders", function()
+case:ordered("Select: a send arm takes its place in the line of senders", function()
   local ch = peri.channel(0)
   peri.spawn(ch.send, ch, 1)
   peri.spawn(peri.select, { ch:send_op(2), never() })

@@ -81,7 +81,7 @@ case("SEL-05: a thousand lost rounds leave no trace", function()
   check_quiet(jobs, stop)
 end)
 
-case("SEL-05: the place in the line is lost with the select", function()
+case:ordered("SEL-05: the place in the line is lost with the select", function()
   local ch, note, taken = peri.channel(0), check.trace()
   local first = peri.spawn(function() peri.select { ch:recv_op(), peri.sleep_op(1) }; note("gave up"); note("first " .. ch:recv()) end)
   local second = peri.spawn(function() note("second " .. ch:recv()) end)

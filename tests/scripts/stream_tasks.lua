@@ -189,7 +189,7 @@ case("two tasks wait with next_op, and the one that started the reading ahead is
   check.same(s:collect(), { 2, 3 })
 end)
 
-case("close ends the elements that are being worked on, and waits for their closers", function()
+case:ordered("close ends the elements that are being worked on, and waits for their closers", function()
   local note, taken = check.trace()
   local s = stream.range(1):buffered(3, function(v)
     local _ <close> = peri.defer(function()
@@ -252,7 +252,7 @@ case("close waits until the task in next has left its closers", function()
   waiting:await()
 end)
 
-case("the first failure of buffered ends the others", function()
+case:ordered("the first failure of buffered ends the others", function()
   local note, taken = check.trace()
   local s = stream.range(1, 3):buffered(3, function(v)
     local _ <close> = check.closer(function() note(v) end)

@@ -34,7 +34,7 @@ local function stop(task)
   check.kind(e, "cancelled")
 end
 
-case("SUP-01: one_for_one restarts only the child that failed", function()
+case:ordered("SUP-01: one_for_one restarts only the child that failed", function()
   local note, taken = check.trace()
   local child = crew(note, { b = 1 })
   local task = run_for(2, { children = { child "a", child "b", child "c" } })
@@ -43,7 +43,7 @@ case("SUP-01: one_for_one restarts only the child that failed", function()
   check.equal(taken(), "-c -b -a")
 end)
 
-case("SUP-02: one_for_all stops all in reverse order and starts all in order", function()
+case:ordered("SUP-02: one_for_all stops all in reverse order and starts all in order", function()
   local note, taken = check.trace()
   local child = crew(note, { b = 1 })
   local task = run_for(2, { strategy = "one_for_all", children = { child "a", child "b", child "c" } })
@@ -51,7 +51,7 @@ case("SUP-02: one_for_all stops all in reverse order and starts all in order", f
   stop(task)
 end)
 
-case("SUP-03: rest_for_one cycles only those started after it", function()
+case:ordered("SUP-03: rest_for_one cycles only those started after it", function()
   local note, taken = check.trace()
   local child = crew(note, { b = 1 })
   local task = run_for(2, { strategy = "rest_for_one", children = { child "a", child "b", child "c", child "d" } })
@@ -76,7 +76,7 @@ case("SUP-04: more failures than the intensity allows end the supervisor", funct
   check.equal(taken(), "+steady -steady")
 end)
 
-case("SUP-04: failures further apart than the period go on", function()
+case:ordered("SUP-04: failures further apart than the period go on", function()
   local count = 0
   local task = run_for(60, { intensity = 1, period = 5, children = {
     { name = "slow", start = function() peri.sleep(6); count = count + 1; error("again", 0) end },
@@ -85,7 +85,7 @@ case("SUP-04: failures further apart than the period go on", function()
   stop(task)
 end)
 
-case("SUP-05: permanent always, transient only after an error, temporary never", function()
+case:ordered("SUP-05: permanent always, transient only after an error, temporary never", function()
   local starts = {}
   local function child(name, restart, fn)
     return { name = name, restart = restart, start = function()

@@ -11,7 +11,7 @@ local function taker(note, sem, name, permits, seconds)
   end)
 end
 
-case("SEM-01: permits go to waiters in order, and few do not overtake many", function()
+case:ordered("SEM-01: permits go to waiters in order, and few do not overtake many", function()
   local sem = peri.semaphore(3)
   local note, taken = check.trace()
   local a, b = sem:acquire(2), sem:acquire()
@@ -206,7 +206,7 @@ case("NTF-02: telling all stores nothing", function()
   check.equal(peri.try_timeout(1, n.wait, n), nil)
 end)
 
-case("NTF-02: telling all wakes whoever waits; telling one, the first", function()
+case:ordered("NTF-02: telling all wakes whoever waits; telling one, the first", function()
   local n = peri.notify()
   local note, taken = check.trace()
   for i = 1, 4 do

@@ -20,7 +20,7 @@ local function check_times(actual, expected)
   end
 end
 
-case("TIM-01: sleep(0) lets the others run and does not move the clock", function()
+case:ordered("TIM-01: sleep(0) lets the others run and does not move the clock", function()
   local note, taken = check.trace()
   local start = peri.now()
   for name = 1, 3 do peri.spawn(function() note(name) end) end
@@ -173,7 +173,7 @@ case("TIM-07: close ends the wait that is under way, in a select too", function(
   check.equal(peri.now(), start + 4)
 end)
 
-case("TIM-08: tasks that wait for one interval get its ticks in turn, each tick once", function()
+case:ordered("TIM-08: tasks that wait for one interval get its ticks in turn, each tick once", function()
   local iv <close> = peri.interval(2)
   local start, note, taken = peri.now(), check.trace()
   iv:tick()
@@ -267,7 +267,7 @@ case("TIM-13: delay keeps to the grid too when a tick is no more than 5 ms late"
   end
 end)
 
-case("CAN-32: a tick whose task is cancelled before it resumes is not taken", function()
+case:ordered("CAN-32: a tick whose task is cancelled before it resumes is not taken", function()
   local iv <close> = peri.interval(5)
   local start = peri.now()
   iv:tick()
@@ -341,7 +341,7 @@ case("VIR-01: sleepers wake in the order of their instants, at these instants", 
   check.same(woken, { 1, 2, 2.5, 3, 4, 5 })
 end)
 
-case("VIR-01: equal instants wake in the order in which they were asked for", function()
+case:ordered("VIR-01: equal instants wake in the order in which they were asked for", function()
   local at, note, taken = peri.now() + 5, check.trace()
   for name = 1, 20 do
     peri.spawn(function()

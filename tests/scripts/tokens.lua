@@ -58,7 +58,7 @@ case("token: a child outlives the handle of its parent's collector", function()
   check.equal(leaf.reason, "through the middle")
 end)
 
-case("token: wait wakes every waiter, in order, at the instant of the cancel", function()
+case:ordered("token: wait wakes every waiter, in order, at the instant of the cancel", function()
   local tok, start, note, taken = peri.token(), peri.now(), check.trace()
   local waiters = {}
   for i = 1, 3 do

@@ -282,6 +282,6 @@ local function run_model(seed)
   settle()
 end
 
-case("WAT-10: random operations and cancels agree with a model", function()
+case:ordered("WAT-10: random operations and cancels agree with a model", function()
   for seed = 1, 200 do run_model(seed) end
 end)

@@ -82,14 +82,20 @@ function cases:__close(e)
   if e == nil and self.count == 0 then error("no cases", 0) end
 end
 
--- The same under `perilune test`, which does all the rest.
+-- A case about the order in which ready tasks take their turns: in a shuffled run, too, they do.
+function cases:ordered(name, body, ...) self(name, body, ...) end
+
+-- The same under `perilune test`, which does all the rest. Tail calls: a test stands where the file calls.
+local function register(options, name, body, ...)
+  local arguments = table.pack(...)
+  return test(name, options, function() body(table.unpack(arguments, 1, arguments.n)) end)
+end
+
 local registering = {
-  __call = function(_, name, body, ...)
-    local arguments = table.pack(...)
-    return test(name, function() body(table.unpack(arguments, 1, arguments.n)) end)
-  end,
+  __call = function(_, name, body, ...) return register({}, name, body, ...) end,
   __close = function() end,
 }
+registering.__index = { ordered = function(_, name, body, ...) return register({ ordered = true }, name, body, ...) end }
 
 function check.cases()
   if package.loaded["perilune.native.test"] then return setmetatable({}, registering) end

@@ -184,8 +184,9 @@ local function seed_for(entry, seed)
   return seed
 end
 
-local function run_one(entry, seed, limit, cancelling)
+local function run_one(entry, seed, limit, shuffled, cancelling)
   native.advance(-peri.now() % 1) -- begins at a whole second
+  native.shuffle(shuffled and not entry.ordered)
   local began, real = peri.now(), peri.clock()
   local status, why = attempt(entry, seed, limit)
   if status == "passed" and cancelling then status, why = cancel_here(entry, seed) end
@@ -205,7 +206,8 @@ function runner.run(_, seed_text, filter, shuffled, cancelling, listing, timeout
     if listing == "yes" then
       native.add_result(json.encode { name = entry.name, file = entry.file, line = entry.line, status = "listed" })
     else
-      run_one(entry, seed_for(entry, seed), entry.timeout or tonumber(timeout) or default_timeout, cancelling == "yes")
+      local limit = entry.timeout or tonumber(timeout) or default_timeout
+      run_one(entry, seed_for(entry, seed), limit, shuffled == "yes", cancelling == "yes")
     end
   end
 end
