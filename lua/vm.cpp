@@ -148,7 +148,7 @@ bool vm::tell_reporter(lua_State* L, int failure) {
   lua_getiuservalue(L, failure, error_object::handle);
   const lua_task* task = to_object<lua_task>(L, -1);
   const bool starts = !closing_ && (in_task() || !options_.isolated) && !tasks_.detached.has(cancel_node::cancelled);
-  if (!lua_isfunction(L, -2) || !starts || (task && task->reports)) {
+  if (!is_callable(L, -2) || !starts || (task && task->reports)) {
     lua_pop(L, 2);
     return false;
   }

@@ -7,7 +7,7 @@ local backoff = require "perilune.backoff"
 
 local sleep, is_error = peri.sleep, peri.is_error
 local error, pcall, tostring, type = error, pcall, tostring, type
-local huge = math.huge
+local callable, huge = options.callable, math.huge
 
 local names = { "attempts", "backoff", "factor", "jitter", "retry_if" }
 local default_attempts <const> = 3

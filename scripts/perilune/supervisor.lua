@@ -8,7 +8,7 @@ local options = require "perilune.native.options"
 local backoff = require "perilune.backoff"
 
 local error, ipairs, setmetatable, tostring, type = error, ipairs, setmetatable, tostring, type
-local huge = math.huge
+local callable, huge = options.callable, math.huge
 
 local supervisor_names = { "strategy", "intensity", "period", "children", "auto_shutdown", "name", "on_failure" }
 local child_names = { "name", "start", "restart", "backoff", "shutdown", "significant" }

@@ -13,8 +13,9 @@ case("whole floats are counts", function()
   local ch = peri.unbounded { warn_at = 1e3 }
   for i = 1, 3 do ch:send(i) end
   check.same(ch:recv_many(1e6), { 1, 2, 3 })
-  local permit = peri.semaphore(3):acquire(6 / 2)
-  check.equal(permit:split(2.0).count, 2)
+  local permit <close> = peri.semaphore(3):acquire(6 / 2)
+  local part <close> = permit:split(2.0)
+  check.equal(part.count, 2)
   check.equal(peri.barrier(1.0):wait(), true)
   local group = peri.wait_group()
   group:add(2.0)

@@ -13,7 +13,7 @@ local function cancelled_while(fn, ...)
   return e
 end
 
-case:ordered("CAN-01: a sleeping task stops where it sleeps; only its closers still run", function()
+case("CAN-01: a sleeping task stops where it sleeps; only its closers still run", function()
   local note, taken = check.trace()
   local began = peri.now()
   local e = cancelled_while(function()

@@ -5,11 +5,11 @@ local case <close> = check.cases()
 local misuse = check.misuse
 
 case("an option of the wrong type says what was expected and got", function()
-  misuse("bad option 'name' to 'spawn' (a string expected, got number)", function() peri.spawn({ name = 1 }, print) end)
+  misuse("bad option 'name' to 'spawn' (a string expected, got 1)", function() peri.spawn({ name = 1 }, print) end)
   misuse("bad option 'labels' to 'spawn' (a table expected, got string)", function() peri.spawn({ labels = "x" }, print) end)
   misuse("bad option 'local_data' to 'spawn' (a table expected, got string)", function() peri.spawn({ local_data = "x" }, print) end)
   misuse("bad option 'timeout' to 'scope' (seconds expected, got string)", function() peri.scope({ timeout = "x" }, print) end)
-  misuse("bad option 'name' to 'scope' (a string expected, got number)", function() peri.scope({ name = 1 }, print) end)
+  misuse("bad option 'name' to 'scope' (a string expected, got 1)", function() peri.scope({ name = 1 }, print) end)
   misuse("bad option 'policy' to 'scope' (\"fail_fast\", \"supervise\" or \"any\" expected, got boolean)", function() peri.scope({ policy = true }, print) end)
   misuse("bad option 'missed' to 'interval' (\"burst\", \"delay\" or \"skip\" expected, got string)", function() peri.interval(1, { missed = "x" }) end)
   misuse("bad option 'warn_at' to 'unbounded' (a positive integer expected, got string)", function() peri.unbounded { warn_at = "x" } end)

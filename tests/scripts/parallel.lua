@@ -122,7 +122,7 @@ case("pmap: chunks that fail at the same time are one group, and nothing is left
 end)
 
 case("misuse of parallel is told at the caller's line", function()
-  check.misuse("bad option 'worker' to 'parallel' (a worker from 1 to 3 expected, got number)", function() peri.parallel({ worker = 4 }, fib) end)
+  check.misuse("bad option 'worker' to 'parallel' (a worker from 1 to 3 expected, got 4)", function() peri.parallel({ worker = 4 }, fib) end)
   check.misuse("bad argument #1 to 'parallel' (function expected, got nil", function() peri.parallel(nil) end)
 end)
 

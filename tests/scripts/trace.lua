@@ -59,7 +59,7 @@ case("failures and cancellations end with their names, and a body that waits for
     asleep:join()
   end)
   check.same(of_task(events, "failing"), { "X runs@failing 0+0", "i failed@failing 0" })
-  check.same(of_task(events, "parent"), { "X runs@parent 0+0", "X the end of its children@parent 0+1 placed", "i returned@parent 1" })
+  check.same(of_task(events, "parent"), { "X runs@parent 0+0", "X the end of its children@parent 0+1", "i returned@parent 1" })
   local last = of_task(events, "asleep")
   check.equal(last[#last], "i cancelled@asleep 0")
 end)

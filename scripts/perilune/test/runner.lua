@@ -185,8 +185,8 @@ local function seed_for(entry, seed)
 end
 
 local function run_one(entry, seed, limit, shuffled, cancelling)
-  native.advance(-peri.now() % 1) -- begins at a whole second
   native.shuffle(shuffled and not entry.ordered)
+  native.advance(-peri.now() % 1) -- begins at a whole second, and with a round of its own
   local began, real = peri.now(), peri.clock()
   local status, why = attempt(entry, seed, limit)
   if status == "passed" and cancelling then status, why = cancel_here(entry, seed) end
