@@ -32,9 +32,8 @@ reply callable_body(lua_State* L, vm&) {
 
 // count(value, least) -> the integer that it is, 2 for 2.0, or nil when it is none of at least `least`.
 reply count_body(lua_State* L, vm&) {
-  int whole = 0;
-  const lua_Integer count = lua_type(L, 1) == LUA_TNUMBER ? lua_tointegerx(L, 1, &whole) : 0;
-  if (!whole || count < lua_tointeger(L, 2)) return 0;
+  const lua_Integer count = read_count(L, 1);
+  if (count < lua_tointeger(L, 2)) return 0;
   lua_pushinteger(L, count);
   return 1;
 }

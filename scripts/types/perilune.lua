@@ -2326,6 +2326,7 @@ peri.test = nil
 ---@class perilune.test_options
 ---@field timeout? number Seconds of the virtual clock that it may take; default: that of `--timeout`, else a million.
 ---@field skip? string Do not run it, for this reason, which is shown.
+---@field ordered? boolean It is about the order in which ready tasks run: with `--shuffle`, too, they take turns.
 
 ---@class perilune.test_context: perilune.test
 ---@field name string With the names of its groups: `"channels > a full one holds back the sender"`.
