@@ -310,7 +310,8 @@ task_header* scheduler::first_of_batch() noexcept {
 }
 
 unsigned scheduler::run_batch(unsigned most) {
-  const unsigned count = shuffled_ ? run_shuffled(most) : observer_ ? run_in_turn<true>(most) : run_in_turn<false>(most);
+  const bool in_rounds = shuffled_ || !round_.empty() || !yielded_.empty();
+  const unsigned count = in_rounds ? run_shuffled(most) : observer_ ? run_in_turn<true>(most) : run_in_turn<false>(most);
   current_ = nullptr;
   resumes_ += count;
   return count;
@@ -339,18 +340,37 @@ unsigned scheduler::run_shuffled(unsigned most) {
   first_yielded_ = nullptr;
   unsigned count = 0;
   for (; count < most; ++count) {
-    task_header* next = take_any();
+    task_header* next = next_of_round();
     if (!next) break;
     observer_ ? run<true>(*next) : run<false>(*next);
   }
   return count;
 }
 
-task_header* scheduler::take_any() noexcept {
-  level_lanes();
-  const std::size_t count = fair_.size();
-  for (std::size_t skipped = count ? random_below(count) : 0; skipped; --skipped) fair_.push_back(*fair_.pop_front());
-  return fair_.pop_front();
+task_header* scheduler::next_of_round() {
+  if (round_.empty()) {
+    level_lanes();
+    deal();
+    while (task_header* task = yielded_.pop_front()) round_.push_back(*task);
+  }
+  return round_.pop_front();
+}
+
+// Appends what is in the fair lane to the round, in any order.
+void scheduler::deal() {
+  while (task_header* task = fair_.pop_front()) dealt_.push_back(task);
+  for (std::size_t left = dealt_.size(); left > 0; --left) {
+    std::swap(dealt_[random_below(left)], dealt_[left - 1]);
+    round_.push_back(*dealt_[left - 1]);
+  }
+  dealt_.clear();
+}
+
+void scheduler::yield_behind_round(task_header& task) noexcept {
+  task.become(wait_state::idle);
+  task.woken_by = wake_kind::granted;
+  task.status = task_state::ready;
+  yielded_.push_back(task);
 }
 
 void scheduler::keep_unobserved(detail::coroutine_task& task) noexcept { unobserved_.push_back(task); }

@@ -116,6 +116,25 @@ TEST_CASE("COP-08: a shuffled run permutes the order of ready tasks, and repeats
   CHECK(first.size() == 8);
 }
 
+TEST_CASE("COP-04: in a shuffled run, too, who yields lets all that is ready run once", "[observer]") {
+  for (std::uint64_t seed = 1; seed <= 100; ++seed) {
+    world w({.seed = seed, .shuffle = true});
+    w.run([]() -> task<> {
+      int ran = 0;
+      for (int i = 0; i < 8; ++i)
+        spawn([](int& count) -> task<> {
+          ++count;
+          co_await yield();
+          ++count;
+        }(ran));
+      co_await yield();
+      CHECK(ran == 8);
+      co_await yield();
+      CHECK(ran == 16);
+    });
+  }
+}
+
 TEST_CASE("COP-08: in a shuffled run nobody starves, and timers fire", "[observer]") {
   world w({.seed = 5, .shuffle = true});
   w.run([]() -> task<> {

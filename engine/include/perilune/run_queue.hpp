@@ -2,8 +2,6 @@
 // only. Tasks queue by their own waiter. Owned by the scheduler; used by one thread at a time.
 #pragma once
 
-#include <cstddef>
-
 #include <perilune/task_header.hpp>
 
 namespace perilune {
@@ -16,13 +14,6 @@ class run_queue {
 
   bool empty() const noexcept { return head_ == nullptr; }
   task_header* front() const noexcept { return to_task(head_); }
-
-  // Walks the queue.
-  std::size_t size() const noexcept {
-    std::size_t count = 0;
-    for (const list_node* node = head_; node; node = node == last_ ? nullptr : node->next) ++count;
-    return count;
-  }
 
   void push_back(task_header& task) noexcept {
     list_node& node = static_cast<waiter&>(task);

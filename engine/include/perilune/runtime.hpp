@@ -29,7 +29,7 @@ struct runtime_options {
   unsigned workers = 1;                         // at least 1
   clock* time = nullptr;                        // default: a steady clock of the runtime's own
   std::uint64_t seed = 0;                       // of every random choice; 0 draws one
-  bool shuffle = false;                         // ready tasks run in an order drawn from the seed, not in turn
+  bool shuffle = false;                         // tasks that are ready run in an order drawn from the seed
   observer* observed_by = nullptr;              // told what every task does; outlives the runtime
   duration grace = std::chrono::seconds(10);    // a cancelled task that lives longer is killed
   duration long_hold = std::chrono::seconds(30);  // a lock or permit held longer while somebody waits is told; 0: never

@@ -91,6 +91,8 @@ class scheduler {
   // Queues the running task behind everything that is ready now, its own new children first.
   void yield(task_header& task) noexcept {
     if (!fresh_.empty() || !lane_.empty()) level_lanes();
+    if (shuffled_) [[unlikely]]
+      return yield_behind_round(task);
     if (!first_yielded_) first_yielded_ = &task;
     task.become(wait_state::idle);
     task.woken_by = wake_kind::granted;
@@ -138,7 +140,9 @@ class scheduler {
   // Runs up to `most` tasks; fewer when nothing more is ready, or when the round has come back to a task that yielded and
   // the worker has timers or messages to look at. Returns how many ran.
   unsigned run_batch(unsigned most = fair_interval);
-  bool idle() const noexcept { return fair_.empty() && lane_.empty() && fresh_.empty(); }
+  bool idle() const noexcept {
+    return fair_.empty() && lane_.empty() && fresh_.empty() && round_.empty() && yielded_.empty();
+  }
   // Something was made ready by a thread that does not run this scheduler at the moment: its host is told.
   void nudge() noexcept;
 
@@ -153,7 +157,7 @@ class scheduler {
   void seed(std::uint64_t value) noexcept;
   // Who is told what tasks do, or nullptr; it outlives the scheduler.
   void observe(observer* who) noexcept { observer_ = who; }
-  // The next to run is any of the ready tasks, drawn at random, instead of the one whose turn it is.
+  // Ready tasks run in rounds, each in an order drawn at random, and who yields runs behind all that were ready then.
   void shuffle(bool on) noexcept { shuffled_ = on; }
 
   // What an operation threw when it was tried again for a task that is just being resumed; see wake_kind::failed.
@@ -184,7 +188,9 @@ class scheduler {
   template <bool Observed>
   unsigned run_in_turn(unsigned most);
   unsigned run_shuffled(unsigned most);
-  task_header* take_any() noexcept;
+  task_header* next_of_round();
+  void deal();
+  void yield_behind_round(task_header& task) noexcept;
   void level_lanes() noexcept;
   void break_cycle(task_header& task) noexcept;
   void settle(task_header& task) noexcept;
@@ -224,6 +230,9 @@ class scheduler {
   unsigned batch_limit_ = 0;  // of the batch that runs
   bool look_around_ = false;
   bool shuffled_ = false;
+  run_queue round_;    // of a shuffled run: what is left of the present round
+  run_queue yielded_;  // and who has yielded in it
+  std::vector<task_header*> dealt_;
   observer* observer_ = nullptr;
   detail::worker& owner_;
 };
