@@ -8,12 +8,22 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <asio/detail/epoll_reactor.hpp>
 #include <asio/executor_work_guard.hpp>
 #include <asio/post.hpp>
 
 namespace perilune::detail {
 
 namespace {
+
+// asio keeps the descriptor that its loop waits on to itself; an explicit instantiation may name it all the same.
+int& epoll_of(asio::detail::epoll_reactor& loop) noexcept;
+template <int asio::detail::epoll_reactor::*Member>
+struct epoll_access {
+  friend int& epoll_of(asio::detail::epoll_reactor& loop) noexcept { return loop.*Member; }
+};
+template struct epoll_access<&asio::detail::epoll_reactor::epoll_fd_>;
+
 asio::steady_timer::time_point steady(std::uint64_t ns) {
   return asio::steady_timer::time_point(std::chrono::nanoseconds(static_cast<std::int64_t>(ns)));
 }
@@ -39,6 +49,17 @@ void reactor::wake() {
   asio::post(executor_, [alive = std::weak_ptr<bool>(alive_), this] {
     if (auto a = alive.lock(); a && *a) drive_();
   });
+}
+
+int reactor::descriptor() noexcept {
+  polled_from_outside_ = true;
+  return epoll_of(asio::use_service<asio::detail::epoll_reactor>(*own_));
+}
+
+// asio looks at its descriptor only while it has work; what is left unseen there would keep it readable.
+void reactor::poll_all() {
+  const auto work = asio::make_work_guard(*own_);
+  own_->poll();
 }
 
 void reactor::open_bell() {

@@ -32,6 +32,7 @@ class reactor {
   void poll() {
     if (!own_) return;
     own_->restart();
+    if (polled_from_outside_) return poll_all();
     own_->poll();
   }
   // Waits for a completion, for wake(), or for the deadline (nanoseconds of the steady clock).
@@ -41,6 +42,8 @@ class reactor {
   // As wake, for signal handlers. Requires open_bell() before. A joined context then has work for ever.
   void ring() noexcept;
   void open_bell();
+  // The descriptor that is readable while completions wait to be polled. Not joined.
+  int descriptor() noexcept;
   // Joined: drive again at the deadline.
   void drive_at(std::uint64_t deadline_ns);
   // Joined: never drive again.
@@ -48,8 +51,10 @@ class reactor {
 
  private:
   void hear_bell();
+  void poll_all();
 
   std::unique_ptr<asio::io_context> own_;
+  bool polled_from_outside_ = false;
   asio::any_io_executor executor_;
   asio::steady_timer timer_;
   std::function<void()> drive_;

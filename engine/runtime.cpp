@@ -9,6 +9,7 @@
 
 #include "blocking_pool.hpp"
 #include "call_message.hpp"
+#include "poll_door.hpp"
 #include "quiescence.hpp"
 #include "worker.hpp"
 
@@ -52,6 +53,11 @@ runtime::runtime(runtime_options options) : options_(std::move(options)), invali
   if (options_.seed == 0) options_.seed = (static_cast<std::uint64_t>(std::random_device{}()) << 32) | std::random_device{}();
   if (!options_.time) own_clock_ = std::make_unique<steady_clock>();
   clock_ = options_.time ? options_.time : own_clock_.get();
+  poll_ = std::make_unique<detail::poll_door>();
+  options_.on_ready = [poll = poll_.get(), tell = std::move(options_.on_ready)] {
+    poll->ring();
+    if (tell) tell();
+  };
   quiet_ = std::make_unique<quiescence>(*this, options_.workers);
   pool_ = std::make_shared<detail::blocking_pool>(options_.blocking_threads, options_.blocking_queue);
   for (unsigned i = 0; i < options_.workers; ++i)
@@ -168,6 +174,7 @@ tick_report runtime::tick(const tick_budget& budget) {
   const auto begun = std::chrono::steady_clock::now();
   const auto spent = [&] { return std::chrono::steady_clock::now() - begun; };
   const std::uint64_t before = self.tasks().resumes();
+  poll_->silence();
   self.poll_io();
   for (;;) {
     std::uint64_t most = scheduler::fair_interval;
@@ -181,6 +188,20 @@ tick_report runtime::tick(const tick_budget& budget) {
   if (const auto next = self.next_deadline()) report.next_deadline = instant(static_cast<std::int64_t>(*next));
   if (budget.time) report.slack = std::max(duration::zero(), *budget.time - spent());
   return report;
+}
+
+result<int> runtime::poll_fd() {
+  if (options_.joined) return error{error_kind::misuse, "poll_fd called on a joined runtime: its host's loop drives it", 0, {}};
+  if (auto opened = poll_->open(workers_[0]->io_reactor()); !opened) return std::move(opened).error();
+  return poll_->descriptor();
+}
+
+std::optional<duration> runtime::time_to_next() noexcept {
+  detail::worker& self = *workers_[0];
+  if (!self.tasks().idle() || self.has_news()) return duration::zero();
+  const auto next = self.next_deadline();
+  if (!next) return std::nullopt;
+  return std::max(duration::zero(), instant(static_cast<std::int64_t>(*next)) - clock_->now());
 }
 
 result<tick_report> runtime::advance(duration by) {

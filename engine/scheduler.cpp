@@ -39,7 +39,7 @@ cancel_node& task_header::cancel_target() const noexcept {
 
 task_header* task_header::parent_task() const noexcept {
   const cancel_node* above = cancel_node::parent;
-  if (!above || above == &home->roots || above == &home->detached) return nullptr;
+  if (!above || above->has(is_root)) return nullptr;
   return &above->owner();
 }
 

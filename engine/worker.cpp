@@ -190,11 +190,24 @@ void worker::close() noexcept {
   scheduler_.report_unobserved();
 }
 
+namespace {
+
+// Calls `visit` for every task without a parent: those below the root, and those that the host holds together there.
+template <class F>
+void each_root_task(cancel_node& root, F visit) {
+  for (cancel_node* node = root.children.front(); node; node = root.children.after(*node))
+    node->has(cancel_node::is_root) ? each_root_task(*node, visit) : visit(node->owner());
+}
+
+bool is_daemon(const task_header& task) noexcept { return task.is(task_header::trait::daemon); }
+
+}  // namespace
+
 bool worker::only_daemons() noexcept {
-  for (const cancel_node* root : {&scheduler_.roots, &scheduler_.detached})
-    for (cancel_node* node = root->children.front(); node; node = root->children.after(*node))
-      if (!node->owner().is(task_header::trait::daemon)) return false;
-  return true;
+  bool only = true;
+  for (cancel_node* root : {&scheduler_.roots, &scheduler_.detached})
+    each_root_task(*root, [&](const task_header& task) { only &= is_daemon(task); });
+  return only;
 }
 
 void worker::cancel_all(const reason_ptr& reason) noexcept {
@@ -217,8 +230,9 @@ void worker::cancel_daemons() noexcept {
   ends_daemons_ = true;
   const auto reason = reason_ptr::make(cancel_source::shutdown, "daemon at the end of the run");
   for (cancel_node* root : {&scheduler_.roots, &scheduler_.detached})
-    for (cancel_node* node = root->children.front(); node; node = root->children.after(*node))
-      if (node->owner().is(task_header::trait::daemon)) cancel(*node, reason);
+    each_root_task(*root, [&](task_header& task) {
+      if (is_daemon(task)) cancel(task, reason);
+    });
 }
 
 }  // namespace perilune::detail

@@ -77,7 +77,7 @@ struct cancel_node : list_node {
     has_daemons = 32, // some child is cancelled, not waited for, when the body returns
     draining = 64,    // the owner waits here for the last child
     observes = 128,   // a scope_node that wants child_settled() and child_left()
-    is_root = 256,    // a worker's own node, without a task
+    is_root = 256,    // without a task: a worker's own node, or one that a host hangs below it to hold tasks together
     is_set = 512,     // a scope_node beside its owner's stack: while it has child tasks it counts above as one
   };
 

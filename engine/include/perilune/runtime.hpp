@@ -16,10 +16,12 @@
 #include <perilune/outcome.hpp>
 #include <perilune/scheduler.hpp>
 #include <perilune/task.hpp>
+#include <perilune/tick.hpp>
 
 namespace perilune {
 
 namespace detail {
+class poll_door;
 class quiescence;
 class worker;
 struct host_loop;
@@ -51,20 +53,6 @@ struct runtime_options {
   std::function<void()> on_ready{};
   // The host's loop that drives worker 0: perilune::join of <perilune/asio.hpp>.
   std::shared_ptr<detail::host_loop> joined{};
-};
-
-struct tick_budget {
-  std::optional<duration> time;    // stop after this much wall time; default: none
-  std::optional<unsigned> resumes; // stop after about this many resumes; default: until idle
-};
-
-struct tick_report {
-  std::uint64_t resumed = 0;             // how many times a task ran
-  std::uint64_t live = 0;                // tasks not settled
-  bool idle = true;                      // nothing is ready now
-  std::optional<instant> next_deadline;  // of the runtime's clock
-  duration slack{0};                     // time left of the budget
-  std::optional<error> refused;          // kind misuse: the runtime is already being driven; nothing ran
 };
 
 class runtime {
@@ -108,11 +96,22 @@ class runtime {
 
   // Drives worker 0 until the budget is spent or nothing is ready. Never blocks.
   tick_report tick(const tick_budget& budget = {});
+  // A descriptor that becomes readable when a tick has something to do that no deadline tells: I/O, other threads. For the
+  // host's own loop, which must not read it; valid as long as the runtime. Fails where the system has none left, and, kind
+  // misuse, on a joined runtime. Thread of worker 0.
+  result<int> poll_fd();
+  // How long the host's loop may wait for poll_fd() before the next tick: zero when something is ready, none for ever. Of a
+  // manual clock: what is left at the speed of the machine's. Thread of worker 0.
+  std::optional<duration> time_to_next() noexcept;
   // Moves a manual or virtual clock, and ticks at every deadline on the way, so that each task that wakes sees its own time.
   // Kind misuse for a steady clock, a negative span, and inside a task.
   result<tick_report> advance(duration by);
   // Drives worker 0 until this root task has settled and detached tasks have ended; daemons are cancelled then.
   void run_until_settled(task_header& main);
+  // Drives worker 0 until `done(argument)`, which is asked between batches; waits when nothing is ready.
+  void run_until(bool (*done)(void*), void* argument);
+  // Why the thread may not begin to drive worker 0 now, if it may not.
+  std::optional<error> refuse_run() const;
   // Cancels every task and waits for their closers. Also done by the destructor.
   void end_all();
   // Drives worker 0 until every task has ended, those of other workers and detached ones included; daemons are cancelled
@@ -141,9 +140,7 @@ class runtime {
   void report_stuck(const char* name) noexcept;
 
  private:
-  std::optional<error> refuse_run() const;
   void start_crew();
-  void run_until(bool (*done)(void*), void* argument);
   void each_worker(void (*act)(detail::worker&, const reason_ptr&), const cancel_reason& reason);
   void abandon_unfinished() noexcept;
   void kick() noexcept;
@@ -152,6 +149,7 @@ class runtime {
   std::optional<error> invalid_;
   std::unique_ptr<clock> own_clock_;
   clock* clock_;
+  std::unique_ptr<detail::poll_door> poll_;
   std::unique_ptr<detail::quiescence> quiet_;
   std::vector<std::unique_ptr<detail::worker>> workers_;
   std::vector<std::thread> crew_;  // of workers 1 to N-1
