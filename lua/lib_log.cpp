@@ -136,6 +136,10 @@ reply write_body(lua_State* L, vm& v) {
     lua_pushlstring(L, line.data(), line.size());
     return 1;
   }
+  if (const auto& log = v.options().log) {
+    log({text_at(L, 1), text_at(L, 2), line, task ? task->id : 0, task && task->name ? task->name : ""});
+    return 0;
+  }
   line += '\n';
   write_line(line);
   return 0;

@@ -85,6 +85,7 @@ int open_library(lua_State* L) {
   open_isolates(L);
   open_modules(L);
   vm::set_registry(L, registry_slot::modules);
+  if (vm_of(L).options().deterministic) make_deterministic(L);
   if (!trusted) confine(L);
   return 0;
 }

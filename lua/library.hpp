@@ -100,6 +100,9 @@ void open_shared_channels(lua_State* L);
 void open_isolates(lua_State* L);
 void open_modules(lua_State* L);
 
+// pairs in the order of keys, and math.random from the runtime's seed. May raise.
+void make_deterministic(lua_State* L);
+
 // Opens everything: the globals in our form and the perilune table, left in registry_slot::modules.
 int open_library(lua_State* L);
 

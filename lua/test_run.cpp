@@ -152,8 +152,8 @@ int publish_functions(lua_State* L) {
 
 }  // namespace
 
-host_options test_run::options(std::uint64_t seed, bool shuffle) {
-  host_options result;
+lua_host_options test_run::options(std::uint64_t seed, bool shuffle) {
+  lua_host_options result;
   result.runtime.time = &time;
   result.runtime.seed = seed;
   result.runtime.shuffle = shuffle;
@@ -166,7 +166,7 @@ host_options test_run::options(std::uint64_t seed, bool shuffle) {
   return result;
 }
 
-std::string test_run::publish(host& scripts) {
+std::string test_run::publish(lua_host& scripts) {
   std::string problem;
   protect::call_outside(scripts.machine().main(), publish_functions, this, &problem);
   return problem;

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include <perilune/clock.hpp>
-#include <perilune/host.hpp>
 
+#include "lua_host.hpp"
 #include "test_observer.hpp"
 
 namespace perilune {
@@ -22,9 +22,9 @@ class test_run {
   test_run& operator=(const test_run&) = delete;
 
   // For the host: a virtual clock, and everything that is reported comes here.
-  host_options options(std::uint64_t seed, bool shuffle);
+  lua_host_options options(std::uint64_t seed, bool shuffle);
   // Publishes this run in the VM. "" or why that was not possible.
-  std::string publish(host& scripts);
+  std::string publish(lua_host& scripts);
 
   virtual_clock time;
   test_observer watch{time};

@@ -71,6 +71,7 @@ vm::vm(runtime& rt, vm_options options)
   limit_memory();
   if (options_.dog && has_worker()) watch = std::make_unique<turn_watch>(*this, *options_.dog);
   protect::rearm_fuel(main_, *this);
+  if (options_.manual_gc) lua_gc(main_, LUA_GCSTOP);
 }
 
 void vm::limit_memory() noexcept {

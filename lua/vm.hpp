@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -15,6 +17,7 @@
 #include <perilune/error.hpp>
 #include <perilune/runtime.hpp>
 
+#include <perilune/hooks.hpp>
 #include <perilune/limits.hpp>
 #include <perilune/sandbox.hpp>
 
@@ -28,6 +31,10 @@ class lua_select;
 class error_object;
 class vm_group;
 
+namespace detail {
+struct anchor_home;
+}
+
 // Keys of the registry's integer part, filled when the VM opens, in this order.
 enum class registry_slot : int {
   first = 4,
@@ -39,6 +46,7 @@ enum class registry_slot : int {
   failures,       // failures not looked at, by address; weak
   main_task,      // handle of the script that runs
   remote_entry,   // the function that runs what other VMs ask for, or not yet loaded
+  reload,         // the function that loads a module again
   composite,      // the function that selects over wrapped and chosen operations
   last,
 };
@@ -51,6 +59,11 @@ struct vm_options {
   void* allocate_data = nullptr;
   // Receives the text of failures that nobody looked at and of warnings. Default: standard error.
   std::function<void(const std::string&)> report;
+  std::function<void(const log_record&)> log;  // what perilune.log writes; default: standard error
+  // The source of a module that scripts require, asked before files are looked for.
+  std::function<std::optional<module_source>(std::string_view)> load_module;
+  bool manual_gc = false;       // the collector works when the host says so
+  bool deterministic = false;   // math.random begins with the runtime's seed, and pairs goes in the order of keys
   std::string script_path = "?";
   preemption preempt;
   watchdog* dog = nullptr;  // of the host, in mode slice; outlives the VM
@@ -151,6 +164,7 @@ class vm {
   bool exiting = false;  // os.exit was called
   int exit_code = 0;
 
+  std::shared_ptr<detail::anchor_home> anchors;  // where the host keeps values of this VM, if it does
   std::unique_ptr<turn_watch> watch;  // in mode slice
   bool holder_told = false;           // the long turn under way has been reported already
   duration fuel_spent{0};             // in mode fuel: what the present turn has used, a slice for a stretch of fuel

@@ -3,7 +3,6 @@
 #include <chrono>
 #include <cstdio>
 
-#include <perilune/clock.hpp>
 #include <perilune/host.hpp>
 
 using namespace std::chrono_literals;
@@ -34,21 +33,22 @@ constexpr char guard_script[] = R"lua(
 
 int main() {
   perilune::manual_clock clock;  // moves only when the game says so
-  perilune::host host({.runtime = {.time = &clock}});
+  perilune::host host{{.clock = &clock, .gc = perilune::gc::manual}};
 
-  if (const auto started = host.start({.source = guard_script, .name = "=guard", .program = "guard"}); !started) {
-    std::fprintf(stderr, "%s\n", started.error().message.c_str());
+  const auto ai = host.load(guard_script, "=guard");
+  if (!ai) {
+    std::fprintf(stderr, "%s\n", ai.error().message.c_str());
     return 1;
   }
+  const auto guard = host.spawn(*ai);
 
   int frames = 0;
-  for (; !host.ended(); ++frames) {
+  for (; !guard.done(); ++frames) {
     const bool paused = frames == 10;  // a pause: the frame passes, game time does not
     if (!paused) clock.advance(100ms);
-    host.engine().tick({.time = 2ms});  // what is ready runs; what is not keeps waiting
+    const auto report = host.tick({.time = 2ms});                // what is ready runs; what is not keeps waiting
+    if (report.slack > 200us) host.collect_for(report.slack / 4);  // garbage goes in what is left of the frame
   }
   std::printf("%d frames\n", frames);
-
-  const perilune::script_end end = host.end();
-  return end.how == perilune::script_end::kind::returned ? 0 : 1;
+  return guard.outcome().returned() ? 0 : 1;
 }

@@ -8,8 +8,7 @@
 
 #include <fcntl.h>
 
-#include <perilune/host.hpp>
-
+#include "lua_host.hpp"
 #include "pipeline_text.hpp"
 #include "run_signals.hpp"
 #include "script_file.hpp"
@@ -61,10 +60,10 @@ int report_end(const script_end& end, int signal) {
 }
 
 // Runs a script whose text is there already.
-int run_source(const command_line& line, const script& what) {
+int run_source(const command_line& line, const main_script& what) {
   runtime_options options{.workers = static_cast<unsigned>(line.workers), .seed = line.seed, .grace = line.grace};
   options.on_stall = say_stall;
-  host scripts({.runtime = std::move(options), .preempt = {.how = preemption::mode::slice}, .report = say});
+  lua_host scripts({.runtime = std::move(options), .preempt = {.how = preemption::mode::slice}, .report = say});
   run_signals signals(scripts.engine(), say);
   const script_end end = scripts.run(what);
   return flush_output(report_end(end, signals.ended_by()));

@@ -9,8 +9,7 @@
 #include <optional>
 #include <random>
 
-#include <perilune/host.hpp>
-
+#include "lua_host.hpp"
 #include "command_line.hpp"
 #include "run_signals.hpp"
 #include "script_file.hpp"
@@ -85,7 +84,7 @@ class reporter {
 
  private:
   message_sink say_;
-  host host_;
+  lua_host host_;
 };
 
 // What became of one file in one round.
@@ -107,7 +106,7 @@ class file_runner {
     if (!request_.trace.empty()) run.watch.start_trace();
     file_end end;
     {
-      host scripts(run.options(seed, request_.shuffle));
+      lua_host scripts(run.options(seed, request_.shuffle));
       if (end.text = run.publish(scripts); !end.text.empty()) return end;
       run_signals signals(scripts.engine(), say_);
       end = run_in(scripts, path, file, seed);
@@ -123,9 +122,9 @@ class file_runner {
 
  private:
   // The file registers its tests; then a second script runs them.
-  file_end run_in(host& scripts, const std::string& path, const script_file& file, std::uint64_t seed) {
+  file_end run_in(lua_host& scripts, const std::string& path, const script_file& file, std::uint64_t seed) {
     file_end end;
-    script what{.source = file.source,
+    main_script what{.source = file.source,
                 .name = file.chunk_name,
                 .program = path,
                 .arguments = {},

@@ -6,6 +6,7 @@ local peri, natives = ...
 
 local package, type, error, tostring, ipairs, setmetatable, select = package, type, error, tostring, ipairs, setmetatable, select
 local table_concat, loadfile = table.concat, loadfile
+local rawget, rawset, next, getmetatable = rawget, rawset, next, getmetatable
 local loaded, preload = package.loaded, package.preload
 local loading = {} -- name -> { task, done = channel }
 
@@ -20,6 +21,14 @@ local function shipped_searcher(name)
   return "no shipped module '" .. name .. "'"
 end
 table.insert(package.searchers, 2, shipped_searcher)
+
+local function host_searcher(name)
+  local chunk, problem = natives.load_from_host(name)
+  if chunk then return chunk, ":host:" end
+  if problem then error("error loading module '" .. name .. "' of the host:\n\t" .. problem, 0) end
+  return "no module '" .. name .. "' of the host"
+end
+if natives.host_loads then table.insert(package.searchers, 3, host_searcher) end
 
 local function find_loader(name)
   local tried = {}
@@ -72,6 +81,22 @@ if natives.confined then
     return require(name)
   end
 end
+
+-- For the host: loads a module again. Who holds the old table sees what the new one has; nothing changes when it does not load.
+natives.keep_reload(function(name)
+  local loader, data = find_loader(name)
+  local value = loader(name, data)
+  local old = loaded[name]
+  if type(old) == "table" and type(value) == "table" and old ~= value then
+    for key in next, old do
+      if rawget(value, key) == nil then old[key] = nil end
+    end
+    for key, field in next, value do rawset(old, key, field) end
+    return setmetatable(old, getmetatable(value))
+  end
+  if value == nil then value = true end
+  loaded[name] = value
+end)
 
 function dofile(path)
   local chunk, message = loadfile(path, "t")

@@ -8,8 +8,7 @@
 
 #include <lua.hpp>
 
-#include <perilune/host.hpp>
-
+#include "lua_host.hpp"
 #include "protect.hpp"
 #include "vm.hpp"
 
@@ -90,7 +89,7 @@ int check(lua_State* L) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static perilune::host host;
+  static perilune::lua_host host;
   input given{data, size};
   std::string problem;
   if (!perilune::protect::call_outside(host.machine().main(), check, &given, &problem)) require(false, problem.c_str());

@@ -7,8 +7,7 @@
 
 #include <lua.hpp>
 
-#include <perilune/host.hpp>
-
+#include "lua_host.hpp"
 #include "error_object.hpp"
 #include "object.hpp"
 #include "protect.hpp"
@@ -66,7 +65,7 @@ int check(lua_State* L) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static perilune::host host;
+  static perilune::lua_host host;
   static const parcel chunks = [] {
     parcel made;
     require(perilune::protect::call_outside(host.machine().main(), make_chunks, &made, nullptr), "no chunks");

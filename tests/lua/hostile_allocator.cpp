@@ -8,8 +8,8 @@
 #include <string_view>
 
 #include <perilune/clock.hpp>
-#include <perilune/host.hpp>
 
+#include "lua_host.hpp"
 #include "support/catch.hpp"
 
 using namespace perilune;
@@ -171,10 +171,10 @@ struct hostile {
   }
 };
 
-script_end run(host& scripts, std::string_view source) { return scripts.run({.source = source, .name = "=scenario"}); }
+script_end run(lua_host& scripts, std::string_view source) { return scripts.run({.source = source, .name = "=scenario"}); }
 
-host_options on(hostile& memory, virtual_clock& time) {
-  host_options options;
+lua_host_options on(hostile& memory, virtual_clock& time) {
+  lua_host_options options;
   options.runtime.time = &time;
   options.runtime.seed = 1;
   options.runtime.on_stall = [](const std::string&) {};
@@ -195,7 +195,7 @@ std::size_t run_story(hostile& memory, const story& told, std::size_t first, std
   virtual_clock time;
   std::size_t made = 0;
   {
-    host scripts(on(memory, time));
+    lua_host scripts(on(memory, time));
     REQUIRE(scripts.invalid().empty());
     run(scripts, told.before);
     memory.requests = 0;
@@ -242,7 +242,7 @@ TEST_CASE("JOIN-25: so does one that looks inside") { run_every(2, 3, {"require(
 TEST_CASE("JOIN-25: a task that wants too much fails of kind limit, and names itself") {
   hostile memory{.largest = 1 << 20};
   virtual_clock time;
-  host scripts(on(memory, time));
+  lua_host scripts(on(memory, time));
   CHECK(run(scripts, greedy).report == "");
   CHECK(run(scripts, afterwards).report == "");
 }
@@ -253,7 +253,7 @@ TEST_CASE("JOIN-25: a VM that cannot be opened says so") {
     hostile memory{.first = first, .span = 2};
     virtual_clock time;
     {
-      host scripts(on(memory, time));
+      lua_host scripts(on(memory, time));
       refused = memory.requests >= first;
       memory.first = 0;
       const script_end end = run(scripts, afterwards);

@@ -16,7 +16,7 @@
 #include <lua.hpp>
 
 #include <perilune/clock.hpp>
-#include <perilune/host.hpp>
+#include "lua/lua_host.hpp"
 
 #include "lua/protect.hpp"
 #include "lua/vm.hpp"
@@ -91,7 +91,7 @@ int run(const char* path, std::vector<std::string> arguments, std::uint64_t seed
   std::string source;
   if (!read_file(path, source)) return std::fprintf(stderr, "cannot open %s\n", path), 2;
   perilune::virtual_clock time;
-  perilune::host_options options;
+  perilune::lua_host_options options;
   options.runtime.time = &time;
   options.runtime.seed = seed;
   options.preempt = rules_of(source);
@@ -99,7 +99,7 @@ int run(const char* path, std::vector<std::string> arguments, std::uint64_t seed
   options.report = [](const std::string& text) { reports().push_back(text); };
   options.runtime.on_long_hold = [](const std::string& warning) { reports().push_back(warning); };
   options.runtime.on_overstay = [](const perilune::task_header& task) { reports().push_back("overstay: task " + std::to_string(task.id) + " at " + task.where()); };
-  perilune::host scripts(std::move(options));
+  perilune::lua_host scripts(std::move(options));
   perilune::protect::call_outside(scripts.machine().main(), add_natives, nullptr, nullptr);
   const perilune::script_end end = scripts.run({.source = source, .name = std::string("@") + path, .program = path, .arguments = std::move(arguments)});
   for (const std::string& text : reports()) std::fprintf(stderr, "%s\n", text.c_str());

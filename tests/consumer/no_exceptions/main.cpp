@@ -1,0 +1,41 @@
+// Every public header that needs neither, and a host that uses most of it.
+#include <perilune/clock.hpp>
+#include <perilune/function.hpp>
+#include <perilune/hooks.hpp>
+#include <perilune/host.hpp>
+#include <perilune/limits.hpp>
+#include <perilune/perilune.h>
+#include <perilune/sandbox.hpp>
+#include <perilune/task.hpp>
+#include <perilune/tick.hpp>
+#include <perilune/timer.hpp>
+#include <perilune/value.hpp>
+
+namespace {
+
+struct counter {
+  int count = 0;
+  int add(int by) { return count += by; }
+};
+
+}  // namespace
+
+int main() {
+  perilune::manual_clock clock;
+  perilune::host host({.clock = &clock});
+  host.define("fails", []() -> perilune::result<int> { return perilune::error{perilune::error_kind::io, "no", 0, {}}; });
+  host.define_async("now", [](int n, perilune::completion done) { done.resolve(n); });
+  host.define_task("later", [](int n) -> perilune::task<int> {
+    co_await perilune::sleep(std::chrono::seconds(1));
+    co_return n;
+  });
+  host.define_class<counter>("counter").method("add", &counter::add);
+  const auto script = host.load("local c = ... return c:add(later(1) + now(2)), pcall(fails)");
+  if (!script) return 1;
+  const auto task = host.spawn(*script, {std::make_shared<counter>()});
+  host.tick();
+  clock.advance(std::chrono::seconds(1));
+  host.tick();
+  const auto end = task.outcome();
+  return end.returned() && end.result().as<int>() == 3 && end.results()[1].as<bool>() == false ? 0 : 2;
+}
