@@ -1,0 +1,3 @@
+-- Does not expect what it is given.
+local path = ...
+error("no idea what to do with " .. path:match("[^/]*$"))
