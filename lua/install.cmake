@@ -21,7 +21,7 @@ if(PERILUNE_LUA_SHARED AND NOT PERILUNE_LUA_SHARED MATCHES "\\.a$" AND NOT PERIL
   set(shared_target perilune_shared)
 endif()
 
-set_target_properties(perilune_lua PROPERTIES OUTPUT_NAME perilune EXPORT_NAME perilune)
+set_target_properties(perilune_lua PROPERTIES OUTPUT_NAME perilune_host EXPORT_NAME perilune)
 set_target_properties(perilune_engine PROPERTIES EXPORT_NAME engine)
 
 option(PERILUNE_INSTALL "Install the libraries with everything else" ${PROJECT_IS_TOP_LEVEL})
@@ -53,7 +53,7 @@ write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/perilune-config-ver
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/perilune-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/perilune-config-version.cmake FindLua54.cmake
   DESTINATION ${config_dir})
 
-# For pkg-config: the same three. Static libraries are named by their files, since -l takes the shared one.
+# For pkg-config: the same three.
 function(perilune_pkg_config name description requires libs)
   file(CONFIGURE OUTPUT ${name}.pc @ONLY CONTENT [=[
 prefix=@CMAKE_INSTALL_PREFIX@
@@ -69,7 +69,8 @@ Libs: -L${libdir} @libs@
 ]=])
   install(FILES ${CMAKE_CURRENT_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endfunction()
-set(lua_flag "${LUA54_LIBRARY} -lm -ldl")
+cmake_path(GET LUA54_LIBRARY STEM LAST_ONLY lua_name)
+string(REGEX REPLACE "^lib" "-l" lua_flag "${lua_name} -lm -ldl")
 set(module_libraries "")
 if(PERILUNE_db_FOUND)
   string(APPEND module_libraries " -lsqlite3")
@@ -77,9 +78,9 @@ endif()
 if(PERILUNE_hash_FOUND)
   string(APPEND module_libraries " -lxxhash")
 endif()
-perilune_pkg_config(perilune-engine "Tasks, channels and cancellation for C++" "" "-l:libperilune_engine.a -pthread")
+perilune_pkg_config(perilune-engine "Tasks, channels and cancellation for C++" "" "-lperilune_engine -pthread")
 perilune_pkg_config(perilune "Lua scripts as tasks inside a C++ program" "perilune-engine = ${PROJECT_VERSION}"
-  "-l:libperilune.a -l:libperilune_engine.a ${lua_flag}${module_libraries}")
+  "-lperilune_host -lperilune_engine ${lua_flag}${module_libraries}")
 if(TARGET perilune_shared)
   perilune_pkg_config(perilune-c "Lua scripts as tasks inside a program: the C interface" "" "-lperilune")
 endif()

@@ -24,13 +24,13 @@ set_tests_properties(embed.ctypes_host PROPERTIES TIMEOUT 120)
 
 set(compilers -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER} -DCMAKE_C_COMPILER=${CMAKE_C_COMPILER} -DCMAKE_BUILD_TYPE=${CMAKE_BUILD_TYPE})
 foreach(consumer IN ITEMS installed c_only no_exceptions subdirectory)
-  set(target "")
+  set(only "")
   if(consumer STREQUAL "subdirectory")
-    set(target -DTARGET=headers)
+    set(only -DCONFIGURE_ONLY=ON)
   endif()
   add_test(NAME consumer.${consumer} COMMAND ${CMAKE_COMMAND}
     -DBUILD=${PROJECT_BINARY_DIR} -DSOURCE=${CMAKE_CURRENT_SOURCE_DIR}/consumer/${consumer} -DROOT=${PROJECT_SOURCE_DIR}
-    -DWORK=${CMAKE_CURRENT_BINARY_DIR}/consumer/${consumer} "-DCOMPILERS=${compilers}" ${target}
+    -DWORK=${CMAKE_CURRENT_BINARY_DIR}/consumer/${consumer} "-DCOMPILERS=${compilers}" ${only}
     -P ${CMAKE_CURRENT_SOURCE_DIR}/support/consumer.cmake)
   set_tests_properties(consumer.${consumer} PROPERTIES TIMEOUT 300)
 endforeach()

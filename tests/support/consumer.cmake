@@ -1,6 +1,6 @@
 # Installs the build into a folder of its own and builds a consumer against it:
-#   cmake -DBUILD=DIR -DSOURCE=DIR -DROOT=DIR -DWORK=DIR -DCOMPILERS=ARGS [-DTARGET=NAME] -P consumer.cmake
-# With TARGET the consumer uses the sources instead, and that target is built, not run.
+#   cmake -DBUILD=DIR -DSOURCE=DIR -DROOT=DIR -DWORK=DIR -DCOMPILERS=ARGS [-DCONFIGURE_ONLY=ON] -P consumer.cmake
+# With CONFIGURE_ONLY the consumer uses the sources instead; it is not built, since that would build all of them once more.
 cmake_minimum_required(VERSION 3.25)
 
 function(run)
@@ -12,9 +12,8 @@ endfunction()
 
 file(REMOVE_RECURSE ${WORK}/build)
 set(configure ${CMAKE_COMMAND} -G Ninja -S ${SOURCE} -B ${WORK}/build ${COMPILERS})
-if(TARGET)
+if(CONFIGURE_ONLY)
   run(${configure} -DPERILUNE_SOURCE=${ROOT})
-  run(${CMAKE_COMMAND} --build ${WORK}/build --target ${TARGET})
   return()
 endif()
 file(REMOVE_RECURSE ${WORK}/prefix)
