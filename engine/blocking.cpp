@@ -54,38 +54,60 @@ void blocking_pool::start_thread() {
   try {
     const signals_blocked guard;
     member.thread = std::thread([pool = shared_from_this(), &member] { pool->serve(member); });
+    ++shared_;
   } catch (const std::system_error&) {
     crew_.pop_back();
-    if (crew_.empty()) throw;
+    if (shared_ == 0) throw;
+  }
+}
+
+void blocking_pool::start_own_thread(std::shared_ptr<blocking_job> job) {
+  for (; !ended_.empty(); ended_.pop_front()) ended_.front().thread.join();
+  crew_member& member = crew_.emplace_back();
+  member.own = true;
+  member.running = std::move(job);
+  try {
+    const signals_blocked guard;
+    member.thread = std::thread([pool = shared_from_this(), &member] { pool->serve_once(member); });
+  } catch (const std::system_error&) {
+    crew_.pop_back();
+    throw;
   }
 }
 
 void blocking_pool::submit(std::shared_ptr<blocking_job> job, worker& home) {
-  auto message = std::make_unique<completion_message>();
+  auto completion = std::make_unique<completion_message>();
+  completion_message& message = *completion;
+  const auto refuse = [&](const char* why, int code) { message.refusal = error::system(std::string(job->options_.name) + why, code); };
   const std::lock_guard lock(mutex_);
+  job->home_ = &home;
+  job->completion_ = std::move(completion);
   if (closed_) {
-    message->refusal = error::system(std::string(job->options_.name) + ": the runtime has shut down", ECANCELED);
+    refuse(": the runtime has shut down", ECANCELED);
   } else if (job->options_.refuse_when_full && queued_ >= bound_) {
-    message->refusal =
-        error::system(std::string(job->options_.name) + ": the queue of the blocking pool is full", EAGAIN);
-  } else if (idle_ <= queued_ && crew_.size() < max_threads_) {
+    refuse(": the queue of the blocking pool is full", EAGAIN);
+  } else {
     try {
-      start_thread();
+      admit(job);
     } catch (const std::system_error& e) {
-      message->refusal = error::system(std::string(job->options_.name) + ": start a thread", e.code().value());
+      refuse(": start a thread", e.code().value());
     }
   }
-  if (!message->refusal.message.empty()) {
-    message->job = std::move(job);
-    home.post(std::move(message));
-    return;
+  if (message.refusal.message.empty()) return;
+  std::unique_ptr<inbox_message> refusal = std::move(job->completion_);
+  message.job = std::move(job);
+  home.post(std::move(refusal));
+}
+
+void blocking_pool::admit(const std::shared_ptr<blocking_job>& job) {
+  if (job->options_.crew == blocking_crew::own) {
+    job->phase_ = blocking_job::phase::running;
+    return start_own_thread(job);
   }
-  blocking_job& queued = *job;
-  queued.phase_ = blocking_job::phase::queued;
-  queued.home_ = &home;
-  queued.completion_ = std::move(message);
-  queued.self_ = std::move(job);
-  queue_.push_back(queued);
+  if (idle_ <= queued_ && shared_ < max_threads_) start_thread();
+  job->phase_ = blocking_job::phase::queued;
+  job->self_ = job;
+  queue_.push_back(*job);
   ++queued_;
   work_.notify_one();
 }
@@ -116,8 +138,8 @@ void blocking_pool::drop(blocking_job& job) noexcept {
 blocking_stats blocking_pool::stats() noexcept {
   const std::lock_guard lock(mutex_);
   const auto running =
-      std::count_if(crew_.begin(), crew_.end(), [](const crew_member& m) { return m.running != nullptr; });
-  return {crew_.size(), static_cast<std::size_t>(running), queued_};
+      std::count_if(crew_.begin(), crew_.end(), [](const crew_member& m) { return m.running && !m.own; });
+  return {shared_, static_cast<std::size_t>(running), queued_};
 }
 
 void blocking_pool::serve(crew_member& self) {
@@ -137,6 +159,17 @@ void blocking_pool::serve(crew_member& self) {
     lock.lock();
     finish(lock, self);
   }
+}
+
+// The thread is joined by whoever starts the next one, or closes the pool.
+void blocking_pool::serve_once(crew_member& self) {
+  pthread_setname_np(pthread_self(), std::string(self.running->options_.name).substr(0, 15).c_str());
+  self.running->run();
+  std::unique_lock lock(mutex_);
+  finish(lock, self);
+  if (closed_) return;
+  const auto at = std::find_if(crew_.begin(), crew_.end(), [&](const crew_member& each) { return &each == &self; });
+  ended_.splice(ended_.end(), crew_, at);
 }
 
 // Sends the job home. The message takes the pool's reference with it, so that what the call left behind is destroyed on
@@ -174,6 +207,7 @@ void blocking_pool::close(duration limit, const std::function<void(const char* n
     std::unique_lock lock(mutex_);
     if (closed_) return;
     closed_ = true;
+    members.swap(ended_);
     unwanted.splice_back(queue_);
     queued_ = 0;
     work_.notify_all();
@@ -217,17 +251,22 @@ void blocking_wait::arm(waiter& by) {
 
 void blocking_wait::start() { start_on(worker::here()); }
 
+blocking_pool& blocking_call::pool() const noexcept {
+  runtime& rt = home->owner();
+  return options().crew == blocking_crew::files ? rt.files() : rt.pool();
+}
+
 void blocking_wait::start_on(worker& home) {
   blocking_call& c = *call_;
   c.home = &home;
   if (c.submitted) return;
   c.submitted = true;
-  home.owner().pool().submit(call_, home);
+  c.pool().submit(call_, home);
 }
 
 bool blocking_wait::withdraw() noexcept {
   blocking_call& c = *call_;
-  if (!c.submitted || c.ready || !c.home->owner().pool().withdraw(c)) return false;
+  if (!c.submitted || c.ready || !c.pool().withdraw(c)) return false;
   c.submitted = false;
   return true;
 }
@@ -244,7 +283,7 @@ bool blocking_wait::holds(waiter& by) noexcept {
 }
 
 void blocking_wait::drop() noexcept {
-  if (call_ && call_->submitted && !call_->ready) call_->home->owner().pool().drop(*call_);
+  if (call_ && call_->submitted && !call_->ready) call_->pool().drop(*call_);
 }
 
 }  // namespace perilune::detail

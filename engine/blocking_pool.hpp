@@ -1,4 +1,5 @@
-// The threads for blocking calls: started when needed up to a limit, fed from one queue, first in, first out. Owned by
+// Threads for blocking calls: started when needed up to a limit, fed from one queue, first in, first out; and, beside these,
+// threads that a call has for itself. A runtime has one pool for calls on files and one for all others. Owned by
 // the runtime together with the threads themselves, so that a thread stuck in a call may outlive the runtime. Any worker
 // may submit and withdraw; everything is guarded by one mutex, which no call is made under. A thread touches a worker
 // only under that mutex and only until the pool is closed.
@@ -42,12 +43,16 @@ class blocking_pool : public std::enable_shared_from_this<blocking_pool> {
   struct crew_member {
     std::thread thread;
     std::shared_ptr<blocking_job> running;
+    bool own = false;  // for this one call
   };
   using crew = std::list<crew_member>;
 
+  void admit(const std::shared_ptr<blocking_job>& job);
   void serve(crew_member& self);
+  void serve_once(crew_member& self);
   void finish(std::unique_lock<std::mutex>& lock, crew_member& self) noexcept;
   void start_thread();
+  void start_own_thread(std::shared_ptr<blocking_job> job);
   std::shared_ptr<blocking_job> unqueue(blocking_job& job) noexcept;
   bool settled_by(std::chrono::steady_clock::time_point now, duration limit) const noexcept;
   std::chrono::steady_clock::time_point last_limit(duration limit) const noexcept;
@@ -60,7 +65,9 @@ class blocking_pool : public std::enable_shared_from_this<blocking_pool> {
   linked_queue<blocking_job> queue_;
   std::size_t queued_ = 0;
   std::size_t idle_ = 0;
+  std::size_t shared_ = 0;  // threads in the crew that serve the queue
   crew crew_;
+  crew ended_;  // threads to join
   bool closed_ = false;
 };
 

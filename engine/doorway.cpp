@@ -7,7 +7,13 @@ namespace perilune::detail {
 
 // Both sides exchange the same atomic: either the poster sees that nobody attends, or whoever leaves sees the message.
 bool doorway::post(std::unique_ptr<inbox_message> message) noexcept {
-  if (!inbox_.post(std::move(message))) return false;
+  if (!push(*message)) return false;
+  message.release();
+  return true;
+}
+
+bool doorway::push(inbox_message& message) noexcept {
+  if (!inbox_.push(message)) return false;
   tell();
   return true;
 }

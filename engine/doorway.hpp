@@ -25,7 +25,9 @@ class doorway {
 
   // False when the worker has shut down; the message is then destroyed on the calling thread.
   bool post(std::unique_ptr<inbox_message> message) noexcept;
-  // As post, for signal handlers; the message stays the caller's. Requires that the reactor's bell is open.
+  // As post; the message stays the caller's.
+  bool push(inbox_message& message) noexcept;
+  // As push, for signal handlers. Requires that the reactor's bell is open.
   bool post_from_signal(inbox_message& message) noexcept;
   // Makes sure that the worker looks, though nothing was posted.
   void tell() noexcept;

@@ -22,7 +22,9 @@ namespace detail {
 class read_call final : public perilune::detail::typed_call<result<std::string>> {
  public:
   read_call(std::shared_ptr<open_file> on, std::size_t bytes, bool abandonable)
-      : typed_call({.name = "read file", .abandonable = abandonable}), at_most(bytes), on_(std::move(on)) {}
+      : typed_call({.name = "read file", .crew = abandonable ? blocking_crew::pool : blocking_crew::files, .abandonable = abandonable}),
+        at_most(bytes),
+        on_(std::move(on)) {}
   void run() noexcept override;
 
   const std::size_t at_most;
@@ -254,7 +256,7 @@ pending<unit> file::flush() const {
 }
 
 pending<unit> file::close() const {
-  return pending<unit>({.name = "close file"}, [on = open_]() -> result<unit> {
+  return pending<unit>({.name = "close file", .crew = blocking_crew::files}, [on = open_]() -> result<unit> {
     if (const int code = on->close()) return error::system("close " + on->path(), code);
     return unit{};
   });
@@ -262,7 +264,7 @@ pending<unit> file::close() const {
 
 pending<file> open(std::string path, const open_options& options) {
   const bool looks = !options.create && !options.truncate && !options.append && !options.write;
-  return pending<file>({.name = "open file", .abandonable = looks},
+  return pending<file>({.name = "open file", .crew = blocking_crew::files, .abandonable = looks},
                        [path = std::move(path), options] { return open_now(path, options); });
 }
 

@@ -227,7 +227,7 @@ bool name_matches(std::string_view pattern, std::string_view name) noexcept {
 
 pending<std::vector<std::string>> glob(std::string pattern, std::string folder) {
   return pending<std::vector<std::string>>(
-      {.name = "glob", .abandonable = true},
+      {.name = "glob", .crew = blocking_crew::files, .abandonable = true},
       [pattern = std::move(pattern), folder = std::move(folder)]() -> result<std::vector<std::string>> {
         if (auto bad = calls::bad_path(pattern)) return *std::move(bad);
         return expand(pattern, folder);

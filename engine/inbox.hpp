@@ -27,13 +27,7 @@ class inbox {
   inbox& operator=(const inbox&) = delete;
   ~inbox() { close(); }
 
-  // False when the inbox is closed; the message is then destroyed on the calling thread.
-  bool post(std::unique_ptr<inbox_message> message) noexcept {
-    if (!push(*message)) return false;
-    message.release();
-    return true;
-  }
-  // As post; false leaves the message with the caller. Async-signal-safe.
+  // False when the inbox is closed, and the message stays with the caller. Async-signal-safe.
   bool push(inbox_message& message) noexcept {
     inbox_message* head = head_.load(std::memory_order_acquire);
     do {

@@ -41,6 +41,7 @@ std::optional<error> check(const runtime_options& options) {
   if (options.long_hold < duration::zero()) return error{error_kind::misuse, "runtime: long_hold must not be negative", 0, {}};
   if (options.blocking_threads == 0)
     return error{error_kind::misuse, "runtime: blocking_threads must be at least 1, got 0", 0, {}};
+  if (options.file_threads == 0) return error{error_kind::misuse, "runtime: file_threads must be at least 1, got 0", 0, {}};
   if (options.joined && options.workers != 1)
     return error{error_kind::misuse, "runtime: a joined runtime has exactly one worker", 0, {}};
   return std::nullopt;
@@ -60,6 +61,7 @@ runtime::runtime(runtime_options options) : options_(std::move(options)), invali
   };
   quiet_ = std::make_unique<quiescence>(*this, options_.workers);
   pool_ = std::make_shared<detail::blocking_pool>(options_.blocking_threads, options_.blocking_queue);
+  files_ = std::make_shared<detail::blocking_pool>(options_.file_threads, options_.blocking_queue);
   for (unsigned i = 0; i < options_.workers; ++i)
     workers_.push_back(std::make_unique<detail::worker>(*this, i, options_));
   start_crew();
@@ -94,7 +96,7 @@ runtime::~runtime() {
   for (std::thread& thread : crew_) thread.join();
   for (const auto& each : workers_)
     if (each) each->close();
-  pool_->close(options_.grace, [this](const char* name) { report_stuck(name); });
+  for (const auto& pool : {files_, pool_}) pool->close(options_.grace, [this](const char* name) { report_stuck(name); });
 }
 
 // The host's loop is not ours to run. Whoever still waits for it afterwards must find his worker in place.

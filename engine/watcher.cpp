@@ -137,7 +137,7 @@ namespace {
 class tree_read final : public perilune::detail::blocking_job {
  public:
   tree_read(std::weak_ptr<watch_state> to, std::shared_ptr<watch_tree> tree)
-      : blocking_job({.name = "watch", .abandonable = true}), to_(std::move(to)), tree_(std::move(tree)) {}
+      : blocking_job({.name = "watch", .crew = blocking_crew::files, .abandonable = true}), to_(std::move(to)), tree_(std::move(tree)) {}
 
   void run() noexcept override {
     try {
@@ -169,7 +169,7 @@ void watch_state::hear() {
                                 const auto self = weak.lock();
                                 if (stopped || !self || self->live_->queue.closed()) return;
                                 worker& home = self->live_->home;
-                                home.owner().pool().submit(std::make_shared<tree_read>(self, self->tree_), home);
+                                home.owner().files().submit(std::make_shared<tree_read>(self, self->tree_), home);
                               });
 }
 
@@ -223,7 +223,7 @@ std::optional<watch_event> watch_operation::take_result() { return state_->queue
 void watcher::close() const noexcept { state_->close(); }
 
 pending<watcher> watch(std::string path, const watch_options& options) {
-  return pending<watcher>({.name = "watch", .abandonable = true}, [path = std::move(path), options]() -> result<watcher> {
+  return pending<watcher>({.name = "watch", .crew = blocking_crew::files, .abandonable = true}, [path = std::move(path), options]() -> result<watcher> {
     std::vector<watch_event> first;
     auto tree = detail::watch_tree::open(path, options.recursive, first);
     if (!tree.ok()) return std::move(tree).error();

@@ -27,7 +27,8 @@ reply exit_body(lua_State* L, vm& v) {
   if (lua_isboolean(L, 1)) code = lua_toboolean(L, 1) ? 0 : 1;
   if (!whole || !(lua_isnoneornil(L, 1) || lua_isboolean(L, 1) || lua_type(L, 1) == LUA_TNUMBER))
     return bad_argument(v, 1, "an integer or a boolean expected", L);
-  if (v.options().worker != 0 || v.options().isolated) return exit_elsewhere(v, code);
+  const vm_options& own = v.options();
+  if (own.worker != 0 || own.isolated || own.group->on_own_thread()) return exit_elsewhere(v, code);
   if (!v.exiting) {
     v.exiting = true;
     v.exit_code = code;

@@ -1,31 +1,51 @@
 // peri.shared_channel: as peri.channel, from every VM, with copies of values. See lua-api: More cores.
+#include <cstring>
+
+#include <perilune/shared_channel.hpp>
+
 #include "library.hpp"
 #include "object.hpp"
 #include "operation_object.hpp"
-#include "shared_channel.hpp"
 #include "shared_kinds.hpp"
 
 namespace perilune {
 
 namespace {
 
+using channel_state = detail::shared_channel_state<parcel>;
+
+// What the handles of all VMs have in common.
+class named_channel final : public crossing, public std::enable_shared_from_this<named_channel> {
+ public:
+  named_channel(std::size_t capacity, std::string_view shown) : state(std::make_shared<channel_state>(capacity)), name(shown) {}
+  void push(lua_State* L, vm& v) override;
+  const std::shared_ptr<channel_state> state;
+  const std::string name;
+};
+
 struct shared_handle {
   static constexpr std::uint64_t tag = 0x73686368'a94d7e02ULL;
-  std::shared_ptr<shared_channel> channel{};
+  std::shared_ptr<named_channel> channel{};
 };
 
 // The wait of a task, behind the channel on its stack.
+class channel_wait final : public channel_state::wait {
+ public:
+  template <class... Value>
+  explicit channel_wait(const std::shared_ptr<channel_state>& channel, Value&&... value) : wait(channel, std::forward<Value>(value)...) {}
+};
 struct shared_waiting {
   static constexpr std::uint64_t tag = 0x73687774'51c08fe6ULL;
-  std::optional<shared_channel::wait> wait{};
+  std::optional<channel_wait> wait{};
+  lua_Integer max = 1;  // values to receive
 };
 
-shared_channel& channel_at(lua_State* L, int at) { return *object_at<shared_handle>(L, at).channel; }
+channel_state& channel_at(lua_State* L, int at) { return *object_at<shared_handle>(L, at).channel->state; }
 
 // A value on its way: a userdata, so that it is freed whatever happens.
 struct held_parcel {
   static constexpr std::uint64_t tag = 0x70617263'0b6e92d3ULL;
-  parcel value{};
+  std::optional<parcel> value{};
 };
 
 template <class T>
@@ -39,34 +59,85 @@ reply refuse_parcel(vm& v) { return raise_error(v, {error_kind::transfer, v.mess
 
 reply push_value(lua_State* L, vm& v, const parcel& value) { return unpack(L, v, value) ? 1 : refuse_parcel(v); }
 
-// Replaces the position behind the channel by what the task waits by.
-operation& start_waiting(lua_State* L, vm& v, int at, parcel* value) {
-  auto& made = push_held<shared_waiting>(L, type_name::shared_waiting);
-  made.wait.emplace(object_at<shared_handle>(L, at).channel, value ? std::optional<parcel>(std::move(*value)) : std::nullopt,
-                    v.host_runtime(), v.options().worker);
-  lua_replace(L, at + 1);
-  return *object_at<shared_waiting>(L, at + 1).wait;
+// Tries to receive into a held parcel, which is pushed.
+channel_status take_held(lua_State* L, int at, const parcel*& value) {
+  auto& held = push_held<held_parcel>(L, type_name::held_parcel).value;
+  const channel_status status = channel_at(L, at).try_recv(held);
+  value = held ? &*held : nullptr;
+  return status;
 }
+
+// Replaces the position behind the channel by what the task waits by: a receiver's, or a sender's with the value.
+template <class... Value>
+operation& start_waiting(lua_State* L, int at, Value&&... value) {
+  auto& made = push_held<shared_waiting>(L, type_name::shared_waiting).wait;
+  made.emplace(object_at<shared_handle>(L, at).channel->state, std::forward<Value>(value)...);
+  lua_replace(L, at + 1);
+  return *made;
+}
+
+const channel_wait& wait_at(lua_State* L, int at) { return *object_at<shared_waiting>(L, at + 1).wait; }
 
 struct shared_recv_kind final : operation_kind {
   const char* name() const noexcept override { return "recv"; }
   int attempt(lua_State* L, vm& v, int at) const override {
     const int top = lua_gettop(L);
-    parcel& value = push_held<held_parcel>(L, type_name::held_parcel).value;
-    const channel_status status = channel_at(L, at).try_recv(value);
-    if (status == channel_status::done) return push_value(L, v, value);
+    const parcel* value = nullptr;
+    const channel_status status = take_held(L, at, value);
+    if (status == channel_status::done) return push_value(L, v, *value);
     lua_settop(L, top);
     return status == channel_status::closed ? push_closed(L) : not_ready;
   }
-  operation& arm_target(lua_State* L, vm& v, int at, waiter&) const override { return start_waiting(L, v, at, nullptr); }
+  operation& arm_target(lua_State* L, vm&, int at, waiter&) const override { return start_waiting(L, at); }
   int collect(lua_State* L, vm& v, int at) const override {
-    const shared_channel::wait& wait = *object_at<shared_waiting>(L, at + 1).wait;
-    return wait.found_closed() ? push_closed(L) : push_value(L, v, wait.value());
+    return wait_at(L, at).served() ? push_value(L, v, *wait_at(L, at).value()) : push_closed(L);
   }
 };
 constexpr shared_recv_kind shared_recv_verb;
 
-// Packs the value behind the channel. A reply < 0 refuses.
+// A list of `first` and as many more as are there, `max` at most.
+int gather_list(lua_State* L, vm& v, int at, lua_Integer max, const parcel& first) {
+  lua_newtable(L);
+  const int list = lua_gettop(L);
+  const parcel* value = &first;
+  for (lua_Integer count = 1;; ++count) {
+    if (!unpack(L, v, *value)) return refuse_parcel(v);
+    lua_rawseti(L, list, count);
+    lua_settop(L, list);
+    if (count == max || take_held(L, at, value) != channel_status::done) break;
+  }
+  lua_settop(L, list);
+  return 1;
+}
+
+// `max` stands behind the channel, and in the wait that takes its place. An empty list is the end, or what 0 asks for.
+struct shared_recv_many_kind final : operation_kind {
+  const char* name() const noexcept override { return "recv_many"; }
+  int attempt(lua_State* L, vm& v, int at) const override {
+    const lua_Integer max = lua_tointeger(L, at + 1);
+    if (max == 0) return lua_newtable(L), 1;
+    const int top = lua_gettop(L);
+    const parcel* value = nullptr;
+    const channel_status status = take_held(L, at, value);
+    if (status == channel_status::done) return gather_list(L, v, at, max, *value);
+    lua_settop(L, top);
+    return status == channel_status::closed ? lua_newtable(L), 1 : not_ready;
+  }
+  operation& arm_target(lua_State* L, vm&, int at, waiter&) const override {
+    const lua_Integer max = lua_tointeger(L, at + 1);
+    operation& made = start_waiting(L, at);
+    object_at<shared_waiting>(L, at + 1).max = max;
+    return made;
+  }
+  int collect(lua_State* L, vm& v, int at) const override {
+    const auto& waited = object_at<shared_waiting>(L, at + 1);
+    if (!waited.wait->served()) return lua_newtable(L), 1;
+    return gather_list(L, v, at, waited.max, *waited.wait->value());
+  }
+};
+constexpr shared_recv_many_kind shared_recv_many_verb;
+
+// Packs the value behind the channel. Loaded modules on top. A reply < 0 refuses.
 reply pack_message(lua_State* L, vm& v, int at, parcel& into) {
   std::string problem;
   if (pack(L, at + 1, 1, {nullptr, "", false}, into, problem)) return 0;
@@ -77,7 +148,7 @@ struct shared_send_kind final : operation_kind {
   const char* name() const noexcept override { return "send"; }
   int attempt(lua_State* L, vm& v, int at) const override {
     const int top = lua_gettop(L);
-    parcel& value = push_held<held_parcel>(L, type_name::held_parcel).value;
+    parcel& value = push_held<held_parcel>(L, type_name::held_parcel).value.emplace();
     push_loaded_modules(L);
     if (const reply refused = pack_message(L, v, at, value); refused < 0) return refused;
     const channel_status status = channel_at(L, at).try_send(value);
@@ -88,16 +159,17 @@ struct shared_send_kind final : operation_kind {
     return 1;
   }
   operation& arm_target(lua_State* L, vm& v, int at, waiter&) const override {
-    parcel& value = push_held<held_parcel>(L, type_name::held_parcel).value;
+    const int top = lua_gettop(L);
+    parcel& value = push_held<held_parcel>(L, type_name::held_parcel).value.emplace();
     push_loaded_modules(L);
     static_cast<void>(pack_message(L, v, at, value));  // as attempt has, just now
     lua_pop(L, 1);
-    operation& made = start_waiting(L, v, at, &value);
-    lua_pop(L, 1);
+    operation& made = start_waiting(L, at, std::move(value));
+    lua_settop(L, top);
     return made;
   }
   int collect(lua_State* L, vm&, int at) const override {
-    if (object_at<shared_waiting>(L, at + 1).wait->found_closed()) return push_closed(L);
+    if (!wait_at(L, at).served()) return push_closed(L);
     lua_pushboolean(L, 1);
     return 1;
   }
@@ -123,6 +195,25 @@ reply recv_body(lua_State* L, vm& v) {
   if (!to_object<shared_handle>(L, 1)) return wrong_self(L, v);
   lua_settop(L, 2);
   return perform<shared_recv_verb>(L, v, recv_body);
+}
+
+// A reply < 0 refuses what recv_many was given.
+reply check_recv_many(lua_State* L, vm& v) {
+  if (!to_object<shared_handle>(L, 1)) return wrong_self(L, v);
+  if (!lua_isinteger(L, 2) || lua_tointeger(L, 2) < 0) return bad_argument(v, 2, "max must be a non-negative integer", L);
+  lua_settop(L, 2);
+  return 0;
+}
+
+reply recv_many_body(lua_State* L, vm& v) {
+  if (const reply refused = check_recv_many(L, v); refused < 0) return refused;
+  return perform<shared_recv_many_verb>(L, v, recv_many_body);
+}
+
+reply recv_many_op_body(lua_State* L, vm& v) {
+  if (const reply refused = check_recv_many(L, v); refused < 0) return refused;
+  push_operation(L, shared_recv_many_verb, 1, true);
+  return 1;
 }
 
 reply try_send_body(lua_State* L, vm& v) {
@@ -181,7 +272,7 @@ reply equal_body(lua_State* L, vm&) {
 }
 
 reply print_body(lua_State* L, vm&) {
-  shared_channel& channel = channel_at(L, 1);
+  channel_state& channel = channel_at(L, 1);
   lua_pushfstring(L, "shared channel: %p (%I of %I%s", static_cast<const void*>(&channel),
                   static_cast<lua_Integer>(channel.stats().length), static_cast<lua_Integer>(channel.capacity()),
                   channel.closed() ? ", closed)" : ")");
@@ -191,17 +282,28 @@ reply print_body(lua_State* L, vm&) {
 reply shared_channel_body(lua_State* L, vm& v) {
   const lua_Integer capacity = read_count(L, 1, largest_capacity);
   if (capacity < 0) return bad_argument(v, 1, "capacity must be a non-negative integer", L);
-  push_held<shared_handle>(L, type_name::shared_channel).channel = std::make_shared<shared_channel>(static_cast<std::size_t>(capacity));
+  if (!lua_isnoneornil(L, 2) && lua_type(L, 2) != LUA_TSTRING) return bad_argument(v, 2, "name must be a string", L);
+  std::size_t size = 0;
+  const char* name = lua_isnoneornil(L, 2) ? "" : lua_tolstring(L, 2, &size);
+  push_held<shared_handle>(L, type_name::shared_channel).channel =
+      std::make_shared<named_channel>(static_cast<std::size_t>(capacity), std::string_view(name, size));
   return 1;
 }
 
-// __index: the methods (upvalue 1), and the capacity.
-int index_channel(lua_State* L) {
+// __index: the methods (upvalue 1), the capacity and the name.
+reply index_body(lua_State* L, vm&) {
   lua_settop(L, 2);
-  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TLIGHTUSERDATA) return 1;
+  lua_pushvalue(L, 2);
+  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
   const auto* handle = to_object<shared_handle>(L, 1);
-  if (!handle) return 0;
-  lua_pushinteger(L, static_cast<lua_Integer>(handle->channel->capacity()));
+  const char* field = handle && lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+  if (!std::strcmp(field, "capacity")) {
+    lua_pushinteger(L, static_cast<lua_Integer>(handle->channel->state->capacity()));
+  } else if (!std::strcmp(field, "name") && !handle->channel->name.empty()) {
+    lua_pushlstring(L, handle->channel->name.data(), handle->channel->name.size());
+  } else {
+    lua_pushnil(L);
+  }
   return 1;
 }
 
@@ -218,12 +320,12 @@ void define_held(lua_State* L, type_name type, const char* shown) {
   define_type(L, type, shown, none, 0, metamethods, 1);
 }
 
-}  // namespace
-
-void shared_channel::push(lua_State* L, vm&) {
-  std::shared_ptr<shared_channel>& into = push_held<shared_handle>(L, type_name::shared_channel).channel;
+void named_channel::push(lua_State* L, vm&) {
+  std::shared_ptr<named_channel>& into = push_held<shared_handle>(L, type_name::shared_channel).channel;
   into = shared_from_this();
 }
+
+}  // namespace
 
 crossing_ptr cross_shared_channel(lua_State* L, int index) {
   const auto* handle = to_object<shared_handle>(L, index);
@@ -242,6 +344,8 @@ void open_shared_channels(lua_State* L) {
       {"try_recv", protect::native<try_recv_body>},
       {"send_op", protect::native<send_op_body>},
       {"recv_op", protect::native<make_operation<shared_recv_verb, shared_handle>>},
+      {"recv_many", protect::native<recv_many_body>},
+      {"recv_many_op", protect::native<recv_many_op_body>},
       {"iter", protect::native<iter_body>},
       {"close", protect::native<close_body>},
       {"stats", protect::native<stats_body>},
@@ -252,13 +356,7 @@ void open_shared_channels(lua_State* L) {
       {"__gc", protect::native<collect<shared_handle>>},
   };
   define_type(L, type_name::shared_channel, "perilune.shared_channel", methods, metamethods);
-  push_type(L, type_name::shared_channel);
-  lua_getfield(L, -1, "__index");
-  lua_pushlightuserdata(L, L);
-  lua_setfield(L, -2, "capacity");
-  lua_pushcclosure(L, index_channel, 1);
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
+  set_index(L, type_name::shared_channel, protect::native<index_body>);
 }
 
 }  // namespace perilune

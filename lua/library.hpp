@@ -11,6 +11,7 @@
 namespace perilune {
 
 class isolate;
+class permit_wait;
 
 struct library_function {
   const char* name;
@@ -120,6 +121,7 @@ struct spawn_request {
   int function = 0;  // where the function stands; its arguments follow
   lua_Integer worker = 0;  // the one named, from 1; 0 for none
   const std::shared_ptr<isolate>* in = nullptr;  // where vm:run runs it
+  permit_wait* place = nullptr;  // granted, for a call on the blocking pool
   int kept = 0;      // where a table with name, labels or local_data stands, or 0
 };
 // A reply < 0 refuses.

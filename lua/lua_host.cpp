@@ -8,46 +8,25 @@
 #include "library.hpp"
 #include "object.hpp"
 #include "protect.hpp"
-#include "vm_group.hpp"
+#include "vm_world.hpp"
 
 namespace perilune {
 
 struct lua_host::parts {
-  explicit parts(lua_host_options o)
-      : options(std::move(o)),
-        engine(options.runtime),
-        dog(options.preempt.how == preemption::mode::slice ? std::make_unique<watchdog>(options.preempt) : nullptr),
-        group(std::make_shared<vm_group>(engine, vm_options{.allocate = options.allocate,
-                                                            .allocate_data = options.allocate_data,
-                                                            .report = options.report,
-                                                            .log = options.log,
-                                                            .load_module = options.load_module,
-                                                            .manual_gc = options.manual_gc,
-                                                            .deterministic = options.deterministic,
-                                                            .preempt = options.preempt,
-                                                            .dog = dog.get(),
-                                                            .rules = {.limits = options.limits}})),
-        machine(engine, group->options_for(0)) {
-    group->set_main(&machine);
-    if (engine.invalid())
-      invalid = engine.invalid()->message;
-    else if (!machine.opened())
-      invalid = machine.message;
-  }
-  ~parts() { close(); }
-  void close() {
-    if (!machine.opened() || machine.closing()) return;
-    engine.end_all();
-    group->close();
-    machine.begin_closing();
-  }
-  lua_host_options options;
-  runtime engine;
-  std::unique_ptr<watchdog> dog;
-  std::shared_ptr<vm_group> group;
-  vm machine;
+  explicit parts(const lua_host_options& o)
+      : world(o.runtime, vm_options{.allocate = o.allocate,
+                                    .allocate_data = o.allocate_data,
+                                    .report = o.report,
+                                    .log = o.log,
+                                    .load_module = o.load_module,
+                                    .manual_gc = o.manual_gc,
+                                    .deterministic = o.deterministic,
+                                    .preempt = o.preempt,
+                                    .rules = {.limits = o.limits}}),
+        invalid(world.problem()) {}
+  vm_world world;
+  const std::string invalid;
   lua_task* main = nullptr;  // of the script that runs, until its end was read
-  std::string invalid;
 };
 
 namespace {
@@ -142,19 +121,19 @@ std::string without_name(const std::string& report, std::uint64_t main) {
 
 }  // namespace
 
-lua_host::lua_host(lua_host_options options) : parts_(std::make_unique<parts>(std::move(options))) {}
+lua_host::lua_host(lua_host_options options) : parts_(std::make_unique<parts>(options)) {}
 lua_host::~lua_host() = default;
-void lua_host::close() { parts_->close(); }
+void lua_host::close() { parts_->world.close(); }
 
 const std::string& lua_host::invalid() const noexcept { return parts_->invalid; }
-runtime& lua_host::engine() noexcept { return parts_->engine; }
-perilune::vm& lua_host::machine() noexcept { return parts_->machine; }
+runtime& lua_host::engine() noexcept { return parts_->world.engine; }
+perilune::vm& lua_host::machine() noexcept { return parts_->world.machine; }
 
 result<unit> lua_host::start(const main_script& what) {
   error problem{error_kind::misuse, parts_->invalid, 0, {}};
   if (!problem.message.empty()) return problem;
   loading load{&what, without_preamble(what.source)};
-  if (!protect::call_outside(parts_->machine.main(), load_and_spawn, &load, &problem.message)) return problem;
+  if (!protect::call_outside(parts_->world.machine.main(), load_and_spawn, &load, &problem.message)) return problem;
   parts_->main = load.task;
   return unit{};
 }
@@ -163,7 +142,7 @@ bool lua_host::ended() const noexcept { return !parts_->main || parts_->main->se
 
 script_end lua_host::end() {
   script_end end;
-  vm& v = parts_->machine;
+  vm& v = parts_->world.machine;
   if (const lua_task* main = std::exchange(parts_->main, nullptr)) {
     const task_state how = main->status;
     const std::uint64_t id = main->id;
@@ -181,12 +160,7 @@ script_end lua_host::end() {
   return end;
 }
 
-std::uint64_t lua_host::run_out() {
-  parts_->group->flush_unobserved();
-  do parts_->engine.run_until_idle();
-  while (parts_->machine.flush_unobserved());
-  return parts_->machine.unobserved() + parts_->group->flush_unobserved();
-}
+std::uint64_t lua_host::run_out() { return parts_->world.run_to_the_end(); }
 
 script_end lua_host::run(const main_script& what) {
   if (const auto started = start(what); !started) {
@@ -195,11 +169,11 @@ script_end lua_host::run(const main_script& what) {
     end.message = started.error().message;
     return end;
   }
-  parts_->engine.run_until_settled(*parts_->main);
+  parts_->world.engine.run_until_settled(*parts_->main);
   script_end end = this->end();
   end.unobserved = run_out();
-  end.exited = parts_->machine.exiting;
-  end.exit_code = parts_->machine.exit_code;
+  end.exited = parts_->world.machine.exiting;
+  end.exit_code = parts_->world.machine.exit_code;
   return end;
 }
 

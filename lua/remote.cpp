@@ -160,41 +160,71 @@ int remote_task::spawn(lua_State* L) {
   push_remote_entry(L);
   lua_pushlightuserdata(L, const_cast<remote_request*>(self.request_.get()));
   self.task_ = &spawn_function(L, vm_of(L), 1, self.options_, options);
-  self.task_->ends = &self;
+  self.task_->watch_end(self);
   return 0;
 }
 
-int remote_task::pack_outcome(lua_State* L) {
-  auto& self = *static_cast<remote_task*>(lua_touserdata(L, 1));
-  lua_task& task = *self.task_;
-  task.host->push_handle(L, task.slot);
-  const int handle = lua_gettop(L);
-  const int count = task.push_outcome(L, handle) - 1;
-  luaL_checkstack(L, LUA_MINSTACK, nullptr);
-  push_loaded_modules(L);
-  pack_end(L, handle + 2, count, task.status == task_state::returned, self.end_);
-  return 0;
-}
-
-// Nothing of a script's, no finalizer either, may run while a task settles.
 void remote_task::task_settled(lua_task& task) noexcept {
-  lua_State* L = task.host->main();
-  const bool collects = lua_gc(L, LUA_GCISRUNNING) != 0;
-  lua_gc(L, LUA_GCSTOP);
-  if (!protect::call_outside(L, pack_outcome, this, &end_.problem.message)) end_.problem.kind = error_kind::limit;
-  if (collects) lua_gc(L, LUA_GCRESTART);
+  pack_settling(task, true, end_);
   task_ = nullptr;
   ended();
 }
 
 namespace {
 
-reply blocking_body(lua_State* L, vm& v) {
-  spawn_request asked;
-  asked.call = "blocking";
-  if (const reply refused = read_spawn_arguments(L, v, 1, asked); refused < 0) return refused;
-  return spawn_remote(L, v, asked, call_on_pool);
+struct packing {
+  bool looks;
+  remote_end* end;
+};
+
+// pack(packing, handle). A failure that nobody has looked at stays so.
+int pack_outcome(lua_State* L) {
+  const auto& how = *static_cast<const packing*>(lua_touserdata(L, 1));
+  auto& task = object_at<lua_task>(L, 2);
+  const bool seen = how.looks || task.is(task_header::trait::observed);
+  const int count = task.push_outcome(L, 2) - 1;
+  luaL_checkstack(L, LUA_MINSTACK, nullptr);
+  if (!seen) {
+    task.unmark(task_header::trait::observed);
+    if (task.status == task_state::failed) error_object::watch(L, -1);
+  }
+  push_loaded_modules(L);
+  pack_end(L, 4, count, task.status == task_state::returned, *how.end);
+  return 0;
 }
+
+}  // namespace
+
+void pack_task_end(lua_State* L, int handle, bool looks, remote_end& end) noexcept {
+  packing how{looks, &end};
+  lua_pushcfunction(L, pack_outcome);
+  lua_pushlightuserdata(L, &how);
+  lua_pushvalue(L, handle);
+  if (protect::try_call(L, 2, 0)) return;
+  lua_pop(L, 1);
+  end.problem = {error_kind::limit, "not enough memory", 0, {}};
+}
+
+// Nothing of a script's, no finalizer either, may run meanwhile.
+void pack_settling(lua_task& task, bool looks, remote_end& end) noexcept {
+  lua_State* L = task.host->main();
+  if (!lua_checkstack(L, LUA_MINSTACK)) return static_cast<void>(end.problem = {error_kind::limit, "not enough memory", 0, {}});
+  const vm::main_in_use use(*task.host);
+  const bool collects = lua_gc(L, LUA_GCISRUNNING) != 0;
+  lua_gc(L, LUA_GCSTOP);
+  const int top = lua_gettop(L);
+  task.host->push_handle(L, task.slot);
+  pack_task_end(L, top + 1, looks, end);
+  lua_settop(L, top);
+  if (collects) lua_gc(L, LUA_GCRESTART);
+}
+
+void pass_cancel(lua_task& task, const cancel_reason& why, bool kills) noexcept {
+  const auto request = kills ? perilune::kill : perilune::cancel;
+  request(task, reason_ptr::make(why.source, why.text, why.by_task, why.by_name));
+}
+
+namespace {
 
 reply parallel_body(lua_State* L, vm& v) {
   spawn_request asked;
@@ -204,14 +234,23 @@ reply parallel_body(lua_State* L, vm& v) {
   return spawn_remote(L, v, asked, call_on_worker);
 }
 
+// A thread is a daemon unless told otherwise: nobody waits for what may never end.
+reply thread_body(lua_State* L, vm& v) {
+  spawn_request asked;
+  asked.call = "thread";
+  asked.options.daemon = true;
+  if (const reply refused = read_spawn_arguments(L, v, 1, asked); refused < 0) return refused;
+  return spawn_remote(L, v, asked, call_on_thread);
+}
+
 reply workers_body(lua_State* L, vm& v) {
   lua_pushinteger(L, v.host_runtime().workers());
   return 1;
 }
 
-// The workers are numbered from 1; a VM without one has nil.
+// The workers are numbered from 1; a VM that is on none of them has nil.
 reply worker_id_body(lua_State* L, vm& v) {
-  if (v.has_worker())
+  if (v.has_worker() && !v.options().group->on_own_thread())
     lua_pushinteger(L, static_cast<lua_Integer>(v.options().worker) + 1);
   else
     lua_pushnil(L);
@@ -224,9 +263,11 @@ void open_remotes(lua_State* L) {
   constexpr library_function* none = nullptr;
   constexpr library_function metamethods[] = {{"__gc", protect::native<collect_remote>}};
   define_type(L, type_name::remote, "perilune.remote", none, 0, metamethods, 1);
+  define_blocking_place(L);
   constexpr library_function functions[] = {
       {"blocking", protect::native<blocking_body>},
       {"parallel", protect::native<parallel_body>},
+      {"thread", protect::native<thread_body>},
       {"workers", protect::native<workers_body>},
       {"worker_id", protect::native<worker_id_body>},
   };

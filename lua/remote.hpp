@@ -16,6 +16,7 @@ namespace perilune {
 
 class vm_group;
 
+// What is called, in words for the VM that calls it.
 struct remote_request {
   parcel values;           // the function and its arguments
   std::string path;        // package.path of the caller
@@ -61,7 +62,6 @@ class remote_task : private end_watcher {
 
  private:
   static int spawn(lua_State* L);
-  static int pack_outcome(lua_State* L);
   void task_settled(lua_task& task) noexcept override;
 
   spawn_options options_;
@@ -82,8 +82,42 @@ reply spawn_remote(lua_State* L, vm& v, const spawn_request& asked, make_remote 
 void push_remote_entry(lua_State* L);
 // Keeps `count` values from `first` on, results or one error object, as the end. Modules on top of the stack.
 void pack_end(lua_State* L, int first, int count, bool returned, remote_end& end) noexcept;
+// Keeps how the task ended whose handle is at a stack index. `looks`: whoever gets it has looked at the outcome.
+void pack_task_end(lua_State* L, int handle, bool looks, remote_end& end) noexcept;
+// The same for a task that settles now.
+void pack_settling(lua_task& task, bool looks, remote_end& end) noexcept;
+
+// Passes what becomes of a waiting task on to the function it waits for: that it was cancelled, that it was killed. Each once.
+class cancel_relay {
+ public:
+  // Asked by holds(). `send(reason, kills)` may throw bad_alloc; it is called again then.
+  template <class F>
+  void look(const waiter& by, F send) noexcept {
+    const cancel_node& node = *by.task->top;
+    const bool kills = node.has(cancel_node::killed);
+    if (!node.has(cancel_node::cancelled) || (kills ? kill_sent_ : cancel_sent_)) return;
+    const reason_ptr& reason = node.reason_in_force();
+    try {
+      send(reason ? *reason : cancel_reason{}, kills);
+      cancel_sent_ = true;
+      kill_sent_ = kills;
+    } catch (const std::bad_alloc&) {
+    }
+  }
+
+ private:
+  bool cancel_sent_ = false;
+  bool kill_sent_ = false;
+};
+// Asks a task of this thread as another task has been asked.
+void pass_cancel(lua_task& task, const cancel_reason& why, bool kills) noexcept;
 
 std::unique_ptr<remote_wait> call_on_pool(vm& v, std::shared_ptr<remote_request> request, const spawn_request& asked);
 std::unique_ptr<remote_wait> call_on_worker(vm& v, std::shared_ptr<remote_request> request, const spawn_request& asked);
+std::unique_ptr<remote_wait> call_on_thread(vm& v, std::shared_ptr<remote_request> request, const spawn_request& asked);
+
+// peri.blocking itself: it waits while the queue of the pool is full.
+reply blocking_body(lua_State* L, vm& v);
+void define_blocking_place(lua_State* L);
 
 }  // namespace perilune

@@ -39,7 +39,6 @@ class worker_call final : public operation, public remote_task, public std::enab
   void begin() noexcept;
   void ended() noexcept override;
   void arrive() noexcept;
-  void ask(const cancel_reason& why, bool kills) noexcept;
 
   runtime& engine_;
   const std::shared_ptr<vm_group> group_;
@@ -47,30 +46,19 @@ class worker_call final : public operation, public remote_task, public std::enab
   const unsigned away_;
   waiter* waiting_ = nullptr;  // the caller's side from here on
   bool ended_ = false;
-  bool cancel_sent_ = false;
-  bool kill_sent_ = false;
+  cancel_relay relay_;
   std::shared_ptr<worker_call> kept_;  // the other worker's, as what remote_task has until it is sent home
 };
 
 // Asked when the waiting task is cancelled or killed: so is the function, and its end is waited for.
 bool worker_call::holds(waiter& by) noexcept {
-  const bool kills = by.task->top->has(cancel_node::killed);
-  if (ended_ || !by.task->top->has(cancel_node::cancelled) || (kills ? kill_sent_ : cancel_sent_)) return true;
-  cancel_sent_ = true;
-  kill_sent_ = kills;
-  const reason_ptr& reason = by.task->top->reason_in_force();
-  try {
-    engine_.post(away_, [self = shared_from_this(), why = reason ? *reason : cancel_reason{}, kills] { self->ask(why, kills); });
-  } catch (const std::bad_alloc&) {
-    cancel_sent_ = kill_sent_ = false;
-  }
+  if (ended_) return true;
+  relay_.look(by, [this](const cancel_reason& why, bool kills) {
+    engine_.post(away_, [self = shared_from_this(), why, kills] {
+      if (self->task_) pass_cancel(*self->task_, why, kills);
+    });
+  });
   return true;
-}
-
-void worker_call::ask(const cancel_reason& why, bool kills) noexcept {
-  if (!task_) return;
-  const auto request = kills ? perilune::kill : perilune::cancel;
-  request(*task_, reason_ptr::make(why.source, why.text, why.by_task, why.by_name));
 }
 
 void worker_call::begin() noexcept {

@@ -2,6 +2,7 @@
 #include "vm_group.hpp"
 
 #include <condition_variable>
+#include <cstdio>
 #include <utility>
 
 namespace perilune {
@@ -19,7 +20,12 @@ std::function<void(const std::string&)> one_by_one(std::function<void(const std:
 
 }  // namespace
 
-vm_group::vm_group(runtime& rt, const vm_options& pattern) : runtime_(rt), pattern_(pattern), places_(rt.workers()) {
+vm_group::vm_group(runtime& rt, const vm_options& pattern, std::shared_ptr<vm_group> above)
+    : runtime_(rt),
+      pattern_(pattern),
+      above_(std::move(above)),
+      blocking_places_(std::make_shared<permit_pot>(rt.options().blocking_queue)),
+      places_(rt.workers()) {
   pattern_.report = one_by_one(std::move(pattern_.report));
 }
 
@@ -78,7 +84,27 @@ void vm_group::give_back(std::unique_ptr<vm> machine) {
   if (!closed_) idle_.push_back(std::move(machine));
 }
 
+void vm_group::count_blocking(duration took) {
+  constexpr std::uint64_t sample = 256;
+  constexpr duration worth_it = std::chrono::microseconds(20);
+  {
+    const std::lock_guard lock(mutex_);
+    blocking_time_ += took;
+    if (warned_ || ++blocking_calls_ < sample) return;
+    const duration each = std::exchange(blocking_time_, duration(0)) / sample;
+    blocking_calls_ = 0;
+    if (each >= worth_it) return;
+    warned_ = true;
+  }
+  const std::string text = "warning: calls of peri.blocking take less than 20 us each, which is what it costs to send them; call such "
+                           "functions directly, or send more work at once";
+  pattern_.report ? pattern_.report(text) : static_cast<void>(std::fprintf(stderr, "perilune: %s\n", text.c_str()));
+}
+
 void vm_group::exit(int code, std::string by) {
+  if (above_) return above_->exit(code, std::move(by));
+  const std::lock_guard lock(mutex_);
+  if (closed_) return;
   runtime_.post(0, [this, code, by = std::move(by)] {
     if (!main_ || main_->exiting) return;
     main_->exiting = true;
@@ -110,7 +136,7 @@ void vm_group::on_each_worker(F fn) {
 }
 
 std::uint64_t vm_group::flush_unobserved() {
-  std::atomic<std::uint64_t> total = 0;
+  std::atomic<std::uint64_t> total = unobserved_.load();
   on_each_worker([&](place& each) {
     each.machine->flush_unobserved();
     total += each.machine->unobserved();

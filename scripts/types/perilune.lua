@@ -97,7 +97,8 @@ function peri.yield() end
 ---modules, and the functions found in them, cross by name. Anything else raises kind `"transfer"` here, before anything happens:
 ---`cannot cross VMs: args[1].on_done is a coroutine`. In a result it fails the task.
 ---
----Cancelled while it waits for a thread, it never runs; later it runs to its end.
+---Cancelled while it waits for a thread, it never runs; later it runs to its end. So many calls run at once, and so many wait for
+---a thread; while the queue is full `peri.blocking` itself waits, cancellably. Files have threads of their own.
 ---@param fn fun(...): ...
 ---@param ... any
 ---@return perilune.task
@@ -116,6 +117,17 @@ function peri.blocking(fn, ...) end
 ---@overload fun(opts: perilune.parallel_options, fn: fun(...): ..., ...): perilune.task
 function peri.parallel(fn, ...) end
 
+---Runs `fn` on a thread of the system's that is its alone and has its name, in a VM of its own: for what stays, as a loop that
+---reads from a device. It has tasks, timers and files of its own, on real time, and talks to others by shared channels; what
+---crosses is copied, as for `peri.blocking`. Cancelling the task cancels the function. It is a daemon unless `daemon = false`:
+---cancelled when its parent's body ends. One that is stuck in a C call is left behind at the end of the run, and named.
+---@param opts perilune.spawn_options
+---@param fn fun(...): ...
+---@param ... any
+---@return perilune.task
+---@overload fun(fn: (fun(...): ...), ...): perilune.task
+function peri.thread(opts, fn, ...) end
+
 ---@class perilune.pmap_options
 ---@field workers? integer How many calls run at once, spread over all workers. Default: as many as there are.
 ---@field chunk? integer How many values are sent together. Default: four chunks for each worker.
@@ -132,7 +144,7 @@ function peri.pmap(list, fn, opts) end
 ---@return integer
 function peri.workers() end
 
----The worker that runs this, from 1 on; nil inside `peri.blocking`, which has none.
+---The worker that runs this, from 1 on; nil inside `peri.blocking` and `peri.thread`, which are on none.
 ---@return integer?
 function peri.worker_id() end
 
@@ -192,12 +204,14 @@ function isolate:close() end
 ---A channel between VMs: as `peri.channel`, and everybody it was sent to uses the same one. Values are copied; one that cannot
 ---cross raises kind `"transfer"` at the sender, and the channel is as before.
 ---@param capacity integer >= 0, exact; 0 is a rendezvous.
+---@param name? string
 ---@return perilune.shared_channel
-function peri.shared_channel(capacity) end
+function peri.shared_channel(capacity, name) end
 
 ---Closable: leaving the block closes it.
 ---@class perilune.shared_channel
 ---@field capacity integer
+---@field name? string
 ---@operator len: integer
 local shared_channel = {}
 
@@ -228,6 +242,15 @@ function shared_channel:send_op(value) end
 
 ---@return perilune.operation
 function shared_channel:recv_op() end
+
+---Waits for one value and takes what else is there, up to `max`. An empty list is the end; a `max` of 0 returns one at once.
+---@param max integer
+---@return any[]
+function shared_channel:recv_many(max) end
+
+---@param max integer
+---@return perilune.operation
+function shared_channel:recv_many_op(max) end
 
 ---`for v in ch:iter() do`: until it is closed and empty.
 ---@return fun(): any

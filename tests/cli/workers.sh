@@ -57,6 +57,27 @@ perilune: warning: task 3 did not end within its grace; killed
 perilune: warning: the blocking call 'peri.blocking' does not end; its thread is left behind
 END
 
+it "RUN-16, RUN-05: a thread that never ends does not hold the exit, and is named; one that can end does so first"
+given thread.lua <<'END'
+local peri = require "perilune"
+local out = peri.shared_channel(2)
+peri.thread({ name = "stuck" }, function(ch) ch:send(1) os.execute("sleep 20") end, out)
+peri.thread({ name = "waits" }, function(ch)
+  local _ <close> = peri.defer(function(e) peri.sleep(0.01) print("closed: " .. e.reason) end)
+  ch:send(2)
+  peri.sleep(1000)
+end, out)
+out:recv() out:recv()
+END
+run run --grace 100ms thread.lua
+expect_only 0 out <<'END'
+closed: daemon
+END
+expect_only 0 err <<'END'
+perilune: warning: task 2 (stuck) did not end within its grace; killed
+perilune: warning: the blocking call 'stuck' does not end; its thread is left behind
+END
+
 it "JOIN-13: a failure on another worker that nobody looked at is told once, and the exit status is 1"
 given unseen.lua <<'END'
 local peri = require "perilune"

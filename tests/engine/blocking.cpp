@@ -1,6 +1,7 @@
 // The blocking pool: what runs beside the loop, what is withdrawn, what is waited for, and what an end does not wait for.
 #include <perilune/blocking.hpp>
 #include <perilune/channel.hpp>
+#include <perilune/fs.hpp>
 #include <perilune/runtime.hpp>
 #include <perilune/select.hpp>
 #include <perilune/timer.hpp>
@@ -16,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -199,6 +201,53 @@ TEST_CASE("RUN-04: calls queue at the pool's limit, visibly, and may be refused"
   CHECK(end.returned());
   CHECK(order == std::vector{1, 3, 4, 2});
   CHECK(rt.blocking().queued == 0);
+}
+
+TEST_CASE("RUN-04: a full pool keeps no file waiting", "[blocking]") {
+  runtime rt({.blocking_threads = 1, .blocking_queue = 1});
+  gate g;
+  auto end = rt.run([](gate& at) -> task<bool> {
+    auto held = spawn([](gate* a) -> task<void> { co_await blocking([a] { a->pass(); }); }(&at));
+    auto queued = spawn([]() -> task<void> { co_await blocking([] {}); }());
+    co_await yield();
+    at.begun.wait();
+    const auto found = co_await fs::stat("/");
+    at.open.count_down();
+    co_await queued.join(), co_await held.join();
+    co_return found.ok();
+  }(g));
+  REQUIRE(end.returned());
+  CHECK(end.value());
+}
+
+TEST_CASE("RUN-16: a call with a thread of its own has its name, and counts to no bound", "[blocking]") {
+  runtime rt({.blocking_threads = 1});
+  auto end = rt.run([](runtime& r) -> task<void> {
+    for (int round = 0; round < 3; ++round) {
+      gate first, second;
+      const auto call = [](gate& at) -> task<std::string> {
+        co_return co_await blocking(
+            [g = &at] {
+              g->pass();
+              char name[16] = "";
+              pthread_getname_np(pthread_self(), name, sizeof name);
+              return std::string(name);
+            },
+            {.name = "listener of mail", .crew = blocking_crew::own});
+      };
+      auto one = spawn(call(first)), two = spawn(call(second));
+      co_await yield();
+      first.begun.wait(), second.begun.wait();
+      CHECK(r.blocking().threads == (round ? 1U : 0U));
+      CHECK(r.blocking().running == 0);
+      co_await blocking([] {});
+      first.open.count_down(), second.open.count_down();
+      const auto& name = co_await one.join();
+      CHECK(name.value() == "listener of mai");
+      co_await two.join();
+    }
+  }(rt));
+  CHECK(end.returned());
 }
 
 TEST_CASE("RUN-05: an end with a stuck call returns and names it", "[blocking]") {

@@ -144,6 +144,35 @@ case("RUN-03: a queued call that is cancelled never runs; a running one is waite
   check.equal(state == "ran" or state.kind == "cancelled", true)
 end)
 
+case("RUN-04: a full queue holds its callers back, cancellably, and no file waits for it", function()
+  local gate, made = peri.shared_channel(0), 0
+  local function held(ch) while not ch:stats().closed do end return true end
+  local producer = peri.spawn(function()
+    local calls = {}
+    for i = 1, 300 do
+      calls[i] = peri.blocking(held, gate)
+      made = i
+    end
+    for i = 1, 300 do calls[i]:await() end
+  end)
+  local function full()
+    local stats = peri.stats()
+    return producer:status() == "waiting" and stats.blocking_running == 4 and stats.blocking_queued == 256
+  end
+  while not full() do peri.yield() end
+  check.equal(made, 260)
+  local late = peri.spawn(function() return peri.blocking(held, gate) end)
+  peri.yield()
+  check.equal(late:status(), "waiting")
+  late:cancel("not needed")
+  check.equal(select(2, late:join()).reason, "not needed")
+  check.equal(#peri.fs.read(arg[0]) > 0, true)
+  gate:close()
+  producer:await()
+  check.equal(made, 300)
+  check.equal(peri.stats().blocking_queued, 0)
+end)
+
 case("SEL-16: a blocking call stands in a select, and loses without harm", function()
   local t = peri.blocking(echo, 5)
   local key, ok, v = peri.select { done = t:join_op() }

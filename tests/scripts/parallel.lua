@@ -144,6 +144,31 @@ case("CHN-01, CHN-05: a shared channel is FIFO, exact, and ends after its values
   check.equal(select(2, ch:try_recv()), "closed")
 end)
 
+case("CHN-25: recv_many takes what is there up to its limit, waits for one, and ends with an empty list", function()
+  local ch = peri.shared_channel(8, "jobs")
+  check.equal(ch.name, "jobs")
+  check.equal(peri.shared_channel(0).name, nil)
+  check.equal(#ch:recv_many(0), 0)
+  for i = 1, 5 do ch:send(i) end
+  local list = ch:recv_many(3)
+  check.equal(#list, 3) check.equal(list[1], 1) check.equal(list[3], 3)
+  check.equal(peri.parallel(function(c) return table.concat(c:recv_many(10), " "), c.name, c.capacity end, ch):await(), "4 5")
+  local t = peri.spawn(function() return ch:recv_many(2) end)
+  peri.yield()
+  check.equal(ch:stats().waiting_receivers, 1)
+  local key, many = nil, nil
+  peri.parallel(function(c) c:send("a") c:send("b") c:send("c") end, ch):await()
+  check.equal(t:await()[1], "a")
+  key, many = peri.select { got = ch:recv_many_op(9), t = peri.sleep_op(10) }
+  check.equal(key, "got") check.equal(many[#many], "c")
+  local stats = ch:stats()
+  check.equal(stats.sends, 8) check.equal(stats.recvs, 8) check.equal(stats.len, 0) check.equal(stats.capacity, 8) check.equal(stats.peak, 5)
+  ch:close()
+  check.equal(#ch:recv_many(4), 0)
+  check.misuse("max must be a non-negative integer, got -1", function() ch:recv_many(-1) end)
+  check.misuse("name must be a string, got 5", function() peri.shared_channel(1, 5) end)
+end)
+
 case("CHN-02: capacity 0 is a rendezvous, between VMs too", function()
   local ch, back = peri.shared_channel(0), peri.shared_channel(0)
   check.equal(select(2, ch:try_send(1)), "full")

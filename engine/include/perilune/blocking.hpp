@@ -21,14 +21,22 @@
 
 namespace perilune {
 
+// Whose thread makes a call.
+enum class blocking_crew : unsigned char {
+  pool,   // one of the pool's
+  files,  // one of those for calls on files, so that no other call keeps a file waiting
+  own,    // one that is started for it, ends with it, has its name, and counts to no bound
+};
+
 struct blocking_options {
-  const char* name = "blocking";  // what diagnostics call it; static storage
+  const char* name = "blocking";  // what diagnostics call it; lives as long as the call
+  blocking_crew crew = blocking_crew::pool;
   bool abandonable = false;       // a cancelled task does not wait for the end; a late result is dropped
   bool refuse_when_full = false;  // fail with EAGAIN when the queue is full; otherwise the submitter waits its turn
 };
 
 struct blocking_stats {
-  std::size_t threads;  // started so far
+  std::size_t threads;  // there are, without those that calls have for themselves
   std::size_t running;  // calls on a thread now
   std::size_t queued;   // calls that wait for a thread, beyond the bound of the queue included
 };
@@ -72,6 +80,8 @@ class blocking_call : public blocking_job {
   using blocking_job::blocking_job;
   void completed(const error* refusal) noexcept final;
   virtual void fail(std::exception_ptr failure) noexcept = 0;
+  // Where it is, or will be, submitted.
+  blocking_pool& pool() const noexcept;
 
   waiter* waiting = nullptr;
   bool submitted = false;

@@ -35,8 +35,9 @@ struct runtime_options {
   observer* observed_by = nullptr;              // told what every task does; outlives the runtime
   duration grace = std::chrono::seconds(10);    // a cancelled task that lives longer is killed
   duration long_hold = std::chrono::seconds(30);  // a lock or permit held longer while somebody waits is told; 0: never
-  std::size_t blocking_threads = 4;             // threads for files and other blocking calls, started when needed
+  std::size_t blocking_threads = 4;             // threads for blocking calls, started when needed
   std::size_t blocking_queue = 256;             // calls that may wait for a thread before the pool counts as full
+  std::size_t file_threads = 4;                 // threads for calls on files, which no other calls hold up
   // A task failed and nobody looked at the outcome. Default: one line on standard error.
   std::function<void(const task_header&, const error&)> on_unobserved{};
   // A cancelled task outlived its grace and was killed. Default: one line on standard error.
@@ -130,6 +131,7 @@ class runtime {
   scheduler& worker_scheduler(unsigned index) noexcept;
   detail::worker& worker(unsigned index) noexcept { return *workers_[index]; }
   detail::blocking_pool& pool() const noexcept { return *pool_; }
+  detail::blocking_pool& files() const noexcept { return *files_; }
   detail::quiescence& quiet() const noexcept { return *quiet_; }
 
   void report_unobserved(const task_header& task, const error& problem) noexcept;
@@ -154,6 +156,7 @@ class runtime {
   std::vector<std::unique_ptr<detail::worker>> workers_;
   std::vector<std::thread> crew_;  // of workers 1 to N-1
   std::shared_ptr<detail::blocking_pool> pool_;
+  std::shared_ptr<detail::blocking_pool> files_;
 };
 
 }  // namespace perilune

@@ -1,0 +1,123 @@
+// What tasks of several workers wait for together: channels, permits and events between workers.
+//
+// A task waits by a place in a queue of the resource. Any thread may serve a place, under the resource's mutex; but only the
+// place's own worker grants: who serves it posts a message there. What a place was served and its task did not accept goes
+// back to the resource. Resources and places are counted, and live as long as anybody needs them.
+#pragma once
+
+#include <memory>
+#include <mutex>
+
+#include <perilune/linked_queue.hpp>
+#include <perilune/operation.hpp>
+
+namespace perilune {
+
+class shared_place;
+
+namespace detail {
+class doorway;
+class place_message;
+}  // namespace detail
+
+class shared_resource : public std::enable_shared_from_this<shared_resource> {
+ public:
+  shared_resource(const shared_resource&) = delete;
+  shared_resource& operator=(const shared_resource&) = delete;
+  virtual ~shared_resource() = default;
+
+ protected:
+  friend class shared_place;
+  friend class shared_wait;
+  shared_resource() = default;
+
+  // These three are called under the mutex.
+  // The place waits from now on. It may be served at once.
+  virtual void enter(shared_place& place) = 0;
+  // Its task waits no longer: a queued place leaves, what a served one has goes back.
+  virtual void leave(shared_place& place) = 0;
+  // The place was told while it is still queued, and its worker asks.
+  virtual void called(shared_place&) {}
+
+  std::mutex mutex_;
+};
+
+class shared_place : public list_node, public std::enable_shared_from_this<shared_place> {
+ public:
+  enum class state : unsigned char { idle, queued, served, refused };
+
+  explicit shared_place(std::shared_ptr<shared_resource> of);
+  shared_place(const shared_place&) = delete;
+  shared_place& operator=(const shared_place&) = delete;
+  virtual ~shared_place();
+
+  // Its worker's thread is to look at it. Under the mutex.
+  void tell() noexcept;
+
+  // Guarded by the resource's mutex while the task waits, the worker's afterwards.
+  state now = state::idle;
+  bool in_select = false;
+  const task_header* task = nullptr;  // for comparing only
+
+ private:
+  friend class shared_queue;
+  friend class shared_wait;
+  friend class detail::place_message;
+  void arrive();
+
+  const std::shared_ptr<shared_resource> of_;
+  std::shared_ptr<shared_place> kept_;  // while it is in a queue
+  std::shared_ptr<detail::doorway> home_;
+  std::unique_ptr<detail::place_message> message_;
+  bool told_ = false;      // a message is under way
+  waiter* by_ = nullptr;   // who waits; the worker's
+};
+
+// Places in the order in which they came. Guarded by the resource's mutex.
+class shared_queue {
+ public:
+  bool empty() const noexcept { return places_.empty(); }
+  std::size_t count() const noexcept { return places_.count(); }
+  shared_place& first() const noexcept { return places_.first(); }
+  void push_back(shared_place& place) {
+    place.kept_ = place.shared_from_this();
+    place.now = shared_place::state::queued;
+    places_.push_back(place);
+  }
+  void erase(shared_place& place) noexcept {
+    places_.erase(place);
+    place.now = shared_place::state::idle;
+    place.kept_.reset();
+  }
+  // The first is served, or refused, and told.
+  void settle_first(shared_place::state how) noexcept {
+    const std::shared_ptr<shared_place> first = std::move(places_.first().kept_);
+    places_.pop_front();
+    first->now = how;
+    first->tell();
+  }
+
+ private:
+  linked_queue<shared_place> places_;
+};
+
+// The operation of waiting at a place. Belongs to the task's worker.
+class shared_wait : public operation {
+ public:
+  void arm(waiter& by) override;
+  void disarm(waiter&) noexcept override;
+  bool give_back(waiter&) noexcept override;
+  bool served() const noexcept { return place_->now == shared_place::state::served; }
+
+ protected:
+  explicit shared_wait(std::shared_ptr<shared_place> place) noexcept : place_(std::move(place)) {}
+  shared_wait(shared_wait&&) noexcept = default;
+  shared_wait& operator=(shared_wait&&) noexcept = default;
+  ~shared_wait() = default;
+  // Whether the place is still queued, for holds().
+  bool queued() const;
+
+  std::shared_ptr<shared_place> place_;
+};
+
+}  // namespace perilune

@@ -1,0 +1,141 @@
+// peri.thread: a function on a thread of its own, in a runtime and a VM of its own. See remote.hpp.
+//
+// The thread shares nothing with its caller but a thread_call, in which each side touches its part; so one that is left
+// behind, since it does not end, has all that it uses.
+#include <signal.h>
+
+#include <perilune/blocking.hpp>
+#include <perilune/delegated_operation.hpp>
+#include <perilune/thread_channel.hpp>
+
+#include "remote.hpp"
+#include "vm_world.hpp"
+
+namespace perilune {
+
+namespace {
+
+class thread_call final : public remote_task {
+ public:
+  thread_call(std::shared_ptr<vm_group> group, const runtime_options& rules, std::shared_ptr<remote_request> request)
+      : remote_task(std::move(request)), name(request_->name.empty() ? "peri.thread" : request_->name), group_(std::move(group)) {
+    rules_.seed = rules.seed;
+    rules_.grace = rules.grace;
+    rules_.long_hold = rules.long_hold;
+  }
+
+  // The thread's.
+  remote_end run();
+  // The caller's.
+  void cancel(const cancel_reason& why, bool kills);
+
+  const std::string name;
+
+ private:
+  void begin(vm_world& world);
+  void ended() noexcept override {}
+  void pass_on(const cancel_reason& why, bool kills);
+
+  const std::shared_ptr<vm_group> group_;
+  runtime_options rules_;
+  std::mutex mutex_;            // guards what follows
+  runtime* engine_ = nullptr;   // while the function runs
+  struct asked {
+    cancel_reason why;
+    bool kills;
+  };
+  std::vector<asked> early_;  // before that
+  bool over_ = false;
+};
+
+void thread_call::pass_on(const cancel_reason& why, bool kills) {
+  engine_->post(0, [this, why, kills] {
+    if (task_) pass_cancel(*task_, why, kills);
+  });
+}
+
+void thread_call::cancel(const cancel_reason& why, bool kills) {
+  const std::lock_guard lock(mutex_);
+  if (over_) return;
+  if (engine_)
+    pass_on(why, kills);
+  else
+    early_.push_back({why, kills});
+}
+
+// What the function waits for may come from outside, so while it runs nothing here is a deadlock.
+void thread_call::begin(vm_world& world) {
+  if (!spawn_in(world.machine, {})) return;
+  const std::lock_guard lock(mutex_);
+  engine_ = &world.engine;
+  for (const asked& each : early_) pass_on(each.why, each.kills);
+}
+
+// Threads for calls receive no signals; the watchdog's is for whoever runs Lua tasks.
+void admit_signal(const preemption& rules) noexcept {
+  if (rules.how != preemption::mode::slice) return;
+  sigset_t ours;
+  sigemptyset(&ours);
+  sigaddset(&ours, rules.signal);
+  pthread_sigmask(SIG_UNBLOCK, &ours, nullptr);
+}
+
+remote_end thread_call::run() {
+  vm_options pattern = group_->pattern();
+  pattern.allocate = nullptr;
+  pattern.allocate_data = nullptr;
+  admit_signal(pattern.preempt);
+  vm_world world(rules_, std::move(pattern), group_);
+  end_.problem.message = world.problem();
+  if (end_.problem.message.empty()) begin(world);
+  if (task_) {
+    auto awake = std::make_shared<std::unique_ptr<detail::thread_gate>>();
+    world.engine.post(0, [awake] { *awake = std::make_unique<detail::thread_gate>(); });
+    world.engine.run_until_idle();
+    awake->reset();
+    group_->add_unobserved(world.run_to_the_end());
+  }
+  const std::lock_guard lock(mutex_);
+  over_ = true;
+  engine_ = nullptr;
+  return std::move(end_);
+}
+
+using thread_operation = blocking_operation<remote_end>;
+
+class thread_wait final : public remote_wait {
+ public:
+  explicit thread_wait(const std::shared_ptr<thread_call>& call)
+      : call_({.name = call->name.c_str(), .crew = blocking_crew::own}, [call] { return call->run(); }), relayed_(call_, call) {}
+  bool start() override { return call_.start(), true; }
+  operation& op() noexcept override { return relayed_; }
+  remote_end take() override { return call_.take_result(); }
+
+ private:
+  // Holds until the thread has ended, or its task is killed.
+  class relaying final : public delegated_operation<thread_operation> {
+   public:
+    relaying(thread_operation& op, std::shared_ptr<thread_call> call) noexcept : delegated_operation(op), call_(std::move(call)) {}
+    bool holds(waiter& by) noexcept override {
+      relay_.look(by, [this](const cancel_reason& why, bool kills) { call_->cancel(why, kills); });
+      return resource_->holds(by);
+    }
+    wait_description describe() const noexcept override { return {"thread", "thread", call_.get()}; }
+
+   private:
+    const std::shared_ptr<thread_call> call_;
+    cancel_relay relay_;
+  };
+
+  thread_operation call_;
+  relaying relayed_;
+};
+
+}  // namespace
+
+std::unique_ptr<remote_wait> call_on_thread(vm& v, std::shared_ptr<remote_request> request, const spawn_request&) {
+  auto group = v.options().group->shared_from_this();
+  return std::make_unique<thread_wait>(std::make_shared<thread_call>(std::move(group), v.host_runtime().options(), std::move(request)));
+}
+
+}  // namespace perilune
