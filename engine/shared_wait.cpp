@@ -51,6 +51,7 @@ void shared_place::arrive() {
     if (now == state::queued) return;
   }
   waiter& by = *std::exchange(by_, nullptr);
+  wait_->granting(by);
   by.task->home->grant(by);
 }
 
@@ -61,6 +62,7 @@ void shared_wait::arm(waiter& by) {
   const std::lock_guard lock(place.of_->mutex_);
   place.home_ = detail::worker::of(*by.task->home).shared_door();
   place.by_ = &by;
+  place.wait_ = this;
   place.task = by.task;
   place.in_select = &by != static_cast<waiter*>(by.task);
   place.of_->enter(place);

@@ -2,6 +2,7 @@
 #include <perilune/token.hpp>
 
 #include <perilune/scheduler.hpp>
+#include <perilune/token_link.hpp>
 
 namespace perilune {
 
@@ -40,6 +41,7 @@ void token_state::cancel(const reason_ptr& reason) noexcept {
     if (!at->cancelled_) {
       at->cancelled_ = true;
       at->reason_ = reason;
+      if (at->link_) at->link_->spread(reason ? *reason : cancel_reason{});
       at->wake_all();
       for (token_bond* bond = at->bonds_.front(); bond; bond = at->bonds_.after(*bond)) perilune::cancel(*bond->scope_, reason);
     }
@@ -52,10 +54,22 @@ void token_state::cancel(const reason_ptr& reason) noexcept {
   }
 }
 
+void token_state::link(std::shared_ptr<token_link> to, scheduler& home, bool told) {
+  to->join(*this, home, told);
+  link_ = std::move(to);
+  if (cancelled_) link_->spread(reason_ ? *reason_ : cancel_reason{});
+  catch_up();
+}
+
+void token_state::catch_up() noexcept {
+  if (link_ && !cancelled_ && link_->cancelled()) cancel(link_->reason_here());
+}
+
 void token_state::release() noexcept {
   for (token_state* at = this; at && --at->uses_ == 0;) {
     token_state* parent = at->parent_;
     if (parent) parent->children_.erase(*at);
+    if (at->link_) at->link_->leave(*at);
     delete at;
     at = parent;
   }

@@ -161,11 +161,14 @@ void push_message(lua_State* L, int index) {
   lua_replace(L, -2);
 }
 
-// Pushes {id=, name=} of the failed task, or nil.
+// Pushes {id=, name=} of the failed task, or nil. One of another VM is a field.
 void push_task(lua_State* L, int index) {
   lua_getiuservalue(L, index, error_object::handle);
   const lua_task* task = to_object<lua_task>(L, -1);
-  if (!task) return;
+  if (!task) {
+    lua_pop(L, 1);
+    return error_object::push_field(L, index, "task");
+  }
   lua_createtable(L, 0, 2);
   lua_pushinteger(L, static_cast<lua_Integer>(task->id));
   lua_setfield(L, -2, "id");

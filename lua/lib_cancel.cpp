@@ -5,6 +5,7 @@
 
 #include <perilune/timer.hpp>
 #include <perilune/token.hpp>
+#include <perilune/token_link.hpp>
 
 #include "error_object.hpp"
 #include "library.hpp"
@@ -12,6 +13,7 @@
 #include "object.hpp"
 #include "operation_object.hpp"
 #include "region.hpp"
+#include "shared_kinds.hpp"
 
 namespace perilune {
 
@@ -145,7 +147,9 @@ struct token {
 struct wait_kind final : operation_kind {
   const char* name() const noexcept override { return "wait"; }
   int attempt(lua_State* L, vm& v, int at) const override {
-    return object_at<token>(L, at).state->cancelled() ? collect(L, v, at) : not_ready;
+    token_state& state = *object_at<token>(L, at).state;
+    state.catch_up();
+    return state.cancelled() ? collect(L, v, at) : not_ready;
   }
   operation& arm_target(lua_State* L, vm&, int at, waiter&) const override { return *object_at<token>(L, at).state; }
   // The reason, or true when none was given.
@@ -160,7 +164,11 @@ struct wait_kind final : operation_kind {
 };
 constexpr wait_kind wait_verb;
 
-token* check_token(lua_State* L) noexcept { return to_object<token>(L, 1); }
+token* check_token(lua_State* L) noexcept {
+  token* t = to_object<token>(L, 1);
+  if (t) t->state->catch_up();
+  return t;
+}
 reply wrong_token(lua_State* L, vm& v) { return bad_argument(v, 1, "a token expected: call it with ':'", L); }
 
 reply token_body(lua_State* L, vm&) {
@@ -207,6 +215,28 @@ reply collect_token(lua_State* L, vm&) {
   t.state = nullptr;
   return 0;
 }
+
+// The handles of a VM that mean the same token.
+reply equal_tokens(lua_State* L, vm&) {
+  const auto* a = to_object<token>(L, 1);
+  const auto* b = to_object<token>(L, 2);
+  lua_pushboolean(L, a && b && a->state == b->state);
+  return 1;
+}
+
+// Each VM has a state of its own, so that scopes, waits and children are as local as ever.
+class token_crossing final : public crossing {
+ public:
+  explicit token_crossing(std::shared_ptr<token_link> link) noexcept : link_(std::move(link)) {}
+  void push(lua_State* L, vm& v) override {
+    auto& holder = push_object<token>(L, 0, token{nullptr});
+    set_type(L, type_name::token);
+    holder.state = &link_->at(v.tasks(), v.has_worker());
+  }
+
+ private:
+  const std::shared_ptr<token_link> link_;
+};
 
 reply index_token(lua_State* L, vm& v) {
   lua_pushvalue(L, 2);
@@ -277,7 +307,7 @@ void define_tokens(lua_State* L) {
       {"is_cancelled", protect::native<is_cancelled_body>}, {"wait", protect::native<wait_body>},
       {"wait_op", protect::native<make_operation<wait_verb, token>>}, {"guard", protect::native<guard_body>},
   };
-  constexpr library_function metamethods[] = {{"__gc", protect::native<collect_token>}};
+  constexpr library_function metamethods[] = {{"__gc", protect::native<collect_token>}, {"__eq", protect::native<equal_tokens>}};
   define_type(L, type_name::token, "perilune.token", methods, metamethods);
   set_index(L, type_name::token, protect::native<index_token>);
   constexpr library_function guard_methods[] = {{"disarm", protect::native<disarm_body>}};
@@ -286,6 +316,14 @@ void define_tokens(lua_State* L) {
 }
 
 }  // namespace
+
+crossing_ptr cross_token(lua_State* L, int index) {
+  const auto* t = to_object<token>(L, index);
+  if (!t) return nullptr;
+  vm& v = vm_of(L);
+  if (!t->state->linked()) t->state->link(std::make_shared<token_link>(), v.tasks(), v.has_worker());
+  return std::make_shared<token_crossing>(t->state->linked());
+}
 
 void open_cancellation(lua_State* L) {
   constexpr library_function functions[] = {

@@ -33,6 +33,11 @@ class channel_wait final : public channel_state::wait {
  public:
   template <class... Value>
   explicit channel_wait(const std::shared_ptr<channel_state>& channel, Value&&... value) : wait(channel, std::forward<Value>(value)...) {}
+  // What is not sent is let go at once, and the buffers in it come back.
+  void disarm(waiter& by) noexcept override {
+    wait::disarm(by);
+    value().reset();
+  }
 };
 struct shared_waiting {
   static constexpr std::uint64_t tag = 0x73687774'51c08fe6ULL;
@@ -169,7 +174,7 @@ struct shared_send_kind final : operation_kind {
     return made;
   }
   int collect(lua_State* L, vm&, int at) const override {
-    if (!wait_at(L, at).served()) return push_closed(L);
+    if (!wait_at(L, at).served()) return wait_at(L, at).value().reset(), push_closed(L);
     lua_pushboolean(L, 1);
     return 1;
   }

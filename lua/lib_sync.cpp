@@ -7,6 +7,7 @@
 #include <perilune/wait_group.hpp>
 
 #include "lua_guard.hpp"
+#include "shared_kinds.hpp"
 
 namespace perilune {
 
@@ -16,6 +17,7 @@ class lua_semaphore final : public semaphore_core {
  public:
   static constexpr std::uint64_t tag = 0x73656d61'7d29f05bULL;
   using semaphore_core::semaphore_core;
+  ~lua_semaphore() = default;
 
  private:
   void refuse(waiter& by) noexcept override { static_cast<lua_task&>(*by.task).note_closed = true; }
@@ -69,6 +71,31 @@ reply close_semaphore(lua_State* L, vm& v) {
   semaphore->close();
   return 0;
 }
+
+// The handles of a VM that take from the same permits.
+reply equal_semaphores(lua_State* L, vm&) {
+  auto* a = to_object<lua_semaphore>(L, 1);
+  auto* b = to_object<lua_semaphore>(L, 2);
+  lua_pushboolean(L, a && b && a->pot() && a->pot() == b->pot());
+  return 1;
+}
+
+reply collect_semaphore(lua_State* L, vm&) {
+  object_at<lua_semaphore>(L, 1).~lua_semaphore();
+  return 0;
+}
+
+class semaphore_crossing final : public crossing {
+ public:
+  explicit semaphore_crossing(std::shared_ptr<permit_pot> pot) noexcept : pot_(std::move(pot)) {}
+  void push(lua_State* L, vm&) override {
+    push_object<lua_semaphore>(L, 0, pot_);
+    set_type(L, type_name::semaphore);
+  }
+
+ private:
+  const std::shared_ptr<permit_pot> pot_;
+};
 
 reply index_semaphore(lua_State* L, vm& v) {
   lua_pushvalue(L, 2);
@@ -186,8 +213,10 @@ void define_sync_types(lua_State* L) {
       {"acquire_op", protect::native<acquire_op_body>},
       {"close", protect::native<close_semaphore>},
   };
-  constexpr library_function closes[] = {{"__close", protect::native<close_semaphore>}};
-  define_type(L, type_name::semaphore, "perilune.semaphore", semaphore_methods, closes);
+  constexpr library_function semaphore_metamethods[] = {{"__close", protect::native<close_semaphore>},
+                                                        {"__eq", protect::native<equal_semaphores>},
+                                                        {"__gc", protect::native<collect_semaphore>}};
+  define_type(L, type_name::semaphore, "perilune.semaphore", semaphore_methods, semaphore_metamethods);
   set_index(L, type_name::semaphore, protect::native<index_semaphore>);
   constexpr library_function notify_methods[] = {
       {"wait", protect::native<wait_body<lua_notify>>},
@@ -211,6 +240,11 @@ void define_sync_types(lua_State* L) {
 }
 
 }  // namespace
+
+crossing_ptr cross_semaphore(lua_State* L, int index) {
+  auto* semaphore = to_object<lua_semaphore>(L, index);
+  return semaphore ? std::make_shared<semaphore_crossing>(semaphore->share()) : nullptr;
+}
 
 void open_sync(lua_State* L) {
   constexpr library_function functions[] = {

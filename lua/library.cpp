@@ -82,6 +82,9 @@ int open_library(lua_State* L) {
   open_inspection(L);
   open_remotes(L);
   open_shared_channels(L);
+  open_shared_values(L);
+  open_buffers(L);
+  open_task_links(L);
   open_isolates(L);
   open_modules(L);
   vm::set_registry(L, registry_slot::modules);

@@ -98,6 +98,9 @@ void open_operations(lua_State* L);
 void open_inspection(lua_State* L);
 void open_remotes(lua_State* L);
 void open_shared_channels(lua_State* L);
+void open_shared_values(lua_State* L);
+void open_buffers(lua_State* L);
+void open_task_links(lua_State* L);
 void open_isolates(lua_State* L);
 void open_modules(lua_State* L);
 

@@ -14,8 +14,10 @@
 namespace perilune {
 
 void lua_task::on_settled() noexcept {
-  if (ends) [[unlikely]]
-    std::exchange(ends, nullptr)->task_settled(*this);
+  while (ends_) [[unlikely]] {
+    end_watcher& next = *std::exchange(ends_, ends_->next);
+    next.task_settled(*this);
+  }
   cancel_node::reason = reason_ptr();
   name = nullptr;
   host->free_slot(slot);

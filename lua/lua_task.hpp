@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include <lua.hpp>
 
@@ -22,6 +23,7 @@ class allowance;
 class end_watcher {
  public:
   virtual void task_settled(lua_task& task) noexcept = 0;
+  end_watcher* next = nullptr;  // the task's
 
  protected:
   ~end_watcher() = default;
@@ -61,6 +63,9 @@ class lua_task final : public task_header, public unwinding {
   // Remembers the function and line of a script that spawns. Handle on top of the stack.
   void note_spawn_site(lua_State* L, int handle);
 
+  // Tells `who` when it settles, which it has not.
+  void watch_end(end_watcher& who) noexcept { who.next = std::exchange(ends_, &who); }
+
   bool has_error() const noexcept { return kind == result_kind::error; }
 
  private:
@@ -74,7 +79,6 @@ class lua_task final : public task_header, public unwinding {
   lua_State* leaf = nullptr;           // the innermost Lua thread that suspended
   lua_State* innermost = nullptr;      // the Lua thread that runs, as far as coroutine.resume knows
   lua_State* blocked_at = nullptr;     // where a coroutine was resumed from code that cannot be suspended
-  end_watcher* ends = nullptr;
   allowance* run = nullptr;            // in an isolate: the run that it belongs to
   std::int32_t incoming = 0;           // values pushed onto `leaf` for the resume
   std::uint32_t slot = 0;
@@ -96,6 +100,9 @@ class lua_task final : public task_header, public unwinding {
     lua_Number number;
     bool boolean;
   } scalar{};
+
+ private:
+  end_watcher* ends_ = nullptr;
 };
 
 }  // namespace perilune

@@ -34,6 +34,8 @@ using crossing_ptr = std::shared_ptr<crossing>;
 // of handle, listed in transfer_kinds.cpp.
 using crossing_kind = crossing_ptr (*)(lua_State* L, int index);
 extern const std::vector<crossing_kind> crossing_kinds;
+// What messages call a userdata that stays at home.
+const char* userdata_that_stays(lua_State* L, int index) noexcept;
 
 struct parcel {
   std::uint32_t count = 0;  // values
@@ -46,6 +48,7 @@ struct parcel {
 struct transfer_limits {
   std::size_t depth = 500;                               // tables and functions inside each other
   std::size_t bytes = std::size_t{256} * 1024 * 1024;
+  bool plain = false;  // data only: no functions, modules, errors and metatables, and of handles only shared values
 };
 
 // What messages call the values: `args[2]`, or the name alone for a single value.

@@ -9,6 +9,7 @@
 
 #include "error_object.hpp"
 #include "object.hpp"
+#include "shared_kinds.hpp"
 
 namespace perilune {
 
@@ -203,9 +204,11 @@ bool packer::name_it(int index) {
 
 bool packer::table(int index, std::size_t depth) {
   const void* address = lua_topointer(L_, index);
-  if (address == globals_) return trusted_ ? (put(tag::globals), true) : refuse("the globals of a VM that is not trusted");
-  note_modules();
-  if (const auto module = modules_.find(address); module != modules_.end()) return by_name(&module->second);
+  if (!limits_.plain) {
+    if (address == globals_) return trusted_ ? (put(tag::globals), true) : refuse("the globals of a VM that is not trusted");
+    note_modules();
+    if (const auto module = modules_.find(address); module != modules_.end()) return by_name(&module->second);
+  }
   seen_.emplace(address, static_cast<std::uint32_t>(seen_.size()));
   put(tag::table);
   return metatable(index) && pairs(index, depth);
@@ -215,6 +218,7 @@ bool packer::metatable(int index) {
   const bool has_one = lua_getmetatable(L_, index) != 0;
   out_.bytes.push_back(has_one ? 1 : 0);
   if (!has_one) return true;
+  if (limits_.plain) return lua_pop(L_, 1), refuse("a table with a metatable");
   const place* found = find(lua_topointer(L_, -1));
   lua_pop(L_, 1);
   return found ? by_name(found) : refuse("a table with a metatable that is in no loaded module");
@@ -257,6 +261,7 @@ bool packer::pairs(int index, std::size_t depth) {
 }
 
 bool packer::function(int index, std::size_t depth) {
+  if (limits_.plain) return refuse("a function");
   if (name_it(index)) return true;
   if (lua_iscfunction(L_, index)) return refuse("a C function");
   const auto number = static_cast<std::uint32_t>(seen_.size());
@@ -327,7 +332,8 @@ bool packer::failure_part(int index, std::size_t depth) {
 
 bool packer::failure(int index, std::size_t depth) {
   const error_object* e = to_object<error_object>(L_, index);
-  if (!e) return name_it(index) || refuse("a userdata");
+  if (limits_.plain) return refuse(userdata_that_stays(L_, index));
+  if (!e) return name_it(index) || refuse(userdata_that_stays(L_, index));
   seen_.emplace(lua_topointer(L_, index), static_cast<std::uint32_t>(seen_.size()));
   put(tag::failure);
   out_.bytes.push_back(static_cast<char>(e->kind));
@@ -351,6 +357,7 @@ bool packer::failure(int index, std::size_t depth) {
 
 bool packer::handle(int index) {
   for (const crossing_kind take : crossing_kinds) {
+    if (limits_.plain && take != cross_shared_value) continue;
     crossing_ptr found = take(L_, index);
     if (!found) continue;
     seen_.emplace(lua_topointer(L_, index), static_cast<std::uint32_t>(seen_.size()));
@@ -381,7 +388,7 @@ bool pack(lua_State* L, int first, int count, const transfer_names& names, parce
     if (packing.value(first + i)) continue;
     lua_settop(L, top);
     const std::string way = name_of(names, i) + packing.where;
-    problem = "cannot cross VMs: " + (way.empty() ? "the value" : way) + " is " + packing.why;
+    problem = (limits.plain ? "cannot be shared: " : "cannot cross VMs: ") + (way.empty() ? "the value" : way) + " is " + packing.why;
     return false;
   }
   return true;

@@ -13,7 +13,8 @@ enum class type_name : int {
   read_call, write_call, flush_call, wait_call, end_call, native_run, data, signal_listener, file, walker, watcher, json_null,
   json_list, json_tape, file_call, guard, rwlock_guard, permit, mutex, keyed_mutex, rwlock, once, semaphore, notify,
   barrier, wait_group, remote, isolate, shared_channel,
-  shared_waiting, held_parcel, blocking_place, database, host_function, host_call, host_run, last
+  shared_waiting, held_parcel, blocking_place, shared_value, buffer, far_task, far_waiting,
+  database, host_function, host_call, host_run, last
 };
 
 constexpr lua_Integer registry_key(type_name name) noexcept {

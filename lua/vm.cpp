@@ -33,6 +33,8 @@ int open_registry(lua_State* L) {
   lua_setfield(L, -2, "__mode");
   lua_setmetatable(L, -2);
   vm::set_registry(L, registry_slot::failures);
+  lua_newtable(L);
+  vm::set_registry(L, registry_slot::linked_tasks);
   return open_library(L);
 }
 
@@ -82,6 +84,7 @@ void vm::limit_memory() noexcept {
 }
 
 vm::~vm() {
+  *here = nullptr;
   main_idle_ = false;
   if (main_) lua_close(main_);
   lua_select::release_all(free_selects);

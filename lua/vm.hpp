@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -29,6 +30,7 @@ namespace perilune {
 class lua_task;
 class lua_select;
 class error_object;
+class task_link;
 class vm_group;
 
 namespace detail {
@@ -48,6 +50,7 @@ enum class registry_slot : int {
   remote_entry,   // the function that runs what other VMs ask for, or not yet loaded
   reload,         // the function that loads a module again
   composite,      // the function that selects over wrapped and chosen operations
+  linked_tasks,   // handles of tasks that other VMs have, by their links
   last,
 };
 
@@ -169,6 +172,10 @@ class vm {
   bool holder_told = false;           // the long turn under way has been reported already
   duration fuel_spent{0};             // in mode fuel: what the present turn has used, a slice for a stretch of fuel
   std::uint64_t fuel_portion = 0;     // in mode fuel: instructions from one look to the next
+
+  // What other workers send here looks whether the VM is still there. Touched by its own thread.
+  const std::shared_ptr<vm*> here = std::make_shared<vm*>(this);
+  std::unordered_map<std::uint64_t, std::weak_ptr<task_link>> task_links;  // by the ids of tasks
 
   lua_select* free_selects = nullptr;
   lua_select* building = nullptr;  // a block whose arms are being set up; released when that raises

@@ -262,6 +262,59 @@ function shared_channel:close() end
 ---@return perilune.channel_stats
 function shared_channel:stats() end
 
+---A table that all VMs read and none can change: copied once, handed around by reference. It reads as the table did (indexing,
+---`#`, `pairs`, `ipairs`), and writing raises. It holds numbers, strings, booleans, tables of these, and other shared values;
+---anything else raises kind `"transfer"`, with its path. What is no table is returned as it is.
+---@generic T
+---@param value T
+---@return T
+function peri.shared(value) end
+
+---Bytes that can be changed, all 0, or those of a string. Sent to another VM they move, without a copy: this handle is dead
+---then, and raises. What was not sent stays.
+---@param bytes? integer|string The size, or the bytes. Default: none.
+---@return perilune.buffer
+function peri.buffer(bytes) end
+
+---`tostring` gives the bytes as a string. Positions count from 1, negative ones from the end.
+---@class perilune.buffer
+---@operator len: integer
+local buffer = {}
+
+---@return integer
+function buffer:len() end
+
+---@param at integer
+---@return integer byte 0 to 255.
+function buffer:get(at) end
+
+---@param at integer
+---@param byte integer 0 to 255.
+function buffer:set(at, byte) end
+
+---The bytes from `first` to `last` as a string, as `string.sub` has it.
+---@param first? integer Default: 1.
+---@param last? integer Default: -1.
+---@return string
+function buffer:sub(first, last) end
+
+---Sets the bytes from `first` to `last`.
+---@param byte integer
+---@param first? integer Default: 1.
+---@param last? integer Default: -1.
+---@return perilune.buffer self
+function buffer:fill(byte, first, last) end
+
+---Writes over what is there, and beyond the end.
+---@param at integer 1 to one beyond the length.
+---@param bytes string|number|perilune.buffer
+---@return perilune.buffer self
+function buffer:write(at, bytes) end
+
+---@param ... string|number|perilune.buffer
+---@return perilune.buffer self
+function buffer:append(...) end
+
 ---Whether the running task has been cancelled: for loops that want to end politely.
 ---@return boolean
 function peri.cancel_requested() end
@@ -276,7 +329,8 @@ function peri.critical(fn, ...) end
 ---@type table
 peri.data = nil
 
----A task, seen from outside. Dropping the handle does not end the task.
+---A task, seen from outside. Dropping the handle does not end the task. Sent to another VM, the handle there can `join`, `await`,
+---`cancel`, `kill` and tell `status`, `id` and `name`; what the task returned is copied.
 ---@class perilune.task
 ---@field id integer Never reused within a run.
 ---@field name? string
@@ -495,6 +549,7 @@ function peri.supervisor(opts) end
 ---@return perilune.token
 function peri.token() end
 
+---Sent to other VMs it is one token for all of them.
 ---@class perilune.token
 ---@field reason? string Why it was cancelled.
 local token = {}
@@ -980,6 +1035,7 @@ function rwlock_guard:downgrade() end
 ---@return perilune.semaphore
 function peri.semaphore(permits) end
 
+---Sent to other VMs, all take from the same permits; a permit stays in the VM that took it.
 ---@class perilune.semaphore
 ---@field available integer Permits that are free now.
 ---@field total integer Permits there are, taken or not.

@@ -78,6 +78,31 @@ perilune: warning: task 2 (stuck) did not end within its grace; killed
 perilune: warning: the blocking call 'stuck' does not end; its thread is left behind
 END
 
+it "RUN-06: shielded tasks on every worker have their grace, then their closers run, and they are named"
+given shielded.lua <<'END'
+local peri = require "perilune"
+local ready = peri.shared_channel(3)
+for w = 1, 3 do
+  peri.parallel({ worker = w, name = "shielded " .. w }, function(n)
+    local _ <close> = setmetatable({}, { __close = function() print("closed " .. n) end })
+    ready:send(n)
+    peri.shield(peri.sleep, 1000)
+  end, w)
+end
+for _ = 1, 3 do ready:recv() end
+os.exit(3)
+END
+run run --workers 3 --grace 50ms shielded.lua
+sort out >sorted && mv sorted out
+expect_only 3 out <<'END'
+closed 1
+closed 2
+closed 3
+END
+for w in 1 2 3; do
+  grep -q "(shielded $w) did not end within its grace; killed" err || fail "no warning of task $w: $(cat err)"
+done
+
 it "JOIN-13: a failure on another worker that nobody looked at is told once, and the exit status is 1"
 given unseen.lua <<'END'
 local peri = require "perilune"

@@ -95,6 +95,7 @@ local samples = {
   wait_group = peri.wait_group,
   isolate = function() return peri.isolate() end,
   shared_channel = function() return peri.shared_channel(1) end,
+  buffer = peri.buffer,
   oneshot = peri.oneshot,
   watch = function() return peri.watch(1) end,
   watch_receiver = function() return peri.watch(1):subscribe() end,

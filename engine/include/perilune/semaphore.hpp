@@ -1,12 +1,18 @@
 // semaphore: so many permits, taken one or several at a time, in the order in which they were asked for: who asks for few
 // does not overtake who asks for many. A permit belongs to whoever has it, so it can be handed to another task.
+//
+// Once it is shared, its permits stand in a pot that semaphores of other workers take from as well, and whoever waits has his
+// place there. See shared_semaphore.hpp.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include <perilune/delegated_operation.hpp>
 #include <perilune/holding.hpp>
+#include <perilune/shared_semaphore.hpp>
 #include <perilune/task.hpp>
 
 namespace perilune {
@@ -15,13 +21,17 @@ namespace perilune {
 class semaphore_core : public operation, public holdable {
  public:
   explicit semaphore_core(std::size_t permits) noexcept : total_(permits), available_(permits) {}
+  // One that takes from a pot.
+  explicit semaphore_core(std::shared_ptr<permit_pot> pot) noexcept : pot_(std::move(pot)) {}
 
-  std::size_t available() const noexcept { return available_; }
+  // The pot that its permits stand in from now on.
+  const std::shared_ptr<permit_pot>& share();
+  // nullptr until it is shared.
+  const std::shared_ptr<permit_pot>& pot() const noexcept { return pot_; }
+  std::size_t available() const noexcept { return pot_ ? pot_->look().available : available_; }
   // Permits there are, taken or not.
-  std::size_t total() const noexcept { return total_; }
-  bool closed() const noexcept { return closed_; }
-  // Whether try_take would take now.
-  bool would_take(std::size_t permits) const noexcept { return !closed_ && waiters_.empty() && permits <= available_; }
+  std::size_t total() const noexcept { return pot_ ? pot_->look().total : total_; }
+  bool closed() const noexcept { return pot_ ? pot_->look().closed : closed_; }
   bool try_take(std::size_t permits) noexcept;
   // Begins the holding of permits that the task was granted.
   void hold(holding& held, task_header& by, std::size_t permits) noexcept;
@@ -41,19 +51,26 @@ class semaphore_core : public operation, public holdable {
   void disarm(waiter& by) noexcept override;
   bool give_back(waiter& by) noexcept override;
   wait_description describe() const noexcept override { return {"acquire", "semaphore", this}; }
-  std::size_t waiting() const noexcept override { return waiters_.count(); }
+  std::size_t waiting() const noexcept override { return pot_ ? pot_->look().waiting : waiters_.count(); }
   const char* resource() const noexcept override { return "semaphore"; }
 
  protected:
-  ~semaphore_core() = default;
+  ~semaphore_core();
   // Tells a waiter that the semaphore is closed.
   virtual void refuse(waiter& by) noexcept = 0;
 
  private:
+  // A waiter's place at the pot, until it is granted.
+  class pot_wait;
+  void arm_at_pot(waiter& by);
+  std::shared_ptr<pot_wait> leave_pot(const waiter& by) noexcept;
   void admit() noexcept;
+  void give(std::size_t permits) noexcept;
 
-  std::size_t total_;
-  std::size_t available_;
+  std::shared_ptr<permit_pot> pot_;
+  std::vector<std::shared_ptr<pot_wait>> at_pot_;
+  std::size_t total_ = 0;
+  std::size_t available_ = 0;
   wait_queue waiters_;
   bool closed_ = false;
 };

@@ -15,7 +15,8 @@ namespace perilune {
 // The permits themselves. Any thread.
 class permit_pot final : public shared_resource {
  public:
-  explicit permit_pot(std::size_t permits, bool closed = false) noexcept : total_(permits), available_(permits), closed_(closed) {}
+  explicit permit_pot(std::size_t permits) noexcept : permit_pot(permits, permits, false) {}
+  permit_pot(std::size_t total, std::size_t available, bool closed) noexcept : total_(total), available_(available), closed_(closed) {}
 
   struct counts {
     std::size_t total;  // permits there are, taken or not

@@ -14,6 +14,7 @@
 namespace perilune {
 
 class shared_place;
+class shared_wait;
 
 namespace detail {
 class doorway;
@@ -70,7 +71,8 @@ class shared_place : public list_node, public std::enable_shared_from_this<share
   std::shared_ptr<detail::doorway> home_;
   std::unique_ptr<detail::place_message> message_;
   bool told_ = false;      // a message is under way
-  waiter* by_ = nullptr;   // who waits; the worker's
+  waiter* by_ = nullptr;   // who waits, and by what; the worker's
+  shared_wait* wait_ = nullptr;
 };
 
 // Places in the order in which they came. Guarded by the resource's mutex.
@@ -107,6 +109,8 @@ class shared_wait : public operation {
   void arm(waiter& by) override;
   void disarm(waiter&) noexcept override;
   bool give_back(waiter&) noexcept override;
+  // The place was served or refused, and its task is about to be told.
+  virtual void granting(waiter&) noexcept {}
   bool served() const noexcept { return place_->now == shared_place::state::served; }
 
  protected:

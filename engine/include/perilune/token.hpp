@@ -3,13 +3,15 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+#include <memory>
 
 #include <perilune/cancel.hpp>
 #include <perilune/operation.hpp>
 
 namespace perilune {
 
+class scheduler;
+class token_link;
 class token_state;
 
 // A scope's bond to a token: as long as it exists, cancelling the token cancels the scope. Lives beside the scope node.
@@ -43,6 +45,12 @@ class token_state final : public operation, public list_node {
   bool cancelled() const noexcept { return cancelled_; }
   const reason_ptr& reason() const noexcept { return reason_; }
 
+  // Makes it the state that the worker of `home` has of a token that other workers have as well. `told`: messages reach it.
+  void link(std::shared_ptr<token_link> to, scheduler& home, bool told);
+  const std::shared_ptr<token_link>& linked() const noexcept { return link_; }
+  // Takes over what has been cancelled elsewhere and not been told here yet.
+  void catch_up() noexcept;
+
   void retain() noexcept { ++uses_; }
   void release() noexcept;
 
@@ -61,6 +69,7 @@ class token_state final : public operation, public list_node {
   linked_queue<token_bond> bonds_;
   linked_queue<token_state> children_;
   token_state* parent_ = nullptr;
+  std::shared_ptr<token_link> link_;
   reason_ptr reason_;
   std::uint32_t uses_ = 1;
   bool cancelled_ = false;
