@@ -98,7 +98,7 @@ sh = 'exit 1'
 retry = { attempts = 2, backoff = "1h" }
 END
 start run -q wait.toml
-while ! grep -q "again in" err; do sleep 0.02; done
+n=0; until grep -q "again in" err || [ $((n += 1)) -gt 500 ]; do sleep 0.02; done
 send INT
 finish
 [ "$status" -eq 130 ] || fail "status $status"

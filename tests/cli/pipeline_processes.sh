@@ -25,7 +25,7 @@ grep -q "^a: left 1 process" err || fail "$(cat err)"
 it "ends what has left its group, at the end of the run"
 given escaped.toml <<'END'
 [steps.a]
-sh = "setsid sh -c 'trap \"\" TERM; echo $$ >pid; sleep 60; sleep 60' & while [ ! -s pid ]; do sleep 0.01; done"
+sh = "setsid sh -c 'trap \"\" TERM; echo $$ >pid; sleep 60; sleep 60' & n=0; until [ -s pid ] || [ $((n += 1)) -gt 1000 ]; do sleep 0.01; done"
 END
 run run escaped.toml --grace 200ms
 [ "$status" -eq 0 ] && gone "$(cat pid)" || fail "$status $(cat err)"
@@ -73,7 +73,7 @@ given stubborn.toml <<'END'
 sh = '''
 trap 'echo no' TERM
 echo $$ >pid; echo running
-while :; do sleep 0.1; done
+for n in $(seq 300); do sleep 0.1; done
 '''
 [steps.always]
 after = ["slow"]
@@ -81,7 +81,7 @@ when = "always"
 sh = '''
 trap '' TERM
 echo $$ >pid2; echo always
-while :; do sleep 0.1; done
+for n in $(seq 300); do sleep 0.1; done
 '''
 END
 
@@ -101,7 +101,7 @@ local peri = require "perilune"
 local p = require("perilune.pipeline").new("closing")
 p:main(function(ctx)
   local _ <close> = peri.defer(function() print "closing" peri.sleep(4) print "closed" end)
-  ctx:step("slow", { sh = "trap '' TERM; echo $$ >pid; echo running; while :; do sleep 0.1; done" })
+  ctx:step("slow", { sh = "trap '' TERM; echo $$ >pid; echo running; for n in $(seq 300); do sleep 0.1; done" })
 end)
 return p
 END
@@ -122,7 +122,7 @@ given tree.toml <<'END'
 sh = '''
 sh -c 'echo $$ >pid; sleep 60; :' &
 setsid sh -c 'echo $$ >pid2; sleep 60; :' &
-while [ ! -s pid ] || [ ! -s pid2 ]; do sleep 0.01; done
+n=0; until [ -s pid ] && [ -s pid2 ] || [ $((n += 1)) -gt 1000 ]; do sleep 0.01; done
 echo running; wait
 '''
 END

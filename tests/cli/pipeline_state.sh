@@ -3,7 +3,7 @@
 
 given p.toml <<'END'
 [steps.a]
-sh = "echo running; while [ ! -e go ]; do sleep 0.02; done; echo end"
+sh = "echo running; n=0; until [ -e go ] || [ $((n += 1)) -gt 1500 ]; do sleep 0.02; done; echo end"
 [steps.b]
 needs = ["a"]
 sh = "echo b"
