@@ -101,15 +101,15 @@ remote_end thread_call::run() {
   return std::move(end_);
 }
 
-using thread_operation = blocking_operation<remote_end>;
+using thread_operation = blocking_operation<std::unique_ptr<remote_end>>;
 
 class thread_wait final : public remote_wait {
  public:
   explicit thread_wait(const std::shared_ptr<thread_call>& call)
-      : call_({.name = call->name.c_str(), .crew = blocking_crew::own}, [call] { return call->run(); }), relayed_(call_, call) {}
+      : call_({.name = call->name.c_str(), .crew = blocking_crew::own}, [call] { return std::make_unique<remote_end>(call->run()); }), relayed_(call_, call) {}
   bool start() override { return call_.start(), true; }
   operation& op() noexcept override { return relayed_; }
-  remote_end take() override { return call_.take_result(); }
+  remote_end take() override { return std::move(*call_.take_result()); }
 
  private:
   // Holds until the thread has ended, or its task is killed.
