@@ -11,7 +11,7 @@
 
 #include <lua.hpp>
 
-#include <perilune/host.hpp>
+#include "lua_host.hpp"
 
 #include "bounded.hpp"
 
@@ -64,7 +64,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   constexpr std::size_t most_repetitions = 4;
-  static perilune::host host;
+  static perilune::lua_host host;
   if (size < 2) return 0;
   std::string_view rest(reinterpret_cast<const char*>(data) + 2, size - 2);
   input given;

@@ -6,7 +6,7 @@
 #include <string>
 
 #include <perilune/clock.hpp>
-#include <perilune/host.hpp>
+#include "lua_host.hpp"
 
 namespace {
 
@@ -32,8 +32,8 @@ assert(vm == nil or now == before, "there are other globals than before")
 assert(#peri.tasks() == 1, "tasks were left behind")
 )lua";
 
-perilune::host_options options(perilune::virtual_clock& time) {
-  perilune::host_options made;
+perilune::lua_host_options options(perilune::virtual_clock& time) {
+  perilune::lua_host_options made;
   made.runtime.time = &time;
   made.runtime.on_stall = [](const std::string&) {};
   made.runtime.on_overstay = [](const perilune::task_header&) {};
@@ -47,8 +47,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static perilune::virtual_clock time;
-  static perilune::host host(options(time));
-  perilune::script told{.source = run_it, .name = "=fuzz", .program = "fuzz"};
+  static perilune::lua_host host(options(time));
+  perilune::main_script told{.source = run_it, .name = "=fuzz", .program = "fuzz"};
   told.arguments.emplace_back(reinterpret_cast<const char*>(data), size);
   const perilune::script_end end = host.run(told);
   if (end.how == perilune::script_end::kind::returned) return 0;

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include <perilune/clock.hpp>
-#include <perilune/host.hpp>
+#include "lua_host.hpp"
 #include <perilune/scheduler.hpp>
 
 #include "lua_task.hpp"
@@ -83,7 +83,7 @@ std::size_t run_with(std::size_t first, std::string_view profile) {
   memory.first = first;
   {
     virtual_clock time;
-    host_options options;
+    lua_host_options options;
     options.runtime.time = &time;
     options.runtime.seed = 1;
     options.runtime.on_stall = [](const std::string&) {};
@@ -91,7 +91,7 @@ std::size_t run_with(std::size_t first, std::string_view profile) {
     options.report = [](const std::string&) {};
     options.allocate = hostile::allocate;
     options.allocate_data = &memory;
-    host scripts(std::move(options));
+    lua_host scripts(std::move(options));
     REQUIRE(scripts.invalid().empty());
     const std::string source =
         "local PROFILE = '" + std::string(profile) + "'\n" + std::string(scenario);
