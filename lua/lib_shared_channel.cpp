@@ -153,10 +153,13 @@ struct shared_send_kind final : operation_kind {
   const char* name() const noexcept override { return "send"; }
   int attempt(lua_State* L, vm& v, int at) const override {
     const int top = lua_gettop(L);
-    parcel& value = push_held<held_parcel>(L, type_name::held_parcel).value.emplace();
+    auto& held = push_held<held_parcel>(L, type_name::held_parcel).value;
+    parcel& value = held.emplace();
     push_loaded_modules(L);
-    if (const reply refused = pack_message(L, v, at, value); refused < 0) return refused;
-    const channel_status status = channel_at(L, at).try_send(value);
+    const reply refused = pack_message(L, v, at, value);
+    const channel_status status = refused < 0 ? channel_status::closed : channel_at(L, at).try_send(value);
+    held.reset();  // the buffers in what was not sent come back
+    if (refused < 0) return refused;
     lua_settop(L, top);
     if (status == channel_status::closed) return push_closed(L);
     if (status != channel_status::done) return not_ready;

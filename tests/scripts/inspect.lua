@@ -135,7 +135,7 @@ case("OBS-01: resources are found where they are used, with state, stats and wai
   cancel_all(waiting)
 end)
 
-case("OBS-01: a lock that is held is shown as held, by whom and since which line, whether or not anybody waits", function()
+case:ordered("OBS-01: a lock that is held is shown as held, by whom and since which line, whether or not anybody waits", function()
   local lock, pair, gate, first = peri.mutex(), peri.rwlock(), peri.semaphore(3), nil
   local function state(name) return find(peri.resources(), "found_as", name) end
   check.equal(state("lock").state, "free")

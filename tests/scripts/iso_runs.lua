@@ -86,7 +86,7 @@ case("CAN-02: a cancellation of the task, or of what stands above it, reaches th
   check.equal(select(2, task:join()).kind, "cancelled")
 end)
 
-case("RUN-06: close ends the runs and waits for their closers; nothing runs afterwards", function()
+case:ordered("RUN-06: close ends the runs and waits for their closers; nothing runs afterwards", function()
   local log = peri.shared_channel(10)
   local vm = trusted()
   local task = vm:run(function(log)

@@ -52,7 +52,7 @@ local kinds = {
   function() peri.parallel(function(n) local peri = require "perilune" peri.sleep(n) return n end, math.random() * 0.001):await() end,
   function() check(peri.blocking(function(list) return #list end, { 1, 2, 3 }):await() == 3, "blocking") end,
   function()
-    local far = peri.parallel(function(s) local p <close> = s:acquire() (require "perilune").sleep(0.0002) return true end, permits)
+    local far = peri.parallel(function(s) local p <close> = s:acquire(); (require "perilune").sleep(0.0002) return true end, permits)
     if math.random(2) == 1 then far:cancel() end
     local ok, e = far:join()
     check(ok or asked_for[e.kind], tostring(e))

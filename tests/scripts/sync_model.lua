@@ -92,7 +92,7 @@ local function grant_all(m)
   m.queue = {}
 end
 
-case("NTF-01, NTF-02, NTF-04: random waiters, signals and cancels agree with a model of notify", function()
+case:ordered("NTF-01, NTF-02, NTF-04: random waiters, signals and cancels agree with a model of notify", function()
   compare(function()
     local n, m = peri.notify(), model {}
     m.result, m.stored, m.to_one = true, false, {}
@@ -120,7 +120,7 @@ case("NTF-01, NTF-02, NTF-04: random waiters, signals and cancels agree with a m
   end)
 end)
 
-case("BAR-01: random waiters and cancels agree with a model of a barrier", function()
+case:ordered("BAR-01: random waiters and cancels agree with a model of a barrier", function()
   compare(function()
     local parties = math.random(4)
     local b, m = peri.barrier(parties), model {}

@@ -238,7 +238,7 @@ case("TIM-12: skip gives one tick, and the next stands on the grid", function()
 end)
 
 case("TIM-12: a stall that ends on the grid", function()
-  for mode, expected in pairs { burst = { 4, 4, 4, 4, 5 }, skip = { 4, 5, 6, 7, 8 }, delay = { 4, 5, 6, 7, 8 } } do
+  for mode, expected in check.by_name { burst = { 4, 4, 4, 4, 5 }, skip = { 4, 5, 6, 7, 8 }, delay = { 4, 5, 6, 7, 8 } } do
     local iv <close> = peri.interval(1, { missed = mode })
     local start = peri.now()
     iv:tick()
@@ -258,7 +258,7 @@ case("TIM-13: a tick taken a little late keeps burst and skip on the grid", func
 end)
 
 case("TIM-13: delay keeps to the grid too when a tick is no more than 5 ms late", function()
-  for late, expected in pairs { [0.003] = { 0.053, 0.1, 0.15 }, [0.006] = { 0.056, 0.106, 0.156 } } do
+  for late, expected in check.by_name { [0.003] = { 0.053, 0.1, 0.15 }, [0.006] = { 0.056, 0.106, 0.156 } } do
     local iv <close> = peri.interval(0.05, { missed = "delay" })
     local start = peri.now()
     iv:tick()

@@ -135,4 +135,6 @@ function lua_step.make(run, step)
   return spec
 end
 
+lua_step.context = context
+
 return lua_step
