@@ -21,6 +21,7 @@ END
 run run left.toml --grace 1s
 [ "$status" -eq 0 ] && gone "$(cat pid)" || fail "$status $(cat err)"
 grep -q "^a: left 1 process" err || fail "$(cat err)"
+rm pid
 
 it "ends what has left its group, at the end of the run"
 given escaped.toml <<'END'
