@@ -89,4 +89,36 @@ touch fixed
 run $command -q
 [ "$status" -eq 0 ] || fail "$command: $(cat err)"
 
+it "runs again what a run does whatever happens"
+given notice.toml <<'END'
+[steps.work]
+sh = "echo worked >>done; test -e ready"
+[steps.before]
+sh = "echo before >>done"
+[steps.notice]
+after = ["work", "before"]
+when = "always"
+sh = "echo told >>done"
+END
+run run -q -j1 -k notice.toml
+[ "$status" -eq 1 ] || fail "$status $(cat err)"
+touch ready
+run resume -f notice.toml -q
+[ "$status" -eq 0 ] || fail "$status $(cat err)"
+[ "$(grep -c told done) $(grep -c before done)" = "2 1" ] || fail "$(cat done)"
+
+it "offers no resume of a pipeline that stands in no file"
+echo '[steps.a]
+sh = "exit 3"' | bounded run - >out 2>err
+grep -q "^resume:" err && fail "$(cat err)"
+
+it "says of a step that fans out that it would run"
+given fan.toml <<'END'
+[steps.list]
+each = ["x", "y"]
+sh = "echo ${item}"
+END
+run check --stale fan.toml
+[ "$status" -eq 10 ] && grep -q "^list: what it fans out to" out || fail "$status $(cat out err)"
+
 done_testing

@@ -103,6 +103,7 @@ function commands.show(pipeline, values, words)
 end
 
 local function verdict_of(pipeline, step, values, store)
+  if step.each then return false, "what it fans out to is known when it runs" end
   local ready, _, context = resolved(pipeline, step, values)
   if not ready.shown then return true, "it only stands for what it needs" end
   return fingerprint.verdict(ready, fingerprint.of(ready, step, context), store and store:made(step.key))

@@ -28,8 +28,9 @@ end
 
 local function is_named(set, step) return set[step.key] or set[step.name] end
 
--- What the runs that are resumed say about a step: an outcome, or nil.
+-- What the runs that are resumed say about a step: an outcome, or nil. What a run does whatever happens belongs to that run.
 local function from_earlier(run, step, ready, print)
+  if run.is_always(step) and not step.effect then return nil end
   local before = run.earlier[step.key]
   if step.effect then
     local effect = run.store:effect(step.key)

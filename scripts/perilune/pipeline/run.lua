@@ -99,8 +99,10 @@ local function planned(pipeline, wanted)
   return keys, steps
 end
 
-local function file_flag(pipeline)
-  return pipeline.file == "perilune.toml" and "" or " -f " .. text.command_line { pipeline.file }
+-- nil for a pipeline from standard input, which cannot be read again.
+local function resume_command(pipeline, id)
+  if pipeline.file == "stdin" then return nil end
+  return "perilune resume" .. (pipeline.file == "perilune.toml" and "" or " -f " .. text.command_line { pipeline.file }) .. " " .. id
 end
 
 -- What a later resume has to know: without values that hold secrets, which have to be given again.
@@ -124,7 +126,7 @@ local function finish(work, began, id, kept, reports, shown)
   if not ok then work:break_off(problem) end
   work.events:emit("run_finished", { run = id, status = status, duration = peri.now() - began, counts = work.counts,
                                      first_failure = work.first_failure, broken = work.broken,
-                                     resume = "perilune resume" .. file_flag(work.pipeline) .. " " .. id })
+                                     resume = resume_command(work.pipeline, id) })
   local written, problem_of_record = pcall(kept.keep, kept, work.store.folder)
   local trouble = written and report.write(kept.data, reports) or not written and problem_of_record.message
   if trouble then shown:complain(trouble) end
