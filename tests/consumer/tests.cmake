@@ -4,12 +4,15 @@ if(NOT TARGET perilune_shared)
 endif()
 
 set(sanitizer "")
+set(c_linker C)
 if(CMAKE_CXX_FLAGS_DEBUG MATCHES "(-fsanitize=[a-z,]+)")
   set(sanitizer ${CMAKE_MATCH_1})
+  set(c_linker CXX)
 endif()
 
 add_executable(c_host embed/c_host.c)
-set_target_properties(c_host PROPERTIES C_STANDARD 11 C_STANDARD_REQUIRED ON LINKER_LANGUAGE C)
+# As C alone, but where a sanitizer needs its C++ part in the program.
+set_target_properties(c_host PROPERTIES C_STANDARD 11 C_STANDARD_REQUIRED ON LINKER_LANGUAGE ${c_linker})
 target_compile_options(c_host PRIVATE -Wall -Wextra -Wpedantic)
 target_link_libraries(c_host PRIVATE perilune_shared Threads::Threads ${sanitizer})
 add_test(NAME embed.c_host COMMAND c_host)
