@@ -67,11 +67,14 @@ function session:settle()
   repeat local more = peri.try_timeout(self.debounce, self.changed.wait, self.changed) until not more or peri.now() > last
 end
 
--- What the next pass depends on, and what it looks like now.
-function session:look_at(set)
+-- What the next pass depends on, and what it looks like now; what was seen earlier, before the file was read, counts more.
+function session:look_at(set, earlier)
   self.set = set
   self:follow_all()
   self.seen = set:snapshot()
+  for path, content in pairs(earlier or {}) do
+    if self.seen[path] then self.seen[path] = content end
+  end
 end
 
 -- After a pass: steps that were added while it ran have inputs too. What has changed since the pass began stays a change.
@@ -87,13 +90,13 @@ end
 -- Passes ------------------------------------------------------------------------------------------------------------
 
 -- The pipeline as its file is now, and what to run of it.
-function session:plan(pipeline)
+function session:plan(pipeline, earlier)
   pipeline = pipeline or load_file.read(self.path, self.shown)
   if not pipeline then text.refuse(3, "%s returns no pipeline", self.shown) end
   local wanted = run.wanted(pipeline, self.values, self.targets)
   local planned = copy(pipeline.by_key)
   local function watched(step) return wanted[step.key] or not planned[step.key] end
-  self:look_at(watch_set.of(pipeline, self.values, watched, self.set))
+  self:look_at(watch_set.of(pipeline, self.values, watched, self.set), earlier)
   return { pipeline = pipeline, wanted = wanted, watched = watched }
 end
 
@@ -139,8 +142,9 @@ function session:go(pipeline, listener)
     token:cancel(name and "SIG" .. name or "a change")
     if pass then pass:join() end
     if name then return name end
-    ok, plan = pcall(self.plan, self)
-    if not tell(ok, plan) then self:look_at(self.set) end
+    local earlier = self.set:snapshot()
+    ok, plan = pcall(self.plan, self, nil, earlier)
+    if not tell(ok, plan) then self:look_at(self.set, earlier) end
   end
 end
 
