@@ -1,4 +1,5 @@
 // perilune.native.options: checks of what modules written in Lua are given.
+#include "closest_name.hpp"
 #include "library.hpp"
 #include "native_modules.hpp"
 #include "option_table.hpp"
@@ -38,13 +39,29 @@ reply count_body(lua_State* L, vm&) {
   return 1;
 }
 
+// closest(word, names) -> the name that was probably meant, or nil.
+reply closest_body(lua_State* L, vm&) {
+  std::size_t size = 0;
+  const char* word = lua_tolstring(L, 1, &size);
+  closest_name meant({word, size});
+  for (lua_Integer i = 1; lua_rawgeti(L, 2, i) != LUA_TNIL; ++i) {
+    const char* name = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &size) : nullptr;
+    if (name) meant.consider({name, size});
+    lua_pop(L, 1);
+  }
+  if (meant.best().empty()) return 0;
+  lua_pushlstring(L, meant.best().data(), meant.best().size());
+  return 1;
+}
+
 }  // namespace
 
 int open_option_checks(lua_State* L) {
   constexpr library_function functions[] = {{"problem", protect::native<problem_body>},
                                             {"callable", protect::native<callable_body>},
-                                            {"count", protect::native<count_body>}};
-  lua_createtable(L, 0, 3);
+                                            {"count", protect::native<count_body>},
+                                            {"closest", protect::native<closest_body>}};
+  lua_createtable(L, 0, 4);
   set_functions(L, functions);
   return 1;
 }

@@ -2,30 +2,18 @@
 #include "option_table.hpp"
 
 #include <algorithm>
-#include <vector>
+
+#include "closest_name.hpp"
 
 namespace perilune {
 
 namespace {
 
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0]++;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
-    }
-  }
-  return row[b.size()];
-}
-
 reply refuse_name(vm& v, std::string_view name, const char* call, const char* const* known, std::size_t count) {
   v.message = "unknown option '" + std::string(name.substr(0, 40)) + "' to '" + call + "'";
-  if (const std::string_view meant = closest_name(name, known, count); !meant.empty())
-    v.message += "; did you mean '" + std::string(meant) + "'?";
+  closest_name meant(name);
+  for (std::size_t i = 0; i < count; ++i) meant.consider(known[i]);
+  if (!meant.best().empty()) v.message.append("; did you mean '").append(meant.best()).append("'?");
   v.message += " (known: ";
   for (std::size_t i = 0; i < count; ++i) v.message += std::string(i ? ", " : "") + known[i];
   v.message += ')';
@@ -33,18 +21,6 @@ reply refuse_name(vm& v, std::string_view name, const char* call, const char* co
 }
 
 }  // namespace
-
-std::string_view closest_name(std::string_view word, const char* const* known, std::size_t count) {
-  std::string_view best;
-  std::size_t least = std::min<std::size_t>(3, word.size() / 2 + 2);
-  for (std::size_t i = 0; word.size() <= 40 && i < count; ++i) {
-    const std::size_t distance = edit_distance(word, known[i]);
-    if (distance >= least) continue;
-    least = distance;
-    best = known[i];
-  }
-  return best;
-}
 
 reply check_option_names(lua_State* L, vm& v, int index, const char* call, const char* const* known,
                          std::size_t count) {

@@ -3,15 +3,10 @@
 #pragma once
 
 #include <cstddef>
-#include <string>
-#include <string_view>
 
 #include "protect.hpp"
 
 namespace perilune {
-
-// The known name closest to `word` ("" when none is close).
-std::string_view closest_name(std::string_view word, const char* const* known, std::size_t count);
 
 // Checks the names in the table at `index`, an argument of `call`. A reply < 0 refuses.
 reply check_option_names(lua_State* L, vm& v, int index, const char* call, const char* const* known, std::size_t count);

@@ -8,6 +8,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "closest_name.hpp"
+
 namespace perilune::cli {
 
 std::optional<duration> read_duration(const std::string& text) {
@@ -32,29 +34,12 @@ std::optional<std::uint64_t> read_number(const std::string& text) {
   return number;
 }
 
-namespace {
-
-std::size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0]++;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
-    }
-  }
-  return row[b.size()];
-}
-
-}  // namespace
-
 std::string unknown(const std::string& kind, std::string word, const std::vector<std::string>& known) {
   if (is_flag(word)) word.resize(std::min(word.find('='), word.size()));
   std::string text = "unknown " + kind + " '" + word + "'";
-  for (const std::string& candidate : known)
-    if (edit_distance(word, candidate) <= 2) return text.append("; did you mean '").append(candidate).append("'?");
+  closest_name meant(word);
+  for (const std::string& candidate : known) meant.consider(candidate);
+  if (!meant.best().empty()) return text.append("; did you mean '").append(meant.best()).append("'?");
   return text.append("; see perilune --help");
 }
 

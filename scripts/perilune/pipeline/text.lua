@@ -1,4 +1,6 @@
 -- Words of the pipeline runner: problems with an exit code, suggestions, durations, replaced names, masked secrets.
+local options = require "perilune.native.options"
+
 local text = {}
 
 local problem_type = { __tostring = function(p) return p.message end }
@@ -21,27 +23,9 @@ function text.sorted_keys(map)
   return keys
 end
 
-local function distance(a, b)
-  local row = {}
-  for j = 0, #b do row[j] = j end
-  for i = 1, #a do
-    local diagonal = row[0]
-    row[0] = i
-    for j = 1, #b do
-      local cost = a:byte(i) == b:byte(j) and 0 or 1
-      diagonal, row[j] = row[j], math.min(row[j] + 1, row[j - 1] + 1, diagonal + cost)
-    end
-  end
-  return row[#b]
-end
-
 -- "; did you mean 'build'?", or "" where nothing known is close.
 function text.suggestion(word, known)
-  local best, least = nil, 3
-  for _, candidate in ipairs(known) do
-    local d = distance(word, candidate)
-    if d < least and d < #candidate then best, least = candidate, d end
-  end
+  local best = options.closest(word, known)
   return best and ("; did you mean '%s'?"):format(best) or ""
 end
 
