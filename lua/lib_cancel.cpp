@@ -1,6 +1,5 @@
 // Tokens, shields, deferred closers and time limits. See lua-api: Cancellation, cleanup, time limits.
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include <perilune/timer.hpp>
@@ -239,15 +238,12 @@ class token_crossing final : public crossing {
 };
 
 reply index_token(lua_State* L, vm& v) {
-  lua_pushvalue(L, 2);
-  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+  std::string_view name;
+  if (push_method(L, name)) return 1;
   token* t = check_token(L);
   if (!t) return wrong_token(L, v);
-  const bool asks_reason = lua_type(L, 2) == LUA_TSTRING && !std::strcmp(lua_tostring(L, 2), "reason");
-  if (asks_reason && t->state->reason() && !t->state->reason()->text.empty())
+  if (name == "reason" && t->state->reason() && !t->state->reason()->text.empty())
     lua_pushlstring(L, t->state->reason()->text.data(), t->state->reason()->text.size());
-  else
-    lua_pushnil(L);
   return 1;
 }
 

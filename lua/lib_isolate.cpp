@@ -189,16 +189,11 @@ reply collect_isolate(lua_State* L, vm&) {
 }
 
 reply index_isolate(lua_State* L, vm& v) {
-  lua_settop(L, 2);
-  lua_pushvalue(L, 2);
-  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+  std::string_view name;
+  if (push_method(L, name)) return 1;
   const isolate* in = isolate_at(L);
   if (!in) return wrong_self(L, v);
-  const std::string_view key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
-  if (key == "memory_used")
-    lua_pushinteger(L, static_cast<lua_Integer>(in->memory_used()));
-  else
-    lua_pushnil(L);
+  if (name == "memory_used") lua_pushinteger(L, static_cast<lua_Integer>(in->memory_used()));
   return 1;
 }
 

@@ -1,6 +1,4 @@
 // peri.mutex, peri.keyed_mutex, peri.rwlock and peri.once. See lua-api: Synchronisation.
-#include <cstring>
-
 #include "lua_guard.hpp"
 
 namespace perilune {
@@ -73,11 +71,11 @@ reply mutex_body(lua_State* L, vm& v) {
 }
 
 reply index_mutex(lua_State* L, vm& v) {
-  lua_pushvalue(L, 2);
-  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+  std::string_view name;
+  if (push_method(L, name)) return 1;
   lua_mutex* mutex = to_object<lua_mutex>(L, 1);
   if (!mutex) return wrong_mutex(L, v);
-  if (lua_type(L, 2) != LUA_TSTRING || std::strcmp(lua_tostring(L, 2), "abandoned") != 0) return lua_pushnil(L), 1;
+  if (name != "abandoned") return 1;
   lua_pushboolean(L, mutex->core.abandoned());
   return 1;
 }
@@ -167,11 +165,11 @@ reply try_access_body(lua_State* L, vm& v) {
 }
 
 reply index_rwlock(lua_State* L, vm& v) {
-  lua_pushvalue(L, 2);
-  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+  std::string_view name;
+  if (push_method(L, name)) return 1;
   lua_rwlock* lock = to_object<lua_rwlock>(L, 1);
   if (!lock) return wrong_rwlock(L, v);
-  if (lua_type(L, 2) != LUA_TSTRING || std::strcmp(lua_tostring(L, 2), "abandoned") != 0) return lua_pushnil(L), 1;
+  if (name != "abandoned") return 1;
   lua_pushboolean(L, lock->core.abandoned());
   return 1;
 }

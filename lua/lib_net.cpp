@@ -267,15 +267,14 @@ reply collect_object(lua_State* L, vm&) {
 // The fields host and port, or path; else a method.
 template <class T>
 reply index_body(lua_State* L, vm&) {
+  std::string_view name;
+  if (push_method(L, name)) return 1;
   const T* object = to_object<T>(L, 1);
-  const std::string_view name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
   if (object && object->open) {
     const net::endpoint& at = object->open->at();
     if (name == (at.local ? "path" : "host")) return lua_pushlstring(L, at.host.data(), at.host.size()), 1;
     if (name == "port" && !at.local) return lua_pushinteger(L, at.port), 1;
   }
-  lua_pushvalue(L, 2);
-  lua_rawget(L, lua_upvalueindex(1));
   return 1;
 }
 

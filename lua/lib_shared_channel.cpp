@@ -1,5 +1,4 @@
 // peri.shared_channel: as peri.channel, from every VM, with copies of values. See lua-api: More cores.
-#include <cstring>
 
 #include <perilune/shared_channel.hpp>
 
@@ -300,18 +299,14 @@ reply shared_channel_body(lua_State* L, vm& v) {
 
 // __index: the methods (upvalue 1), the capacity and the name.
 reply index_body(lua_State* L, vm&) {
-  lua_settop(L, 2);
-  lua_pushvalue(L, 2);
-  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+  std::string_view name;
+  if (push_method(L, name)) return 1;
   const auto* handle = to_object<shared_handle>(L, 1);
-  const char* field = handle && lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
-  if (!std::strcmp(field, "capacity")) {
+  if (!handle) return 1;
+  if (name == "capacity")
     lua_pushinteger(L, static_cast<lua_Integer>(handle->channel->state->capacity()));
-  } else if (!std::strcmp(field, "name") && !handle->channel->name.empty()) {
+  else if (name == "name" && !handle->channel->name.empty())
     lua_pushlstring(L, handle->channel->name.data(), handle->channel->name.size());
-  } else {
-    lua_pushnil(L);
-  }
   return 1;
 }
 

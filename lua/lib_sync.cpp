@@ -1,5 +1,4 @@
 // peri.semaphore, peri.notify, peri.barrier and peri.wait_group. See lua-api: Synchronisation.
-#include <cstring>
 #include <string>
 
 #include <perilune/barrier.hpp>
@@ -98,17 +97,14 @@ class semaphore_crossing final : public crossing {
 };
 
 reply index_semaphore(lua_State* L, vm& v) {
-  lua_pushvalue(L, 2);
-  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+  std::string_view name;
+  if (push_method(L, name)) return 1;
   lua_semaphore* semaphore = to_object<lua_semaphore>(L, 1);
   if (!semaphore) return wrong_semaphore(L, v);
-  const char* name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
-  if (!std::strcmp(name, "available"))
+  if (name == "available")
     lua_pushinteger(L, static_cast<lua_Integer>(semaphore->available()));
-  else if (!std::strcmp(name, "total"))
+  else if (name == "total")
     lua_pushinteger(L, static_cast<lua_Integer>(semaphore->total()));
-  else
-    lua_pushnil(L);
   return 1;
 }
 

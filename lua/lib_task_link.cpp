@@ -1,5 +1,4 @@
 // Handles of tasks of other VMs: join, await, cancel, kill, status. See lua-api: Tasks; task_link.hpp.
-#include <cstring>
 #include <optional>
 
 #include "error_object.hpp"
@@ -185,17 +184,14 @@ reply print_body(lua_State* L, vm&) {
 
 // id and name, besides the methods in the upvalue.
 reply index_body(lua_State* L, vm&) {
-  lua_settop(L, 2);
-  lua_pushvalue(L, 2);
-  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+  std::string_view name;
+  if (push_method(L, name)) return 1;
   const auto* task = to_object<far_task>(L, 1);
-  const char* field = task && lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
-  if (!std::strcmp(field, "id"))
+  if (!task) return 1;
+  if (name == "id")
     lua_pushinteger(L, static_cast<lua_Integer>(task->link->id));
-  else if (!std::strcmp(field, "name") && !task->link->name.empty())
+  else if (name == "name" && !task->link->name.empty())
     lua_pushlstring(L, task->link->name.data(), task->link->name.size());
-  else
-    lua_pushnil(L);
   return 1;
 }
 

@@ -44,6 +44,16 @@ void set_index(lua_State* L, type_name name, lua_CFunction index) {
   lua_pop(L, 1);
 }
 
+bool push_method(lua_State* L, std::string_view& name) {
+  lua_settop(L, 2);
+  lua_pushvalue(L, 2);
+  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return true;
+  std::size_t size = 0;
+  const char* text = lua_type(L, 2) == LUA_TSTRING ? lua_tolstring(L, 2, &size) : "";
+  name = {text, size};
+  return false;
+}
+
 namespace {
 
 void make_types(lua_State* L) {

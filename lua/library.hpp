@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 
 #include <lua.hpp>
 
@@ -40,6 +41,9 @@ void define_type(lua_State* L, type_name name, const char* shown, const library_
 
 // Fields besides the methods: `index` gets the table of methods as its upvalue.
 void set_index(lua_State* L, type_name name, lua_CFunction index);
+// In such an `index`: whether a method is asked for, which is then on top; else nil is, and `name` is what is asked for, "" when
+// that is no text.
+bool push_method(lua_State* L, std::string_view& name);
 
 // A body that calls `Body` with the object that an iterator was made for.
 template <native_body Body>

@@ -189,11 +189,11 @@ reply forget_body(lua_State* L, vm& v) {
 
 // permit.count, besides the methods in the upvalue.
 reply index_permit(lua_State* L, vm& v) {
-  lua_pushvalue(L, 2);
-  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+  std::string_view name;
+  if (push_method(L, name)) return 1;
   lua_guard* guard = to_object<lua_guard>(L, 1);
   if (!guard) return wrong_guard(L, v);
-  if (lua_type(L, 2) != LUA_TSTRING || std::strcmp(lua_tostring(L, 2), "count") != 0) return lua_pushnil(L), 1;
+  if (name != "count") return 1;
   lua_pushinteger(L, guard->held.of ? static_cast<lua_Integer>(guard->held.permits) : 0);
   return 1;
 }

@@ -2,7 +2,6 @@
 #include "lua_process.hpp"
 
 #include <csignal>
-#include <cstring>
 #include <string>
 
 #include <perilune/signal.hpp>
@@ -173,17 +172,17 @@ reply members_body(lua_State* L, vm& v) {
 
 // Methods, and pid, stdin, stdout, stderr.
 reply index_process(lua_State* L, vm&) {
+  std::string_view name;
+  if (push_method(L, name)) return 1;
   const lua_process* p = to_object<lua_process>(L, 1);
-  lua_pushvalue(L, 2);
-  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL || !p || lua_type(L, 2) != LUA_TSTRING) return 1;
-  const char* key = lua_tostring(L, 2);
-  if (!std::strcmp(key, "pid"))
+  if (!p) return 1;
+  if (name == "pid")
     lua_pushinteger(L, p->id);
-  else if (!std::strcmp(key, "stdin"))
+  else if (name == "stdin")
     lua_getiuservalue(L, 1, lua_process::input);
-  else if (!std::strcmp(key, "stdout"))
+  else if (name == "stdout")
     lua_getiuservalue(L, 1, lua_process::output);
-  else if (!std::strcmp(key, "stderr"))
+  else if (name == "stderr")
     lua_getiuservalue(L, 1, lua_process::errors);
   return 1;
 }
