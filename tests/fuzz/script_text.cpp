@@ -6,7 +6,8 @@
 #include <string>
 
 #include <perilune/clock.hpp>
-#include "lua_host.hpp"
+
+#include "support/quiet_host.hpp"
 
 namespace {
 
@@ -32,22 +33,13 @@ assert(vm == nil or now == before, "there are other globals than before")
 assert(#peri.tasks() == 1, "tasks were left behind")
 )lua";
 
-perilune::lua_host_options options(perilune::virtual_clock& time) {
-  perilune::lua_host_options made;
-  made.runtime.time = &time;
-  made.runtime.on_stall = [](const std::string&) {};
-  made.runtime.on_overstay = [](const perilune::task_header&) {};
-  made.report = [](const std::string&) {};
-  return made;
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static perilune::virtual_clock time;
-  static perilune::lua_host host(options(time));
+  static perilune::lua_host host(perilune::quiet_host(time));
   perilune::main_script told{.source = run_it, .name = "=fuzz", .program = "fuzz"};
   told.arguments.emplace_back(reinterpret_cast<const char*>(data), size);
   const perilune::script_end end = host.run(told);

@@ -9,8 +9,8 @@
 
 #include <perilune/clock.hpp>
 
-#include "lua_host.hpp"
 #include "support/catch.hpp"
+#include "support/quiet_host.hpp"
 
 using namespace perilune;
 
@@ -174,12 +174,7 @@ struct hostile {
 script_end run(lua_host& scripts, std::string_view source) { return scripts.run({.source = source, .name = "=scenario"}); }
 
 lua_host_options on(hostile& memory, virtual_clock& time) {
-  lua_host_options options;
-  options.runtime.time = &time;
-  options.runtime.seed = 1;
-  options.runtime.on_stall = [](const std::string&) {};
-  options.runtime.on_overstay = [](const task_header&) {};
-  options.report = [](const std::string&) {};
+  lua_host_options options = quiet_host(time);
   options.allocate = hostile::allocate;
   options.allocate_data = &memory;
   return options;

@@ -6,12 +6,12 @@
 #include <string_view>
 
 #include <perilune/clock.hpp>
-#include "lua_host.hpp"
 #include <perilune/scheduler.hpp>
 
 #include "lua_task.hpp"
 #include "vm.hpp"
 #include "support/catch.hpp"
+#include "support/quiet_host.hpp"
 
 using namespace perilune;
 
@@ -83,12 +83,7 @@ std::size_t run_with(std::size_t first, std::string_view profile) {
   memory.first = first;
   {
     virtual_clock time;
-    lua_host_options options;
-    options.runtime.time = &time;
-    options.runtime.seed = 1;
-    options.runtime.on_stall = [](const std::string&) {};
-    options.runtime.on_overstay = [](const task_header&) {};
-    options.report = [](const std::string&) {};
+    lua_host_options options = quiet_host(time);
     options.allocate = hostile::allocate;
     options.allocate_data = &memory;
     lua_host scripts(std::move(options));
