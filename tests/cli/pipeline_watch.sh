@@ -101,6 +101,34 @@ send INT
 finish
 [ "$status" -eq 130 ] || fail "status $status"
 
+# A pipeline that says that it is being read, and waits for a file while it is.
+slow_to_read() {
+  cat >slow.lua <<EOF
+local peri = require "perilune"
+local p = require("perilune.pipeline").new("slow")
+print("reading $1")
+for _ = 1, 2000 do if peri.fs.exists("go") then break end peri.sleep(0.01) end
+p:main(function(ctx) ctx:step("a", { sh = "echo $1" }) end)
+return p
+EOF
+}
+
+it "takes what changes while the file is read for a change"
+touch go
+slow_to_read one
+watch -f slow.lua -q
+await "a | one"
+await "watch: waiting for changes"
+rm go
+slow_to_read two
+await "reading two"
+slow_to_read three
+touch go
+await "a | three"
+send INT
+finish
+[ "$status" -eq 130 ] || fail "status $status"
+
 it "sees files that come later, in folders that come later"
 given late.toml <<'EOF'
 [steps.list]

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include <perilune/scope.hpp>
 
@@ -62,6 +63,35 @@ TEST_CASE("SUP-01: one_for_one restarts only the child that failed") {
     co_await end_of(t);
     CHECK(c.taken() == "-c -b -a");
   });
+}
+
+namespace {
+
+// Notes when it starts, and fails after the next of `runs`; after the last it stays.
+task<> flaky(std::vector<duration>& starts, std::vector<duration>& runs, instant begun) {
+  starts.push_back(now() - begun);
+  const duration span = runs.empty() ? duration::max() : runs.front();
+  if (!runs.empty()) runs.erase(runs.begin());
+  co_await sleep(span);
+  throw std::runtime_error("again");
+}
+
+}  // namespace
+
+TEST_CASE("SUP-07: restarts come after a pause that grows, and that is short again after a child that ran for the period") {
+  world w;
+  std::vector<duration> starts;
+  std::vector<duration> runs{0s, 0s, 6s, 0s};
+  w.run([&]() -> task<> {
+    const instant begun = now();
+    child_spec spec{.name = "flaky", .start = [&, begun] { return flaky(starts, runs, begun); }};
+    spec.pauses = {.first = 1s, .max = 8s};
+    supervisor_options options{.intensity = 100, .period = 5s, .children = {spec}, .on_failure = quiet};
+    const auto t = spawn(supervisor(std::move(options)));
+    co_await sleep(60s);
+    co_await end_of(t);
+  });
+  CHECK(starts == std::vector<duration>{0s, 1s, 3s, 10s, 12s});
 }
 
 TEST_CASE("SUP-02: one_for_all stops all in reverse order and starts all in order") {

@@ -138,6 +138,17 @@ case("SUP-07: restarts after a pause that grows, at exact instants", function()
   stop(task)
 end)
 
+case("SUP-07: and the pause is short again after a child that ran for the period", function()
+  local instants, start, runs = {}, peri.now(), { 0, 0, 6, 0 }
+  local task = run_for(60, { intensity = 100, period = 5, children = { { name = "flaky", backoff = { first = 1, max = 8 }, start = function()
+    instants[#instants + 1] = peri.now() - start
+    peri.sleep(runs[#instants] or 1000)
+    error("again", 0)
+  end } } })
+  check.same(instants, { 0, 1, 3, 10, 12 })
+  stop(task)
+end)
+
 case("SUP-08: any_significant: a significant child that ends takes the supervisor with it", function()
   local note, taken = check.trace()
   local start = peri.now()
