@@ -74,7 +74,7 @@ given stubborn.toml <<'END'
 sh = '''
 trap 'echo no' TERM
 echo $$ >pid; echo running
-for n in $(seq 300); do sleep 0.1; done
+for n in $(seq 300); do sleep 0.1 || :; done  # the sleep gets the signal too
 '''
 [steps.always]
 after = ["slow"]

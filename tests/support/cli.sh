@@ -13,6 +13,8 @@
 # A program that has not ended after a minute is killed, so that the test fails where it stands (status 137).
 
 set -u
+# What the runner asks the environment about where it runs; a test that means it sets it.
+unset CI GITHUB_ACTIONS GITLAB_CI GITHUB_STEP_SUMMARY
 : "${PERILUNE:?the program under test}"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
