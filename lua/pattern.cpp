@@ -16,6 +16,8 @@ constexpr char escape = '%';
 
 unsigned char byte(char c) noexcept { return static_cast<unsigned char>(c); }
 
+bool may_be_absent(char repetition) noexcept { return repetition == '*' || repetition == '-' || repetition == '?'; }
+
 bool in_class(int c, int name) noexcept {
   bool found = false;
   switch (std::tolower(name)) {
@@ -56,6 +58,25 @@ const char* pattern_match::match(const char* s, const char* p) {
   return end;
 }
 
+// Matches %b, %f or a capture's number at `p`, which have no repetition. False: another item is there.
+bool pattern_match::whole_item(const char*& s, const char*& p) {
+  if (p[1] == 'b') {
+    s = balanced(s, p + 2);
+    p += 4;
+  } else if (p[1] == 'f') {
+    const char* const set = p + 2;
+    if (*set != '[') refuse(L_, "missing '[' after '%f' in pattern");
+    p = end_of_item(set);
+    if (!frontier(s, set, p)) s = nullptr;
+  } else if (std::isdigit(byte(p[1]))) {
+    s = same_as_capture(s, p[1]);
+    p += 2;
+  } else {
+    return false;
+  }
+  return true;
+}
+
 // Goes along the pattern as long as there is one way to go on only.
 const char* pattern_match::match_here(const char* s, const char* p) {
   while (p != pattern_.end) {
@@ -69,47 +90,28 @@ const char* pattern_match::match_here(const char* s, const char* p) {
         if (p + 1 == pattern_.end) return s == subject_.end ? s : nullptr;
         break;
       case escape:
-        if (p[1] == 'b') {
-          if (!(s = balanced(s, p + 2))) return nullptr;
-          p += 4;
-          continue;
-        }
-        if (p[1] == 'f') {
-          const char* const set = p + 2;
-          if (*set != '[') refuse(L_, "missing '[' after '%f' in pattern");
-          p = end_of_item(set);
-          if (!frontier(s, set, p)) return nullptr;
-          continue;
-        }
-        if (std::isdigit(byte(p[1]))) {
-          if (!(s = same_as_capture(s, p[1]))) return nullptr;
-          p += 2;
-          continue;
-        }
-        break;
-      default:
-        break;
+        if (!whole_item(s, p)) break;
+        if (!s) return nullptr;
+        continue;
     }
     const char* const after = end_of_item(p);
-    const bool fits = one(s, p, after);
-    if (!fits && (*after == '*' || *after == '-')) {
+    if (!one(s, p, after)) {
+      if (!may_be_absent(*after)) return nullptr;
       p = after + 1;
       continue;
     }
     switch (*after) {
       case '?':
-        if (fits)
-          if (const char* end = match(s + 1, after + 1)) return end;
+        if (const char* end = match(s + 1, after + 1)) return end;
         p = after + 1;
-        continue;
+        break;
       case '+':
-        return fits ? repeat_most(s + 1, p, after) : nullptr;
+        return repeat_most(s + 1, p, after);
       case '*':
         return repeat_most(s, p, after);
       case '-':
         return repeat_least(s, p, after);
       default:
-        if (!fits) return nullptr;
         ++s;
         p = after;
     }

@@ -51,6 +51,7 @@ class pattern_match {
   }
   const char* match(const char* s, const char* p);
   const char* match_here(const char* s, const char* p);
+  bool whole_item(const char*& s, const char*& p);
   const char* repeat_most(const char* s, const char* item, const char* after);
   const char* repeat_least(const char* s, const char* item, const char* after);
   const char* open_capture(const char* s, const char* p, std::ptrdiff_t size);

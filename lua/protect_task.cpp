@@ -75,39 +75,46 @@ void suppress(lua_State* L, lua_task& task, int value) {
   lua_pop(L, 2);
 }
 
-// Keeps the results at 2.. of the stack (1 is the handler) in the handle.
+// Keeps what is on top in the handle, whatever it is.
+void store_in_handle(lua_State* L, lua_task& task, result_kind kind) {
+  task.host->push_handle(L, task.slot);
+  lua_insert(L, -2);
+  lua_setiuservalue(L, -2, 1);
+  task.kind = kind;
+}
+
+// The one result is on top. What needs no collector is kept in the task itself.
+void store_result(lua_State* L, lua_task& task) {
+  switch (lua_type(L, -1)) {
+    case LUA_TNIL:
+      task.kind = result_kind::nil;
+      return;
+    case LUA_TBOOLEAN:
+      task.kind = result_kind::boolean;
+      task.scalar.boolean = lua_toboolean(L, -1) != 0;
+      return;
+    case LUA_TNUMBER:
+      if (lua_isinteger(L, -1)) {
+        task.kind = result_kind::integer;
+        task.scalar.integer = lua_tointeger(L, -1);
+      } else {
+        task.kind = result_kind::number;
+        task.scalar.number = lua_tonumber(L, -1);
+      }
+      return;
+    default:
+      store_in_handle(L, task, result_kind::object);
+  }
+}
+
+// Keeps the results at 2.. of the stack (1 is the handler).
 void store_results(lua_State* L, lua_task& task) {
   const int count = lua_gettop(L) - 1;
   if (count == 0) {
     task.kind = result_kind::none;
     return;
   }
-  if (count == 1) {
-    switch (lua_type(L, 2)) {
-      case LUA_TNIL:
-        task.kind = result_kind::nil;
-        return;
-      case LUA_TBOOLEAN:
-        task.kind = result_kind::boolean;
-        task.scalar.boolean = lua_toboolean(L, 2) != 0;
-        return;
-      case LUA_TNUMBER:
-        if (lua_isinteger(L, 2)) {
-          task.kind = result_kind::integer;
-          task.scalar.integer = lua_tointeger(L, 2);
-        } else {
-          task.kind = result_kind::number;
-          task.scalar.number = lua_tonumber(L, 2);
-        }
-        return;
-      default:
-        task.host->push_handle(L, task.slot);
-        lua_pushvalue(L, 2);
-        lua_setiuservalue(L, -2, 1);
-        task.kind = result_kind::object;
-        return;
-    }
-  }
+  if (count == 1) return store_result(L, task);
   luaL_checkstack(L, 4, nullptr);
   lua_createtable(L, count, 1);
   for (int i = 1; i <= count; ++i) {
@@ -116,10 +123,7 @@ void store_results(lua_State* L, lua_task& task) {
   }
   lua_pushinteger(L, count);
   lua_setfield(L, -2, "n");
-  task.host->push_handle(L, task.slot);
-  lua_insert(L, -2);
-  lua_setiuservalue(L, -2, 1);
-  task.kind = result_kind::packed;
+  store_in_handle(L, task, result_kind::packed);
 }
 
 // A cancelled task's error object is made when somebody asks; only the cancellation is kept now.
