@@ -117,6 +117,41 @@ END
 run run late.toml -q
 [ "$status" -eq 1 ] && grep -qx "late | closed" out && grep -q "it did not end within 0.2s" err || fail "$status $(cat out err)"
 
+it "ends one that holds on by force: after the grace, or at the second signal"
+given stubborn.lua <<'END'
+local peri = require "perilune"
+local p = require("perilune.pipeline").new("stubborn")
+p:step("late", { timeout = 0.05, grace = 0.05, fn = function() peri.shield(peri.sleep, 1000) end })
+p:step("own", function() peri.timeout(0.01, peri.sleep, 1000) end)
+p:step("shielded", function()
+  print("begun")
+  peri.shield(peri.sleep, 1000)
+end)
+p:step("closing", function()
+  local _ <close> = peri.defer(function() peri.sleep(1000) end)
+  print("begun")
+  peri.sleep(1000)
+end)
+return p
+END
+run run stubborn.lua -q -k late own
+[ "$status" -eq 1 ] || fail "status $status"
+grep -q "^  it did not end within 0.05s, attempt 1/1" err && grep -q "^  timed out, attempt 1/1" err || fail "$(cat err)"
+for step in shielded closing; do
+  start run stubborn.lua -q --grace 50ms "$step"
+  await "$step | begun"
+  send INT
+  finish
+  [ "$status" -eq 130 ] && grep -qx "1 not run: $step" err || fail "$step: $status $(cat err)"
+  start run stubborn.lua -q --grace 1h "$step"
+  await "$step | begun"
+  send INT
+  until grep -q "stopping; waiting for $step" err; do sleep 0.02; done
+  send INT
+  finish
+  [ "$status" -eq 130 ] && grep -q "killing; waiting for $step" err || fail "$step: $status $(cat err)"
+done
+
 it "names a function or file that is not there"
 given missing.toml <<'END'
 [steps.a]

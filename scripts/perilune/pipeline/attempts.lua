@@ -74,7 +74,7 @@ end
 -- Where a limit of the load is set, more than one process starts only below it.
 local function wait_for_load(run, step)
   local limit = run.options.max_load
-  while limit and next(run.live) and not run:is_ending(step) and system.load() > limit do pause(run, step, load_pause) end
+  while limit and run:has_processes() and not run:is_ending(step) and system.load() > limit do pause(run, step, load_pause) end
 end
 
 local function make_folders(run, ready)

@@ -45,8 +45,15 @@ function execution:why_halted()
   return self.stopped and "the run was stopped by " .. self.stopped or self.halted_by and self.halted_by .. " failed" or "the run was halted"
 end
 
--- Ends the processes of all steps but those that run whatever happens; of these too where `everything` says so.
-function execution:end_processes(everything, grace)
+function execution:has_processes()
+  for _, live in pairs(self.live) do
+    if not live.in_process then return true end
+  end
+  return false
+end
+
+-- Ends the processes and functions of all steps but those that run whatever happens; of these too where `everything` says so.
+function execution:end_steps(everything, grace)
   for key, live in pairs(self.live) do
     if everything or not live.always then
       live.cancelled = true
@@ -60,7 +67,7 @@ function execution:halt(key)
   self.halted_by = self.halted_by or key
   if self.halting:is_cancelled() then return end
   self.halting:cancel(self:why_halted())
-  self:end_processes(false)
+  self:end_steps(false)
 end
 
 -- The first reason stays; asked once more, nothing is waited for.
@@ -68,7 +75,7 @@ function execution:stop(reason, code, count)
   if not self.stopped then self.stopped, self.code = reason, code end
   if (count or 1) > 1 then
     self.killing:cancel("killed")
-    self:end_processes(true, 0)
+    self:end_steps(true, 0)
   end
   self:halt()
 end

@@ -94,16 +94,33 @@ function context:map(name, items, make, options)
   return outcomes
 end
 
--- Runs fn as long as the step may. Returns "returned" and its value, "failed" and the error, or "cancelled".
+-- A function under way, to those who end steps what a process is: it is asked to end, and after the grace made to.
+local ending = {}
+ending.__index = ending
+
+function ending:kill(grace)
+  self.task:cancel("its step is to end")
+  if self.task:join(grace or self.grace) ~= nil then return end
+  self.task:kill("its step had to end")
+  self.task:join()
+end
+
+-- Runs fn as long as the step may. Returns "returned" and its value, "failed" and the error, "late", or "cancelled".
 local function supervised(run, step, fn)
-  local function limited()
-    if step.timeout then return peri.timeout(step.timeout, fn) end
-    return fn()
+  local task = peri.spawn({ name = "function of " .. step.key }, pcall, fn)
+  local live = { always = run.is_always(step), in_process = true }
+  live.proc = setmetatable({ task = task, grace = step.grace or run.options.grace }, ending)
+  run.live[step.key] = live
+  local ended, ok, value = task:join(step.timeout)
+  local late = ended == nil
+  if late then
+    live.proc:kill()
+    ended, ok, value = task:join()
   end
-  local ok, went, value = pcall(peri.with_token, run:end_token(step), limited)
-  if not ok then return "failed", went end
-  if not went then return "cancelled" end
-  return "returned", value
+  run.live[step.key] = nil
+  if not ended then value = ok end
+  if ended and ok then return "returned", value end
+  return live.cancelled and "cancelled" or late and "late" or "failed", value
 end
 
 -- Calls a function of the step with its ctx. log: where it prints (step_log.lua).
@@ -119,9 +136,8 @@ function lua_step.run(run, step, ready, log)
   local how, value = call(run, step, ready.fn, log)
   if how == "returned" then return { state = "succeeded", value = value, log = log.path } end
   if how == "cancelled" then return { state = "cancelled", reason = run:why_halted(), log = log.path } end
-  local late = type(value) == "userdata" and value.kind == "timeout"
-  return { state = late and "timeout" or "failed", log = log.path, tail = log:tail(),
-           message = late and ("it did not end within %gs"):format(step.timeout) or tostring(value) }
+  return { state = how == "late" and "timeout" or "failed", log = log.path, tail = log:tail(),
+           message = how == "late" and ("it did not end within %gs"):format(step.timeout) or tostring(value) }
 end
 
 -- What a function says that its step does; nil where that is nothing.
