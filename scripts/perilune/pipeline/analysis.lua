@@ -44,10 +44,19 @@ local function last_needed(step, by_key)
   return last
 end
 
+-- The last of all that are not to stand at the end.
+local function last_ordinary(steps)
+  local last
+  for _, one in ipairs(steps) do
+    if not one.last and one.ended and (not last or one.ended > last.ended) then last = one end
+  end
+  return last
+end
+
 -- What a step waited for last: the last of what it needs; for an added one, what its adder had waited for before. A Lua step
 -- adds one step after another; a fan-out, which has no command, adds all at once.
-local function before(step, by_key, children)
-  local found = last_needed(step, by_key)
+local function before(step, steps, by_key, children)
+  local found = last_needed(step, by_key) or step.last and last_ordinary(steps)
   while not found and step.added_by do
     local adder = by_key[step.added_by]
     if not adder then break end
@@ -69,7 +78,7 @@ function analysis.critical_path(steps)
     seen[at] = true
     local list = children[at.key]
     if not list and did_work(at) then backwards[#backwards + 1] = at end
-    at = list and last_ended(list, at.ended) or before(at, by_key, children)
+    at = list and last_ended(list, at.ended) or before(at, steps, by_key, children)
   end
   local path = {}
   for i = #backwards, 1, -1 do path[#path + 1] = backwards[i] end

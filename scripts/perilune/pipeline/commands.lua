@@ -2,6 +2,7 @@
 local fs = require "perilune.fs"
 local json = require "perilune.json"
 local fingerprint = require "perilune.pipeline.fingerprint"
+local past_step = require "perilune.pipeline.past_step"
 local record = require "perilune.pipeline.record"
 local resolve = require "perilune.pipeline.resolve"
 local run = require "perilune.pipeline.run"
@@ -14,11 +15,14 @@ local commands = {}
 
 local function print_json(value) print(json.encode(value, { indent = 2 })) end
 
-local function find_step(pipeline, key)
+-- A step that the pipeline names, or that a fan-out or a run is known to have: the step where there is one, and its row in the
+-- last run that had it.
+local function find_step(pipeline, key, store)
   if not key then text.refuse(2, "which step?") end
-  local step = pipeline.by_key[key]
-  if not step then text.refuse(2, "unknown step '%s'%s", key, text.suggestion(key, text.sorted_keys(pipeline.by_key))) end
-  return step
+  local step, row = pipeline.by_key[key], nil
+  if not step then step, row = past_step.find(pipeline, store, key) end
+  if not step and not row then text.refuse(2, "unknown step '%s'%s", key, text.suggestion(key, text.sorted_keys(pipeline.by_key))) end
+  return step, row
 end
 
 local function show_plan(pipeline, wanted, values)
@@ -92,12 +96,21 @@ local function resolved(pipeline, step, values)
   return resolve.step(pipeline, step, scope, own), mask, { mask = mask, own_environment = own, environment = scope.env }
 end
 
-function commands.show(pipeline, values, words)
-  local step = find_step(pipeline, words[1])
+local function shown_step(pipeline, step, values)
   local ready, mask = resolved(pipeline, step, values)
-  local shown = { key = step.key, doc = step.doc, place = step.place, needs = json.array(step.needs), after = json.array(step.after),
-                  when = step.when, ["if"] = step.condition_text, command = ready.shown, cwd = ready.cwd, env = ready.env,
-                  inputs = json.array(ready.inputs), outputs = json.array(ready.outputs), pool = step.pool, timeout = step.timeout }
+  return { key = step.key, doc = step.doc, place = step.place, needs = json.array(step.needs), after = json.array(step.after),
+           when = step.when, ["if"] = step.condition_text, command = ready.shown, cwd = ready.cwd, env = ready.env,
+           inputs = json.array(ready.inputs), outputs = json.array(ready.outputs), pool = step.pool, timeout = step.timeout }, mask
+end
+
+function commands.show(pipeline, values, words)
+  local store <close> = state.look(pipeline.folder)
+  local step, row = find_step(pipeline, words[1], store)
+  if not step then
+    print_json(past_step.shown(store, row))
+    return 0
+  end
+  local shown, mask = shown_step(pipeline, step, values)
   print(mask(json.encode(shown, { indent = 2 })))
   return 0
 end
@@ -110,10 +123,15 @@ local function verdict_of(pipeline, step, values, store)
 end
 
 function commands.why(pipeline, values, words)
-  local step = find_step(pipeline, words[1])
   local store <close> = state.look(pipeline.folder)
-  local fresh, reason = verdict_of(pipeline, step, values, store)
-  print(("%s: %s: %s"):format(step.key, fresh and "up to date" or "would run", reason))
+  local step, row = find_step(pipeline, words[1], store)
+  local fresh, reason
+  if step then
+    fresh, reason = verdict_of(pipeline, step, values, store)
+  else
+    fresh, reason = past_step.verdict(pipeline, store, row)
+  end
+  print(("%s: %s: %s"):format(words[1], fresh and "up to date" or "would run", reason))
   return fresh and 0 or 10
 end
 

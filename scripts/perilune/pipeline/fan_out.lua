@@ -44,12 +44,23 @@ local function items_of(run, step)
   return ask_lister(run, step, each)
 end
 
-local function item_step(run, step, item)
+-- The items that stand in the pipeline itself.
+function fan_out.known_items(step)
+  local each = step.each
+  if type(each) ~= "table" then return {} end
+  return each.items or each[1] ~= nil and each or {}
+end
+
+-- An item as it stands in keys.
+function fan_out.words_of(item) return type(item) == "table" and json.encode(item) or tostring(item) end
+
+-- The step of an item.
+function fan_out.item_step(step, item)
   local copy = {}
   for name, value in pairs(step) do copy[name] = value end
-  copy.each, copy.item, copy.needs, copy.after, copy.always = nil, item, {}, {}, run.is_always(step)
+  copy.each, copy.item, copy.needs, copy.after = nil, item, {}, {}
   copy.when, copy.finally, copy.condition = "success", nil, nil
-  copy.key = ("%s[%s]"):format(step.key, type(item) == "table" and json.encode(item) or tostring(item))
+  copy.key = ("%s[%s]"):format(step.key, fan_out.words_of(item))
   return copy
 end
 
@@ -57,7 +68,8 @@ end
 local function steps_of(run, step, items)
   local steps, known = {}, {}
   for _, item in ipairs(items) do
-    local one = item_step(run, step, item)
+    local one = fan_out.item_step(step, item)
+    one.always = run.is_always(step)
     if not known[one.key] then steps[#steps + 1] = one end
     known[one.key] = true
   end

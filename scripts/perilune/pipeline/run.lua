@@ -6,10 +6,12 @@ local peri = require "perilune"
 local events = require "perilune.pipeline.events"
 local execution = require "perilune.pipeline.execution"
 local masking = require "perilune.pipeline.masker"
+local model = require "perilune.pipeline.model"
 local output = require "perilune.pipeline.output"
 local params = require "perilune.pipeline.params"
 local record = require "perilune.pipeline.record"
 local report = require "perilune.pipeline.report"
+local reruns = require "perilune.pipeline.reruns"
 local selection = require "perilune.pipeline.selection"
 local state = require "perilune.pipeline.state"
 local stopping = require "perilune.pipeline.stopping"
@@ -60,20 +62,7 @@ local function set_pools(pipeline, values)
   end
 end
 
--- Which steps are to run again though they need not: the named ones, and what stands behind those of --from.
-local function add_reruns(pipeline, values, resumes, options)
-  options.rerun = selection.names(pipeline, values.rerun)
-  options.named = selection.names(pipeline, values.rerun)
-  if not resumes then return end
-  for key in pairs(selection.names(pipeline, values["rerun-from"])) do
-    options.named[key], options.rerun[key] = true, true
-    if pipeline.by_key[key] then
-      for below in pairs(selection.downstream(pipeline, { key })) do options.rerun[below] = true end
-    end
-  end
-end
-
-local function read_options(pipeline, values, resumes)
+local function read_options(pipeline, values)
   set_pools(pipeline, values)
   local jobs = values.jobs or pipeline.settings.jobs or "auto"
   local options = {
@@ -81,9 +70,8 @@ local function read_options(pipeline, values, resumes)
     force = values.force, no_cache = values["no-cache"], max_load = values["max-load"], step_timeout = values["step-timeout"],
     retry = { attempts = (values.retries or 0) + 1, first = 1, last = 60, factor = 2, jitter = 0 },
     grace = values.grace or text.duration(pipeline.settings.grace) or 10, yes = values.yes,
-    skip = selection.names(pipeline, values.skip),
+    skip = selection.names(pipeline, values.skip), rerun = {}, named = {},
   }
-  add_reruns(pipeline, values, resumes, options)
   return options
 end
 
@@ -93,7 +81,8 @@ local function planned(pipeline, wanted)
   for _, step in ipairs(pipeline.steps) do
     if wanted[step.key] then
       keys[#keys + 1] = step.key
-      steps[#steps + 1] = { key = step.key, name = step.name, doc = step.doc, place = step.place, needs = step.needs, after = step.after }
+      steps[#steps + 1] = { key = step.key, name = step.name, doc = step.doc, place = step.place, needs = step.needs, after = step.after,
+                          last = model.is_last(step) or nil }
     end
   end
   return keys, steps
@@ -149,9 +138,10 @@ end
 function run.execute(pipeline, values, wanted, resumes, targets, token)
   local reader, reports = terminal.reader(values), report.requests(values)
   local scope, mask, own = run.scope(pipeline, values)
-  local options = read_options(pipeline, values, resumes)
+  local options = read_options(pipeline, values)
   local stream, kept = events.new(mask), record.new()
   local store <close> = state.take(pipeline.folder)
+  if resumes then reruns.add(options, pipeline, values, store, resumes) end
   local _ <close> = peri.defer(function(problem)
     if problem then pcall(kept.keep, kept, store.folder) end
   end)

@@ -242,7 +242,13 @@ function store:durations()
   return durations
 end
 
-function store:step_of(run, key) return self.db:query("SELECT * FROM steps WHERE run = ? AND key = ?", run, key)[1] end
+
+-- What the newest run that had a step says of it.
+function store:last_row(key)
+  return self.db:query("SELECT steps.* FROM steps JOIN runs ON runs.id = steps.run WHERE steps.key = ? ORDER BY runs.started DESC,"
+    .. " runs.rowid DESC LIMIT 1", key)[1]
+end
+
 function store:made(key) return self.db:query("SELECT * FROM made WHERE key = ?", key)[1] end
 function store:effect(key) return self.db:query("SELECT * FROM effects WHERE key = ?", key)[1] end
 
