@@ -1,6 +1,10 @@
 // The native half of perilune.db: a SQLite database as a userdata, used by the VM's thread. Statements are short; a database
 // that another process holds is waited for at most `busy_ms`. What scripts pass is checked in scripts/perilune/db.lua.
+#include <algorithm>
+#include <array>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include <sqlite3.h>
 
@@ -14,17 +18,37 @@ namespace {
 
 constexpr int busy_ms = 5000;
 
-// The statement under way stands here, so that it is finalized even where Lua raises for want of memory.
+// Statements with parameters come again, so the last few stay prepared, the newest first. Others do not: a PRAGMA acts when it
+// is prepared. The statement under way stands here, so that it is let go even where Lua raises for want of memory.
 struct lua_database {
   static constexpr std::uint64_t tag = 0x64617461'7c1e9b52ULL;
   sqlite3* open = nullptr;
   sqlite3_stmt* statement = nullptr;
+  std::array<sqlite3_stmt*, 8> kept{};
+
+  // Leaves it in `statement`, which is null for a text that says nothing.
+  int prepare(std::string_view sql) {
+    const auto same = [sql](sqlite3_stmt* one) { return one && sqlite3_sql(one) == sql; };
+    const auto found = std::find_if(kept.begin(), kept.end(), same);
+    if (found == kept.end())
+      return sqlite3_prepare_v3(open, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+    statement = std::exchange(*found, nullptr);
+    return SQLITE_OK;
+  }
   void end_statement() {
-    sqlite3_finalize(statement);
-    statement = nullptr;
+    sqlite3_stmt* ended = std::exchange(statement, nullptr);
+    if (ended && sqlite3_bind_parameter_count(ended) > 0) {
+      sqlite3_reset(ended);
+      sqlite3_clear_bindings(ended);
+      const auto place = std::find(kept.begin(), kept.end() - 1, nullptr);
+      std::swap(ended, *place);
+      std::rotate(kept.begin(), place, place + 1);
+    }
+    sqlite3_finalize(ended);
   }
   void close() {
     end_statement();
+    for (sqlite3_stmt*& one : kept) sqlite3_finalize(std::exchange(one, nullptr));
     sqlite3_close_v2(open);
     open = nullptr;
   }
@@ -57,8 +81,10 @@ int bind(lua_State* L, sqlite3_stmt* statement, int place, int at) {
       const char* text = lua_tolstring(L, at, &size);
       return sqlite3_bind_text64(statement, place, text, size, SQLITE_TRANSIENT, SQLITE_UTF8);
     }
-    default:
+    case LUA_TNIL:
       return sqlite3_bind_null(statement, place);
+    default:
+      return SQLITE_MISMATCH;
   }
 }
 
@@ -89,18 +115,24 @@ void push_row(lua_State* L, sqlite3_stmt* row) {
   }
 }
 
-// query(db, sql, ...) -> list of rows by column name, the number of changed rows
+// query(db, sql, ...) -> list of rows by column name, the number of changed rows; or nil and which parameter is no value
 reply query_body(lua_State* L, vm& v) {
   auto& db = object_at<lua_database>(L, 1);
   if (!db.open) return raise_text(v, "the database is closed");
   db.end_statement();
   std::size_t size = 0;
   const char* sql = lua_tolstring(L, 2, &size);
-  if (sqlite3_prepare_v2(db.open, sql, static_cast<int>(size), &db.statement, nullptr) != SQLITE_OK)
-    return raise_sqlite(v, db.open, "prepare");
+  if (db.prepare({sql, size}) != SQLITE_OK) return raise_sqlite(v, db.open, "prepare");
   const int last = lua_gettop(L);
-  for (int at = 3; at <= last; ++at)
-    if (bind(L, db.statement, at - 2, at) != SQLITE_OK) return raise_sqlite(v, db.open, "parameter");
+  for (int at = 3; at <= last; ++at) {
+    const int bound = bind(L, db.statement, at - 2, at);
+    if (bound == SQLITE_MISMATCH) {
+      lua_pushnil(L);
+      lua_pushinteger(L, at - 2);
+      return 2;
+    }
+    if (bound != SQLITE_OK) return raise_sqlite(v, db.open, "parameter");
+  }
   lua_newtable(L);
   lua_Integer rows = 0;
   int step = SQLITE_DONE;

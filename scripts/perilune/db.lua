@@ -9,28 +9,28 @@ local database = {}
 database.__index = database
 database.__name = "perilune.database"
 
-local function check_call(self, sql, name, ...)
+local function check_call(self, sql, name)
   if type(sql) ~= "string" then
     error(("bad argument #1 to '%s' (an SQL statement expected, got %s)"):format(name, type(sql)), 3)
-  end
-  for i = 1, select("#", ...) do
-    local kind = type((select(i, ...)))
-    if kind == "table" or kind == "function" or kind == "userdata" or kind == "thread" then
-      error(("bad argument #%d to '%s' (a number, string, boolean or nil expected, got %s)"):format(i + 1, name, kind), 3)
-    end
   end
   if not self.open_ then error("the database is closed", 3) end
 end
 
+-- `place`: of the parameter that is no value of a database.
+local function refuse(name, place, kind)
+  error(("bad argument #%d to '%s' (a number, string, boolean or nil expected, got %s)"):format(place + 1, name, kind), 3)
+end
+
 function database:exec(sql, ...)
-  check_call(self, sql, "exec", ...)
-  local _, changed = native.query(self.open_, sql, ...)
-  return changed
+  check_call(self, sql, "exec")
+  local rows, changed = native.query(self.open_, sql, ...)
+  return rows and changed or refuse("exec", changed, type((select(changed, ...))))
 end
 
 function database:query(sql, ...)
-  check_call(self, sql, "query", ...)
-  return (native.query(self.open_, sql, ...))
+  check_call(self, sql, "query")
+  local rows, place = native.query(self.open_, sql, ...)
+  return rows or refuse("query", place, type((select(place, ...))))
 end
 
 -- All or nothing. The function must not wait: there is one connection.

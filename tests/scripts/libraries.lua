@@ -53,6 +53,40 @@ case("rows by column name, parameters as they are", function()
   equal(rows[2].b, nil)
 end)
 
+case("statements that come again: fresh parameters each time, whatever has become of the tables", function()
+  local db <close> = peri.db.open(":memory:")
+  db:exec("CREATE TABLE t (a, b)")
+  for i = 1, 20 do db:exec("INSERT INTO t VALUES (?, ?)", i, i % 2 == 0 and "even" or nil) end
+  for i = 1, 12 do equal(db:query("SELECT a + " .. i .. " AS sum FROM t WHERE a = ?", i)[1].sum, 2 * i) end
+  equal(db:query("SELECT b FROM t WHERE a = ?", 2)[1].b, "even")
+  equal(db:query("SELECT b FROM t WHERE a = ?")[1], nil)
+  equal(db:query("SELECT b FROM t WHERE a = ?", 3)[1].b, nil)
+  db:exec("DROP TABLE t")
+  equal(pcall(db.query, db, "SELECT b FROM t WHERE a = ?", 2), false)
+  db:exec("CREATE TABLE t (b, a)")
+  db:exec("INSERT INTO t VALUES (?, ?)", "second", 2)
+  equal(db:query("SELECT b FROM t WHERE a = ?", 2)[1].b, "second")
+end)
+
+case("a setting holds from the moment that it is told, each time", function()
+  local db <close> = peri.db.open(":memory:")
+  for _ = 1, 2 do
+    for _, level in ipairs { 2, 1 } do
+      db:exec("PRAGMA synchronous = " .. level)
+      equal(db:query("PRAGMA synchronous")[1].synchronous, level)
+    end
+  end
+end)
+
+case("what is no value of a database is refused where it is given", function()
+  local db <close> = peri.db.open(":memory:")
+  local ok, e = pcall(function() db:exec("SELECT ?, ?", 1, {}) end)
+  equal(ok, false)
+  equal(tostring(e):match("libraries.lua:%d+: (.*)"), "bad argument #3 to 'exec' (a number, string, boolean or nil expected, got table)")
+  ok, e = pcall(function() return (db:query("SELECT ?", print)) end)
+  equal(tostring(e):match("libraries.lua:%d+: (.*)"), "bad argument #2 to 'query' (a number, string, boolean or nil expected, got function)")
+end)
+
 case("a transaction that raises leaves nothing", function()
   local db <close> = peri.db.open(":memory:")
   db:exec("CREATE TABLE t (a)")
