@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cstring>
 #include <utility>
-#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -72,26 +71,23 @@ std::string shorten(std::string_view what) {
 
 class event_recorder final : public nlohmann::json_sax<nlohmann::json> {
  public:
-  explicit event_recorder(std::string& records) : records_(records) {}
+  explicit event_recorder(json_tape& tape) : tape_(tape) {}
 
-  bool null() override { return put(null_value); }
-  bool boolean(bool value) override { return put(value ? true_value : false_value); }
-  bool number_integer(number_integer_t value) override {
-    return put(integer), put_bytes(static_cast<lua_Integer>(value));
-  }
+  bool null() override { return tape_.put_null(), true; }
+  bool boolean(bool value) override { return tape_.put_boolean(value), true; }
+  bool number_integer(number_integer_t value) override { return tape_.put_integer(value), true; }
   bool number_unsigned(number_unsigned_t value) override {
-    if (value > static_cast<number_unsigned_t>(LUA_MAXINTEGER))
-      return put(number), put_bytes(static_cast<double>(value));
-    return put(integer), put_bytes(static_cast<lua_Integer>(value));
+    if (value > static_cast<number_unsigned_t>(LUA_MAXINTEGER)) return tape_.put_number(static_cast<double>(value)), true;
+    return tape_.put_integer(static_cast<lua_Integer>(value)), true;
   }
-  bool number_float(number_float_t value, const string_t&) override { return put(number), put_bytes(value); }
-  bool string(string_t& value) override { return put(text), put_text(value); }
+  bool number_float(number_float_t value, const string_t&) override { return tape_.put_number(value), true; }
+  bool string(string_t& value) override { return tape_.put_text(value), true; }
   bool binary(binary_t&) override { return false; }
-  bool start_object(std::size_t) override { return open(object); }
-  bool key(string_t& value) override { return put_text(value); }
-  bool end_object() override { return close(); }
-  bool start_array(std::size_t) override { return open(list); }
-  bool end_array() override { return close(); }
+  bool start_object(std::size_t) override { return tape_.open_object(), tape_.depth() <= json_depth; }
+  bool key(string_t& value) override { return tape_.put_key(value), true; }
+  bool end_object() override { return tape_.close(), true; }
+  bool start_array(std::size_t) override { return tape_.open_list(), tape_.depth() <= json_depth; }
+  bool end_array() override { return tape_.close(), true; }
   bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception& e) override {
     failed_at = position > 0 ? position - 1 : 0;
     reason = shorten(e.what());
@@ -102,43 +98,7 @@ class event_recorder final : public nlohmann::json_sax<nlohmann::json> {
   std::string reason;
 
  private:
-  struct container {
-    std::size_t count_at;
-    std::uint64_t count;
-  };
-
-  bool put(record kind) {
-    if (!open_.empty()) ++open_.back().count;
-    records_ += static_cast<char>(kind);
-    return true;
-  }
-  template <class T>
-  bool put_bytes(T value) {
-    char bytes[sizeof value];
-    std::memcpy(bytes, &value, sizeof value);
-    records_.append(bytes, sizeof value);
-    return true;
-  }
-  bool put_text(const std::string& value) {
-    put_bytes(static_cast<std::uint64_t>(value.size()));
-    records_ += value;
-    return true;
-  }
-  bool open(record kind) {
-    put(kind);
-    open_.push_back({records_.size(), 0});
-    put_bytes(std::uint64_t{0});
-    return open_.size() <= json_depth;
-  }
-  bool close() {
-    const container done = open_.back();
-    open_.pop_back();
-    std::memcpy(records_.data() + done.count_at, &done.count, sizeof done.count);
-    return true;
-  }
-
-  std::string& records_;
-  std::vector<container> open_;
+  json_tape& tape_;
 };
 
 // Builds Lua values from records. Nothing in here has a destructor, so that anything may raise.
@@ -203,8 +163,52 @@ struct builder {
 
 }  // namespace
 
+void json_tape::put(char kind) {
+  if (!open_.empty()) ++open_.back().count;
+  records_ += kind;
+}
+
+template <class T>
+void json_tape::put_bytes(T value) {
+  char bytes[sizeof value];
+  std::memcpy(bytes, &value, sizeof value);
+  records_.append(bytes, sizeof value);
+}
+
+void json_tape::put_null() { put(null_value); }
+void json_tape::put_boolean(bool value) { put(value ? true_value : false_value); }
+void json_tape::put_integer(lua_Integer value) {
+  put(integer);
+  put_bytes(value);
+}
+void json_tape::put_number(double value) {
+  put(number);
+  put_bytes(value);
+}
+void json_tape::put_text(std::string_view value) {
+  put(text);
+  put_key(value);
+}
+void json_tape::put_key(std::string_view name) {
+  put_bytes(std::uint64_t{name.size()});
+  records_ += name;
+}
+
+void json_tape::open(char kind) {
+  put(kind);
+  open_.push_back({records_.size(), 0});
+  put_bytes(std::uint64_t{0});
+}
+void json_tape::open_list() { open(list); }
+void json_tape::open_object() { open(object); }
+void json_tape::close() {
+  const container done = open_.back();
+  open_.pop_back();
+  std::memcpy(records_.data() + done.count_at, &done.count, sizeof done.count);
+}
+
 bool json_tape::read(std::string_view source) {
-  event_recorder events(records_);
+  event_recorder events(*this);
   const std::size_t zero = std::min(source.find('\0'), source.size());
   const char* begin = source.data();
   const bool complete = nlohmann::json::sax_parse(begin, begin + zero, &events);
@@ -228,6 +232,7 @@ void json_tape::push(lua_State* L, int null, int list_type) const {
 void json_tape::clear() noexcept {
   records_ = std::string();
   problem_ = std::string();
+  open_ = {};
 }
 
 }  // namespace perilune

@@ -1,115 +1,140 @@
-// The native half of perilune.toml: a TOML text becomes a JSON text `[values, places]`, for which the way into Lua exists.
-// Dates and times become strings, and so do inf and nan. scripts/perilune/toml.lua says what scripts see of it.
+// The native half of perilune.toml: a TOML text becomes a tape, for which the way into Lua exists. Dates and times become strings,
+// and so do inf and nan. scripts/perilune/toml.lua says what scripts see of it.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <utility>
 
-#include <nlohmann/json.hpp>
 #define TOML_HEADER_ONLY 1  // its exceptions must not cross into a library with an unwinder of its own
 #include <toml++/toml.h>
 
+#include "json_tape.hpp"
 #include "library.hpp"
 #include "native_modules.hpp"
+#include "object.hpp"
 
 namespace perilune {
 
 namespace {
 
 // A position as one number, since there are many: line * 65536 + column.
-std::string position(const toml::source_region& source) {
-  return std::to_string((std::uint64_t{source.begin.line} << 16) + std::min<std::uint64_t>(source.begin.column, 0xffff));
+lua_Integer position(const toml::source_region& source) {
+  return (lua_Integer{source.begin.line} << 16) + std::min<lua_Integer>(source.begin.column, 0xffff);
 }
 
-// Writes both texts in one walk: the values, and for each table and list of such where it is, as
-// {at = position, keys = {name: position of the name}, within = {name or index: the same of what is inside}}.
-class writer {
- public:
-  void write(const toml::table& table) {
-    std::string keys;
-    std::string within;
-    value_ += '{';
-    for (const auto& [key, item] : table) {
-      const std::string separator = keys.empty() ? "" : ",";
-      const std::string name = nlohmann::json(key.str()).dump();
-      value_.append(separator).append(name).append(":");
-      keys.append(separator).append(name).append(":").append(position(key.source()));
-      write_item(item, name + ":", within);
+// Values --------------------------------------------------------------------------------------------------------------
+
+void put_value(json_tape& tape, const toml::node& node);
+
+void put_table(json_tape& tape, const toml::table& table) {
+  tape.open_object();
+  for (const auto& [key, item] : table) {
+    tape.put_key(key.str());
+    put_value(tape, item);
+  }
+  tape.close();
+}
+
+void put_list(json_tape& tape, const toml::array& list) {
+  tape.open_list();
+  for (const toml::node& item : list) put_value(tape, item);
+  tape.close();
+}
+
+template <class T>
+void put_words(json_tape& tape, const T& value) {
+  std::ostringstream words;
+  words << value;
+  tape.put_text(words.str());
+}
+
+void put_number(json_tape& tape, double number) {
+  if (std::isfinite(number)) return tape.put_number(number);
+  tape.put_text(std::isnan(number) ? "nan" : number > 0 ? "inf" : "-inf");
+}
+
+void put_value(json_tape& tape, const toml::node& node) {
+  if (const auto* table = node.as_table()) return put_table(tape, *table);
+  if (const auto* list = node.as_array()) return put_list(tape, *list);
+  if (const auto* text = node.as_string()) return tape.put_text(text->get());
+  if (const auto* whole = node.as_integer()) return tape.put_integer(whole->get());
+  if (const auto* flag = node.as_boolean()) return tape.put_boolean(flag->get());
+  if (const auto* number = node.as_floating_point()) return put_number(tape, number->get());
+  if (const auto* date = node.as_date()) return put_words(tape, date->get());
+  if (const auto* time = node.as_time()) return put_words(tape, time->get());
+  put_words(tape, node.as_date_time()->get());
+}
+
+// Places --------------------------------------------------------------------------------------------------------------
+//
+// For each table, and each list with some in it: {at = position, keys = {name: position of the name}, within = {name or index:
+// the same of what is inside}}.
+
+bool has_place(const toml::node& node) {
+  if (node.is_table()) return true;
+  const auto* list = node.as_array();
+  return list && std::any_of(list->begin(), list->end(), has_place);
+}
+
+void put_place(json_tape& tape, const toml::node& node);
+
+void put_places_within(json_tape& tape, const toml::table& table) {
+  bool any = false;
+  for (const auto& [key, item] : table) {
+    if (!has_place(item)) continue;
+    if (!std::exchange(any, true)) {
+      tape.put_key("within");
+      tape.open_object();
     }
-    value_ += '}';
-    place_ = "{\"at\":" + position(table.source()) + ",\"keys\":{" + keys + "}";
-    if (!within.empty()) place_ += ",\"within\":{" + within + "}";
-    place_ += '}';
+    tape.put_key(key.str());
+    put_place(tape, item);
   }
+  if (any) tape.close();
+}
 
-  // `[values, places]`
-  std::string text() const { return "[" + value_ + "," + place_ + "]"; }
-
- private:
-  // Leaves the place of what it has written, where that has one, in place_.
-  void write_item(const toml::node& item, const std::string& label, std::string& within) {
-    place_.clear();
-    if (const auto* table = item.as_table())
-      write(*table);
-    else if (const auto* list = item.as_array())
-      write_list(*list);
-    else
-      write_scalar(item);
-    if (place_.empty()) return;
-    if (!within.empty()) within += ',';
-    within.append(label).append(place_);
+void put_places_within(json_tape& tape, const toml::array& list) {
+  tape.put_key("within");
+  tape.open_object();
+  std::size_t index = 0;
+  for (const toml::node& item : list) {
+    ++index;
+    if (!has_place(item)) continue;
+    tape.put_key(std::to_string(index));
+    put_place(tape, item);
   }
+  tape.close();
+}
 
-  void write_list(const toml::array& list) {
-    std::string within;
-    std::size_t index = 0;
-    value_ += '[';
-    for (const toml::node& item : list) {
-      if (index++ > 0) value_ += ',';
-      write_item(item, "\"" + std::to_string(index) + "\":", within);
+void put_place(json_tape& tape, const toml::node& node) {
+  tape.open_object();
+  tape.put_key("at");
+  tape.put_integer(position(node.source()));
+  if (const auto* table = node.as_table()) {
+    tape.put_key("keys");
+    tape.open_object();
+    for (const auto& [key, item] : *table) {
+      tape.put_key(key.str());
+      tape.put_integer(position(key.source()));
     }
-    value_ += ']';
-    place_.clear();
-    if (!within.empty()) place_ = "{\"at\":" + position(list.source()) + ",\"within\":{" + within + "}}";
+    tape.close();
+    put_places_within(tape, *table);
+  } else {
+    put_places_within(tape, *node.as_array());
   }
+  tape.close();
+}
 
-  template <class T>
-  void write_stream(const T& value) {
-    std::ostringstream text;
-    text << value;
-    value_ += nlohmann::json(text.str()).dump();
-  }
-
-  void write_scalar(const toml::node& node) {
-    if (const auto* text = node.as_string()) return static_cast<void>(value_ += nlohmann::json(text->get()).dump());
-    if (const auto* whole = node.as_integer()) return static_cast<void>(value_ += std::to_string(whole->get()));
-    if (const auto* flag = node.as_boolean()) return static_cast<void>(value_ += flag->get() ? "true" : "false");
-    if (const auto* number = node.as_floating_point()) return write_number(number->get());
-    if (const auto* date = node.as_date()) return write_stream(date->get());
-    if (const auto* time = node.as_time()) return write_stream(time->get());
-    write_stream(node.as_date_time()->get());
-  }
-
-  void write_number(double number) {
-    if (std::isfinite(number))
-      value_ += nlohmann::json(number).dump();
-    else
-      value_ += std::isnan(number) ? "\"nan\"" : number > 0 ? "\"inf\"" : "\"-inf\"";
-  }
-
-  std::string value_;
-  std::string place_;
-};
-
-// Leaves the text, or the problem as "line:column: what", in vm::message.
-bool convert(std::string_view source, vm& v) {
+// Records the list of the values and their places, or leaves the problem as "line:column: what" in vm::message.
+bool read(std::string_view source, json_tape& tape, vm& v) {
   try {
-    const toml::table read = toml::parse(source);
-    writer texts;
-    texts.write(read);
-    v.message = texts.text();
+    const toml::table table = toml::parse(source);
+    tape.open_list();
+    put_table(tape, table);
+    put_place(tape, table);
+    tape.close();
     return true;
   } catch (const toml::parse_error& problem) {
     const toml::source_position at = problem.source().begin;
@@ -118,22 +143,31 @@ bool convert(std::string_view source, vm& v) {
   }
 }
 
-// to_json(text) -> json text, or nil and what is wrong with it.
-reply to_json_body(lua_State* L, vm& v) {
+// read(text) -> {values, places}, or nil and what is wrong with the text.
+reply read_body(lua_State* L, vm& v) {
+  if (lua_type(L, 1) != LUA_TSTRING) return bad_argument(v, 1, "a TOML text (string) expected", L);
+  lua_settop(L, 1);
+  auto& tape = push_object<json_tape>(L, 0);
+  set_type(L, type_name::json_tape);
+  push_type(L, type_name::json_list);
   std::size_t size = 0;
-  const char* text = lua_type(L, 1) == LUA_TSTRING ? lua_tolstring(L, 1, &size) : nullptr;
-  if (!text) return bad_argument(v, 1, "a TOML text (string) expected", L);
-  const bool read = convert({text, size}, v);
-  if (!read) lua_pushnil(L);
-  lua_pushlstring(L, v.message.data(), v.message.size());
-  v.message.clear();
-  return read ? 1 : 2;
+  const char* text = lua_tolstring(L, 1, &size);
+  const bool good = read({text, size}, tape, v);
+  if (good) {
+    tape.push(L, 3, 3);  // TOML has no null
+  } else {
+    lua_pushnil(L);
+    lua_pushlstring(L, v.message.data(), v.message.size());
+    v.message.clear();
+  }
+  tape.clear();
+  return good ? 1 : 2;
 }
 
 }  // namespace
 
 int open_toml(lua_State* L) {
-  constexpr library_function functions[] = {{"to_json", protect::native<to_json_body>}};
+  constexpr library_function functions[] = {{"read", protect::native<read_body>}};
   lua_createtable(L, 0, 1);
   set_functions(L, functions);
   return 1;
