@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <sys/stat.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include <perilune/blocking.hpp>
@@ -31,18 +32,28 @@ std::string hexadecimal(XXH128_hash_t hash) {
   return text.data();
 }
 
-// On a thread of the pool.
-result<std::string> hash_file(const std::string& path) {
+// On a thread of the pool, but for what is small. A file of `size` bytes, where that is known, needs no look for more.
+result<std::string> hash_file(const std::string& path, std::uintmax_t size = 0) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> from(std::fopen(path.c_str(), "rbe"), std::fclose);
   if (!from) return error::system("hash " + path, errno);
-  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(), XXH3_freeState);
-  XXH3_128bits_reset(state.get());
-  std::setvbuf(from.get(), nullptr, _IONBF, 0);
+  std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(nullptr, XXH3_freeState);
   std::array<char, std::size_t{32} * 1024> block;  // not zeroed: most files are small
-  while (const std::size_t got = std::fread(block.data(), 1, block.size(), from.get()))
+  std::uintmax_t total = 0;
+  while (true) {
+    const ssize_t read_now = ::read(fileno(from.get()), block.data(), block.size());
+    if (read_now < 0 && errno == EINTR) continue;
+    if (read_now < 0) return error::system("hash " + path, errno);
+    const auto got = static_cast<std::size_t>(read_now);
+    total += got;
+    const bool last = got == 0 || (got < block.size() && total == size);
+    if (last && !state) return hexadecimal(XXH3_128bits(block.data(), got));
+    if (!state) {
+      state.reset(XXH3_createState());
+      XXH3_128bits_reset(state.get());
+    }
     XXH3_128bits_update(state.get(), block.data(), got);
-  if (std::ferror(from.get())) return error::system("hash " + path, errno);
-  return hexadecimal(XXH3_128bits_digest(state.get()));
+    if (last) return hexadecimal(XXH3_128bits_digest(state.get()));
+  }
 }
 
 reply text_body(lua_State* L, vm& v) {
@@ -61,61 +72,69 @@ namespace files = std::filesystem;
 constexpr const char* missing = "missing";
 constexpr std::uintmax_t hashed_here = std::uintmax_t{256} * 1024;  // bytes that are not worth a thread of the pool
 
+struct named {
+  std::string path;
+  struct stat info{};
+  bool there = stat(path.c_str(), &info) == 0;
+};
+
 // Of a file its bytes and whether it can be executed; of a folder the names and contents below it.
-result<std::string> hash_content(const std::string& path) {
+result<std::string> hash_content(const named& what);
+
+result<std::string> hash_folder(const std::string& path) {
   std::error_code ignored;
-  const files::file_status status = files::status(path, ignored);
-  if (!files::exists(status)) return std::string(missing);
-  if (files::is_directory(status)) {
-    std::vector<std::string> lines;
-    for (const auto& entry : files::recursive_directory_iterator(path, files::directory_options::skip_permission_denied, ignored)) {
-      const std::string name = entry.path().string();
-      if (entry.is_directory(ignored) || entry.is_other(ignored)) {
-        lines.push_back(name);
-        continue;
-      }
-      auto inner = hash_content(name);
-      if (!inner.ok()) return inner;
-      lines.push_back(name + "=" + *inner);
+  std::vector<std::string> lines;
+  for (const auto& entry : files::recursive_directory_iterator(path, files::directory_options::skip_permission_denied, ignored)) {
+    const std::string name = entry.path().string();
+    if (entry.is_directory(ignored) || entry.is_other(ignored)) {
+      lines.push_back(name);
+      continue;
     }
-    std::sort(lines.begin(), lines.end());
-    std::string all;
-    for (const std::string& line : lines) all.append(line).append("\n");
-    return hexadecimal(XXH3_128bits(all.data(), all.size()));
+    auto inner = hash_content({name});
+    if (!inner.ok()) return inner;
+    lines.push_back(name + "=" + *inner);
   }
-  if (!files::is_regular_file(status)) return std::string("special");
-  auto hashed = hash_file(path);
-  if (hashed.ok() && (status.permissions() & files::perms::owner_exec) != files::perms::none) *hashed += "x";
+  std::sort(lines.begin(), lines.end());
+  std::string all;
+  for (const std::string& line : lines) all.append(line).append("\n");
+  return hexadecimal(XXH3_128bits(all.data(), all.size()));
+}
+
+result<std::string> hash_content(const named& what) {
+  if (!what.there) return std::string(missing);
+  if (S_ISDIR(what.info.st_mode)) return hash_folder(what.path);
+  if (!S_ISREG(what.info.st_mode)) return std::string("special");
+  auto hashed = hash_file(what.path, static_cast<std::uintmax_t>(what.info.st_size));
+  if (hashed.ok() && (what.info.st_mode & S_IXUSR) != 0) *hashed += "x";
   return hashed;
 }
 
 // One hash a line.
-result<std::string> hash_contents(const std::vector<std::string>& paths) {
+result<std::string> hash_contents(const std::vector<named>& all) {
   std::string lines;
-  for (const std::string& path : paths) {
-    auto hashed = hash_content(path);
+  for (const named& one : all) {
+    auto hashed = hash_content(one);
     if (!hashed.ok()) return hashed;
     lines.append(*hashed).append("\n");
   }
   return lines;
 }
 
-bool is_little(const std::vector<std::string>& paths) {
+bool is_little(const std::vector<named>& all) {
   std::uintmax_t bytes = 0;
-  for (const std::string& path : paths) {
-    struct stat info{};
-    if (stat(path.c_str(), &info) != 0) continue;
-    if (!S_ISREG(info.st_mode)) return false;
-    bytes += static_cast<std::uintmax_t>(info.st_size);
+  for (const named& one : all) {
+    if (one.there && !S_ISREG(one.info.st_mode)) return false;
+    if (one.there) bytes += static_cast<std::uintmax_t>(one.info.st_size);
   }
   return bytes <= hashed_here;
 }
 
-std::vector<std::string> read_paths(lua_State* L, int list) {
-  std::vector<std::string> paths;
+std::vector<named> read_paths(lua_State* L, int list) {
+  std::vector<named> paths;
   const auto length = static_cast<lua_Integer>(lua_rawlen(L, list));
+  paths.reserve(static_cast<std::size_t>(length));
   for (lua_Integer i = 1; i <= length; ++i) {
-    if (lua_rawgeti(L, list, i) == LUA_TSTRING) paths.emplace_back(lua_tostring(L, -1));
+    if (lua_rawgeti(L, list, i) == LUA_TSTRING) paths.push_back({lua_tostring(L, -1)});
     lua_pop(L, 1);
   }
   return paths;
@@ -134,7 +153,7 @@ reply push_lines(lua_State* L, std::string& lines) {
 // Leaves the lines in vm::message; false where that is not for this thread to do. An error is in vm::problem.
 enum class done { here, elsewhere, failed };
 done hash_here(lua_State* L, vm& v) {
-  const std::vector<std::string> paths = read_paths(L, 1);
+  const std::vector<named> paths = read_paths(L, 1);
   if (!is_little(paths)) return done::elsewhere;
   auto lines = hash_contents(paths);
   if (!lines.ok()) return v.problem = std::move(lines).error(), done::failed;

@@ -40,8 +40,10 @@ local masked_fields = { "text", "command", "message", "reason", "why" }
 
 function stream:emit(kind, event)
   event.event, event.time, event.at = kind, peri.clock(), peri.now() - self.began
-  for _, field in ipairs(masked_fields) do
-    if type(event[field]) == "string" then event[field] = self.mask(event[field]) end
+  if self.mask:hides_any() then
+    for _, field in ipairs(masked_fields) do
+      if type(event[field]) == "string" then event[field] = self.mask(event[field]) end
+    end
   end
   for _, listener in ipairs(self.listeners) do listener(event) end
 end

@@ -25,37 +25,43 @@ end
 
 local function as_list(value) return type(value) == "string" and { value } or value or {} end
 
-local function check_templates(reader, values, name, spec, place)
-  local function look(template, key)
-    if type(template) ~= "string" or not template:find("${", 1, true) then return end
-    local names = {}
-    text.add_names(names, template)
-    for _, full in ipairs(text.sorted_keys(names)) do
-      local ns, word = full:match("^(%a+)%.([^.]+)")
-      local known = ns == "params" and (values.params or {}) or ns == "secrets" and (values.secrets or {})
-        or ns == "matrix" and (spec.matrix or {})
-      if known and known[word] == nil then
-        reader:complain(place, key, "steps.%s.%s: there is no %s.%s%s", name, key, ns, word,
-                        text.suggestion(word, text.sorted_keys(known)))
-      end
-    end
-  end
-  for key, value in pairs(spec) do
-    if key ~= "matrix" and key ~= "needs" and type(value) == "table" then
-      for _, item in pairs(value) do look(item, key) end
-    else
-      look(value, key)
+-- What a template in `key` of a step mentions has to be there.
+local function check_template(reader, values, name, spec, place, key, template)
+  local names = {}
+  text.add_names(names, template)
+  for _, full in ipairs(text.sorted_keys(names)) do
+    local ns, word = full:match("^(%a+)%.([^.]+)")
+    local known = ns == "params" and (values.params or {}) or ns == "secrets" and (values.secrets or {})
+      or ns == "matrix" and (spec.matrix or {})
+    if known and known[word] == nil then
+      reader:complain(place, key, "steps.%s.%s: there is no %s.%s%s", name, key, ns, word,
+                      text.suggestion(word, text.sorted_keys(known)))
     end
   end
 end
 
--- Names in the order of the file.
+local function check_templates(reader, values, name, spec, place)
+  for key, value in pairs(spec) do
+    if type(value) == "table" and key ~= "matrix" and key ~= "needs" then
+      for _, item in pairs(value) do
+        if text.is_template(item) then check_template(reader, values, name, spec, place, key, item) end
+      end
+    elseif text.is_template(value) then
+      check_template(reader, values, name, spec, place, key, value)
+    end
+  end
+end
+
+-- Names in the order of the file. Many are sorted as numbers, the position above the place in the list.
 local function in_order(steps, places)
-  local at = places and places.keys or {}
-  local names = {}
-  for name in pairs(steps) do names[#names + 1] = name end
-  table.sort(names, function(a, b) return at[a] < at[b] end)
-  return names
+  local at, names, order = places and places.keys or {}, {}, {}
+  for name in pairs(steps) do
+    names[#names + 1] = name
+    order[#names] = at[name] << 20 | #names
+  end
+  table.sort(order)
+  for i, both in ipairs(order) do order[i] = names[both & 0xfffff] end
+  return order
 end
 
 local function refuse_all(problems)

@@ -27,6 +27,7 @@ function masker:safe_length(text)
   return safe
 end
 
+function masker:hides_any() return self.values[1] ~= nil end
 function masker:hides(text) return self(text) ~= text end
 
 local masking = {}

@@ -60,19 +60,27 @@ end
 local template_fields <const> = { "sh", "cwd" }
 local template_lists <const> = { "argv", "env", "inputs", "outputs" }
 
+-- Adds what a value mentions to a set, which is made when it is needed.
+local function add_names(found, value)
+  if not text.is_template(value) then return found end
+  found = found or {}
+  text.add_names(found, value)
+  return found
+end
+
 -- What the templates of a step mention, in order.
 local function names_of(spec)
-  local found = {}
-  for _, field in ipairs(template_fields) do text.add_names(found, spec[field]) end
+  local found
+  for _, field in ipairs(template_fields) do found = add_names(found, spec[field]) end
   for _, field in ipairs(template_lists) do
     local list = spec[field]
     if type(list) == "table" then
-      for _, item in pairs(list) do text.add_names(found, item) end
+      for _, item in pairs(list) do found = add_names(found, item) end
     else
-      text.add_names(found, list)
+      found = add_names(found, list)
     end
   end
-  return next(found) and text.sorted_keys(found) or none
+  return found and text.sorted_keys(found) or none
 end
 
 local function compile_condition(step, condition)

@@ -12,18 +12,18 @@ function reuse.prepare(run)
   if run.resumes then run.earlier, run.chain = run.store:chain(run.resumes) end
 end
 
+local no_value <const> = json.encode(json.null)
+
 -- A value as it is kept: nil where it is none or holds a secret; then the step has to run when its value is needed again.
 function reuse.kept_value(run, value)
-  if value == nil then return json.encode(json.null) end
+  if value == nil then return no_value end
   local ok, written = pcall(json.encode, value)
   if not ok or run.mask:hides(written) then return nil end
   return written
 end
 
 local function restored(row)
-  local value = json.decode(row.value)
-  if value == json.null then value = nil end
-  return value
+  if row.value ~= no_value then return (json.decode(row.value)) end
 end
 
 local function is_named(set, step) return set[step.key] or set[step.name] end

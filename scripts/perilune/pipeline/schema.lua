@@ -75,8 +75,17 @@ function reader:complain(place, key, message, ...)
   self.problems[#self.problems + 1] = self:where(place, key) .. ": " .. message:format(...)
 end
 
+local function is_sound(value, known)
+  for key, item in pairs(value) do
+    local kind = known[key]
+    if not kind or not conforms(item, kind) then return false end
+  end
+  return true
+end
+
 function reader:check(value, place, known, what)
   if type(value) ~= "table" then return self:complain(place, nil, "%s: a table expected", what) end
+  if is_sound(value, known) then return end
   for _, key in ipairs(text.sorted_keys(value)) do
     local kind = known[key]
     if not kind then

@@ -13,13 +13,18 @@ end
 
 function text.is_problem(value) return getmetatable(value) == problem_type end
 
+local function numbers_first(a, b)
+  if type(a) == type(b) then return a < b end
+  return type(a) == "number"
+end
+
 function text.sorted_keys(map)
-  local keys = {}
-  for key in pairs(map) do keys[#keys + 1] = key end
-  table.sort(keys, function(a, b)
-    if type(a) == type(b) then return a < b end
-    return type(a) == "number"
-  end)
+  local keys, kind, mixed = {}, type((next(map))), false
+  for key in pairs(map) do
+    keys[#keys + 1] = key
+    mixed = mixed or type(key) ~= kind
+  end
+  if #keys > 1 then table.sort(keys, mixed and numbers_first or nil) end
   return keys
 end
 
@@ -68,6 +73,9 @@ local function is_name(ns, rest)
   return namespaces[ns] and (rest == "" and ns == "item" or rest:match("^%.[%w_%.%-]+$") ~= nil)
 end
 
+-- Whether there may be a name in it to replace.
+function text.is_template(value) return type(value) == "string" and value:find("${", 1, true) ~= nil end
+
 -- Replaces `${ns.name}` of known namespaces. Every other `${...}` stays for the shell.
 function text.expand(template, scope)
   if not template:find("${", 1, true) then return template end
@@ -79,19 +87,18 @@ end
 
 function text.expand_list(list, scope)
   local out = {}
-  for i, item in ipairs(list or {}) do out[i] = text.expand(tostring(item), scope) end
+  for i, item in ipairs(list) do out[i] = text.expand(tostring(item), scope) end
   return out
 end
 
 function text.expand_map(map, scope)
   local out = {}
-  for name, value in pairs(map or {}) do out[name] = text.expand(tostring(value), scope) end
+  for name, value in pairs(map) do out[name] = text.expand(tostring(value), scope) end
   return out
 end
 
 -- Adds every name that a template mentions, like "params.version" or "item", to a set.
 function text.add_names(set, template)
-  if type(template) ~= "string" or not template:find("${", 1, true) then return end
   for ns, rest in template:gmatch("%${([%a_][%w_]*)([^}]*)}") do
     if is_name(ns, rest) then set[ns .. rest] = true end
   end
