@@ -283,16 +283,18 @@ void scheduler::settle(task_header& first) noexcept {
   }
 }
 
+// What a task does may end the observation.
 template <bool Observed>
 inline void scheduler::run(task_header& task) {
-  if constexpr (Observed) observer_->resumed(task);
+  if constexpr (Observed)
+    if (observer_) observer_->resumed(task);
   current_ = &task;
   task.status = task_state::running;
   budget_ = operation_budget;
   task.resume();
   lane_.splice_front(fresh_);
   if constexpr (Observed)
-    if (current_ == &task) observer_->suspended(task);
+    if (observer_ && current_ == &task) observer_->suspended(task);
 }
 
 // The fair lane comes first in a batch, so that it is served however busy the hand-over lane is; now and then it is the

@@ -11,8 +11,12 @@ namespace {
 
 constexpr std::size_t most_names = 32;
 
-// problem(options, call, names) -> what is wrong with the names in the table, or nil.
+// problem(options, call, names) -> what is wrong with the names in the table, or with what is no table, or nil.
 reply problem_body(lua_State* L, vm& v) {
+  if (lua_type(L, 1) != LUA_TTABLE) {
+    lua_pushfstring(L, "bad options of '%s' (a table expected, got %s)", lua_tostring(L, 2), luaL_typename(L, 1));
+    return 1;
+  }
   const char* known[most_names];
   const auto count = static_cast<std::size_t>(lua_rawlen(L, 3));
   if (count > most_names) return raise_text(v, "too many option names");
@@ -28,6 +32,12 @@ reply problem_body(lua_State* L, vm& v) {
 // callable(value) -> whether it can be called.
 reply callable_body(lua_State* L, vm&) {
   lua_pushboolean(L, is_callable(L, 1));
+  return 1;
+}
+
+// closable(value) -> whether it may stand in a <close> variable.
+reply closable_body(lua_State* L, vm&) {
+  lua_pushboolean(L, !lua_toboolean(L, 1) || luaL_getmetafield(L, 1, "__close") != LUA_TNIL);
   return 1;
 }
 
@@ -59,9 +69,10 @@ reply closest_body(lua_State* L, vm&) {
 int open_option_checks(lua_State* L) {
   constexpr library_function functions[] = {{"problem", protect::native<problem_body>},
                                             {"callable", protect::native<callable_body>},
+                                            {"closable", protect::native<closable_body>},
                                             {"count", protect::native<count_body>},
                                             {"closest", protect::native<closest_body>}};
-  lua_createtable(L, 0, 4);
+  lua_createtable(L, 0, 5);
   set_functions(L, functions);
   return 1;
 }

@@ -34,6 +34,7 @@ reply start_body(lua_State* L, vm& v) {
 // stop() -> the text
 reply stop_body(lua_State* L, vm& v) {
   auto& on = recording_of(L);
+  if (!on) return 0;
   v.message = on->text();
   on.reset();
   return push_scratch(L, v);

@@ -2,18 +2,23 @@
 local native = require "perilune.native.db"
 local options = require "perilune.native.options"
 
-local error, io, pcall, select, setmetatable, type = error, io, pcall, select, setmetatable, type
+local error, getmetatable, io, pcall, select, setmetatable, table, type = error, getmetatable, io, pcall, select, setmetatable, table, type
 
 local db = {}
 local database = {}
 database.__index = database
 database.__name = "perilune.database"
 
+local function check_open(self, level)
+  if getmetatable(self) ~= database then error("bad argument #1 (a database expected: call it with ':')", level) end
+  if not self.open_ then error("the database is closed", level) end
+end
+
 local function check_call(self, sql, name)
+  check_open(self, 4)
   if type(sql) ~= "string" then
     error(("bad argument #1 to '%s' (an SQL statement expected, got %s)"):format(name, type(sql)), 3)
   end
-  if not self.open_ then error("the database is closed", 3) end
 end
 
 -- `place`: of the parameter that is no value of a database.
@@ -33,16 +38,28 @@ function database:query(sql, ...)
   return rows or refuse("query", place, type((select(place, ...))))
 end
 
--- All or nothing. The function must not wait: there is one connection.
+-- What is left of a transaction that did not get to its end, whatever ended it.
+local unfinished = {}
+function unfinished:__close()
+  if self.of.open_ and not self.committed then pcall(native.query, self.of.open_, "ROLLBACK") end
+end
+
+-- All or nothing: an error or a cancellation undoes it. The function should not wait: there is one connection, so what other
+-- tasks write meanwhile is in the transaction too.
 function database:transaction(fn, ...)
+  check_open(self, 3)
+  if not options.callable(fn) then error(("bad argument #1 to 'transaction' (a function expected, got %s)"):format(type(fn)), 2) end
   native.query(self.open_, "BEGIN IMMEDIATE")
-  local ok, result = pcall(fn, ...)
-  native.query(self.open_, ok and "COMMIT" or "ROLLBACK")
-  if not ok then error(result, 0) end
-  return result
+  local undone <close> = setmetatable({ of = self }, unfinished)
+  local results = table.pack(fn(...))
+  check_open(self, 3)
+  native.query(self.open_, "COMMIT")
+  undone.committed = true
+  return table.unpack(results, 1, results.n)
 end
 
 function database:close()
+  if getmetatable(self) ~= database then error("bad argument #1 to 'close' (a database expected: call it with ':')", 2) end
   if self.open_ then native.close(self.open_) end
   self.open_ = nil
 end

@@ -5,7 +5,7 @@ local peri = require "perilune"
 local native = require "perilune.native.fs"
 local option_checks = require "perilune.native.options"
 
-local error, pcall, setmetatable, tostring, type = error, pcall, setmetatable, tostring, type
+local error, getmetatable, pcall, setmetatable, tostring, type = error, getmetatable, pcall, setmetatable, tostring, type
 local as_count, concat = option_checks.count, table.concat
 local fs = {}
 
@@ -196,7 +196,12 @@ local file = {}
 file.__index = file
 file.__name = "perilune.file"
 
+local function check_file(self, level)
+  if getmetatable(self) ~= file then error("bad argument #1 (a file expected: call it with ':')", level) end
+end
+
 local function descriptor_of(self)
+  check_file(self, 4)
   if not self.descriptor then error("the file is closed", 3) end
   return self.descriptor
 end
@@ -296,6 +301,7 @@ end
 
 -- Idempotent. An error that only closing reveals (a disk over its quota) is raised.
 function file:close()
+  check_file(self, 3)
   local descriptor = self.descriptor
   self.descriptor = nil
   if descriptor then peri.shield(native.close, descriptor) end

@@ -3,7 +3,7 @@
 local peri = require "perilune"
 local native = require "perilune.native.trace"
 local checks = require "perilune.native.options"
-local error, setmetatable, tostring, type = error, setmetatable, tostring, type
+local error, getmetatable, setmetatable, tostring, type = error, getmetatable, setmetatable, tostring, type
 
 local trace = {}
 local names = { "path", "limit" }
@@ -32,6 +32,7 @@ end
 
 -- Ends the recording and returns the trace as JSON; writes it, too, when `start` was given a path. Later calls return the same.
 function recording:stop()
+  if getmetatable(self) ~= recording then error("bad argument #1 to 'stop' (a recording expected: call it with ':')", 2) end
   if not self.text then
     self.text = native.stop()
     if self.path then peri.fs.write(self.path, self.text) end
@@ -41,7 +42,7 @@ end
 
 -- One that nobody holds any more ends, and what it has recorded is gone.
 function recording:__gc()
-  if not self.text then native.stop() end
+  if not self.text then self.text = native.stop() end
 end
 
 function recording:__close() peri.shield(self.stop, self) end

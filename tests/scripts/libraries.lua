@@ -3,7 +3,7 @@ local peri = require "perilune"
 local root = arg[0]:match("^(.*)/tests/") or "."
 local check = dofile(root .. "/tests/support/check.lua")
 local case <close> = check.cases()
-local equal = check.equal
+local equal, same, misuse = check.equal, check.same, check.misuse
 
 case("TOML values come with their places", function()
   local values, places = peri.toml.decode('a = 1\n[b]\n  c = [1.5, "x", true]\n')
@@ -96,6 +96,30 @@ case("a transaction that raises leaves nothing", function()
   end)
   equal(ok, false)
   equal(db:query("SELECT count(*) AS n FROM t")[1].n, 0)
+end)
+
+case("a transaction that is cancelled leaves nothing, and the next one goes through; its results are its function's", function()
+  local db <close> = peri.db.open(":memory:")
+  db:exec("CREATE TABLE t (a)")
+  local task = peri.spawn(db.transaction, db, function()
+    db:exec("INSERT INTO t VALUES (1)")
+    peri.sleep(9)
+  end)
+  peri.yield()
+  task:cancel()
+  task:join()
+  equal(db:query("SELECT count(*) AS n FROM t")[1].n, 0)
+  same({ db:transaction(function(n) return db:exec("INSERT INTO t VALUES (?)", n), n end, 5) }, { 1, 5 })
+end)
+
+case("a database is asked with ':', and not when it is closed", function()
+  local db = peri.db.open(":memory:")
+  misuse("bad argument #1 to 'transaction' (a function expected, got nil)", function() db:transaction() end)
+  misuse("a database expected: call it with ':'", function() db.transaction("BEGIN") end)
+  misuse("a database expected: call it with ':'", function() db.close() end)
+  db:close()
+  misuse("the database is closed", function() db:transaction(print) end)
+  misuse("the database is closed", function() db:query("SELECT 1") end)
 end)
 
 case("what SQLite says is an error of kind io", function()

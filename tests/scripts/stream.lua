@@ -234,6 +234,15 @@ case("buffered runs several at once and keeps their order, or gives them as they
   check.same(stream.of(function() return "a" end, function() return "b" end):buffered(2):collect(), { "a", "b" })
 end)
 
+case("what cannot be a stream is refused where it is given: results of flat_map, capacities, closing values, paths", function()
+  local ok, e = pcall(function() return stream.range(1):flat_map(function() return 1 end):collect() end)
+  check.equal(ok, false)
+  check.equal(e, "bad result of the function of 'flat_map' (a function, list, channel, receiver or interval expected, got number)")
+  check.misuse("bad argument #1 to 'to_channel' (capacity must be", function() stream.range(1):to_channel(2 ^ 60) end)
+  check.misuse("bad argument #4 to 'from' (a closable value expected, got number)", function() stream.from(next, {}, nil, 1) end)
+  check.misuse("bad argument #1 to 'lines' (a path holds no zero byte)", function() stream.lines("\0") end)
+end)
+
 case("sinks: each, fold, first, to_channel", function()
   local note, taken = check.trace()
   stream.range(1, 3):each(note)

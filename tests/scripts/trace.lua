@@ -108,6 +108,25 @@ case("one recording at a time; stop may be asked twice; a dropped recording ends
   trace.start():stop()
 end)
 
+case("a recording that ends while others take their turns is no longer told of them", function()
+  local recording, turns = trace.start(), 0
+  for _ = 1, 3 do
+    peri.spawn(function()
+      for _ = 1, 3 do
+        turns = turns + 1
+        peri.yield()
+      end
+    end)
+  end
+  peri.spawn(function()
+    recording:stop()
+    peri.yield()
+  end)
+  peri.sleep(1)
+  check.equal(turns, 9)
+  check.misuse("bad argument #1 to 'stop' (a recording expected: call it with ':')", function() recording.stop() end)
+end)
+
 case("closing a recording writes it where it was told, in a cancelled task too", function()
   local path = peri.fs.temp_file()
   local task = peri.spawn(function()

@@ -117,7 +117,7 @@ function methods:flat_map(fn)
       end
       local value = pull(below)
       if value == nil then return nil end
-      parts[2] = claim(sources.as_stream(core.element(fn(value), "flat_map", fn), "flat_map"), "flat_map")
+      parts[2] = claim(sources.result_as_stream(core.element(fn(value), "flat_map", fn), "flat_map"), "flat_map")
     end
   end }
 end

@@ -48,6 +48,8 @@ end
 -- Closing the channel closes the stream.
 function methods:to_channel(capacity)
   core.check_count(capacity == nil and 0 or capacity, "to_channel", 0)
-  local s, channel = claim(self, "to_channel"), peri.channel(capacity or 0)
+  local ok, channel = pcall(peri.channel, capacity or 0)
+  if not ok then error((tostring(channel):gsub("'[%w%.]*channel'", "'to_channel'")), 2) end
+  local s = claim(self, "to_channel")
   return channel, peri.spawn({ name = "stream.to_channel", daemon = true }, forward, s, channel)
 end

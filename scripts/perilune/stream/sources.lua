@@ -1,6 +1,7 @@
 -- Where streams begin: lists, ranges, iterators, channels and receivers, intervals, files.
 local peri = require "perilune"
 local core = require "perilune.stream.core"
+local checks = require "perilune.native.options"
 
 local error, getmetatable, ipairs, pcall, select, tostring, type = error, getmetatable, ipairs, pcall, select, tostring, type
 local huge = math.huge
@@ -109,20 +110,24 @@ local function convert(value, on_lag)
   return nil
 end
 
+local function not_one(value) return ("(a function, list, channel, receiver or interval expected, got %s)"):format(type(value)) end
+
 -- As from, for an argument of an operator.
 function sources.as_stream(value, name, argument)
-  local s = convert(value)
-  if s then return s end
-  error(("bad argument #%d to '%s' (a function, list, channel, receiver or interval expected, got %s)"):format(argument or 1, name, type(value)), 3)
+  return convert(value) or error(("bad argument #%d to '%s' %s"):format(argument or 1, name, not_one(value)), 3)
+end
+
+-- The same for what an operator's function has returned; no line of the script stands for that.
+function sources.result_as_stream(value, name)
+  return convert(value) or error(("bad result of the function of '%s' %s"):format(name, not_one(value)), 0)
 end
 
 function sources.from(value, state, control, closing)
+  if not checks.closable(closing) then error(("bad argument #4 to 'from' (a closable value expected, got %s)"):format(type(closing)), 2) end
   if type(value) == "function" then return from_iterator(value, state, control, closing) end
   local on_lag = type(state) == "table" and state.on_lag or nil
   if state ~= nil and type(on_lag) ~= "function" then error("bad argument #2 to 'from' ({on_lag = function} expected)", 2) end
-  local s = convert(value, on_lag)
-  if s then return s end
-  error(("bad argument #1 to 'from' (a function, list, channel, receiver or interval expected, got %s)"):format(type(value)), 2)
+  return convert(value, on_lag) or error("bad argument #1 to 'from' " .. not_one(value), 2)
 end
 
 -- Ticks: the instants at which they stood. Options as of peri.interval.
@@ -137,6 +142,7 @@ end
 -- The lines of a file, without their ends. The file is closed with the stream.
 function sources.lines(path)
   if type(path) ~= "string" then error(("bad argument #1 to 'lines' (a path expected, got %s)"):format(type(path)), 2) end
+  if path:find("\0", 1, true) then error("bad argument #1 to 'lines' (a path holds no zero byte)", 2) end
   return from_iterator(peri.fs.lines(path))
 end
 

@@ -80,6 +80,7 @@ function assertions.raises(part, fn, ...)
 end
 
 function assertions.kind(e, kind)
+  if type(kind) ~= "string" then error("bad argument #2 to 'kind' (a kind, a string, expected, got " .. type(kind) .. ")", 2) end
   if peri.is_error(e, kind) then return e end
   local got = peri.is_error(e) and ("one of kind " .. e.kind .. ": " .. tostring(e)) or show.value(e)
   fail("expected an error of kind " .. show.value(kind) .. ", got " .. got)
