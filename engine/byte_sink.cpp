@@ -19,6 +19,17 @@ bool byte_sink::attempt(write_operation& by) {
 }
 
 void byte_sink::accept(std::string_view bytes) {
+  if (!layer_) return send(bytes);
+  auto encoded = layer_->encode(bytes);
+  if (!encoded) return fail(std::move(encoded).error());
+  send(*encoded);
+}
+
+void byte_sink::answer(std::string_view bytes) {
+  if (!failure_ && !closing_) send(bytes);
+}
+
+void byte_sink::send(std::string_view bytes) {
   while (pending_.empty() && !bytes.empty() && !failure_) {
     const long written = push(bytes);
     if (written < 0) return fail(static_cast<int>(-written));
@@ -50,9 +61,22 @@ void byte_sink::can_push() {
 }
 
 void byte_sink::fail(int code) {
-  failure_ = error::system("write " + name_, code);
+  fail(error::system("write " + name_, code));
+}
+
+void byte_sink::fail(error problem) {
+  failure_ = std::move(problem);
   pending_.clear();
   serve();
+}
+
+void byte_sink::enqueue(write_operation& by) {
+  if (!layer_) return pending_.append(by.data_);
+  auto encoded = layer_->encode(by.data_);
+  if (encoded) return pending_.append(*encoded);
+  failure_ = std::move(encoded).error();
+  pending_.clear();
+  by.accepted_ = false;
 }
 
 void byte_sink::serve() {
@@ -60,7 +84,7 @@ void byte_sink::serve() {
     auto& op = static_cast<write_operation&>(*writers_.front()->op);
     if (!failure_ && !closing_ && pending_.size() >= writer::high_water) break;
     op.accepted_ = !failure_ && !closing_;
-    if (op.accepted_) pending_.append(op.data_);
+    if (op.accepted_) enqueue(op);
     writers_.grant_front();
   }
   if (!drained()) return;
@@ -75,6 +99,7 @@ std::optional<error> byte_sink::problem(bool accepted) const {
 }
 
 void byte_sink::close() noexcept {
+  if (layer_ && !closing_ && !failure_) send(layer_->farewell());
   closing_ = true;
   serve();
 }
@@ -82,6 +107,7 @@ void byte_sink::close() noexcept {
 void byte_sink::abandon() noexcept {
   if (std::exchange(awaiting_, false)) home_.background_ends();
   pending_.clear();
+  layer_.reset();
   close();
 }
 

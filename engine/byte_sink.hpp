@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include <perilune/stream.hpp>
+#include <perilune/stream_layer.hpp>
 
 #include "byte_buffer.hpp"
 #include "external_queue.hpp"
@@ -34,6 +35,9 @@ class byte_sink : public std::enable_shared_from_this<byte_sink> {
 
   // Takes the bytes whatever is pending.
   void accept(std::string_view bytes);
+  void put_layer(std::shared_ptr<stream_layer> layer) noexcept { layer_ = std::move(layer); }
+  // What the layer itself has to say.
+  void answer(std::string_view bytes);
   void close() noexcept;
   // Drops what is pending and closes at once.
   void abandon() noexcept;
@@ -50,8 +54,12 @@ class byte_sink : public std::enable_shared_from_this<byte_sink> {
   worker& home() const noexcept { return home_; }
 
  private:
+  void send(std::string_view bytes);
+  // The bytes of a write that has waited, behind what is pending.
+  void enqueue(write_operation& by);
   void begin_to_wait();
   void fail(int code);
+  void fail(error problem);
   void serve();
 
   worker& home_;
@@ -60,6 +68,7 @@ class byte_sink : public std::enable_shared_from_this<byte_sink> {
   external_queue writers_;
   external_queue flushers_;
   std::optional<error> failure_;
+  std::shared_ptr<stream_layer> layer_;
   bool awaiting_ = false;
   bool closing_ = false;
   bool released_ = false;

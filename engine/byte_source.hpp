@@ -8,13 +8,17 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include <perilune/stream.hpp>
+#include <perilune/stream_layer.hpp>
 
 #include "byte_buffer.hpp"
 #include "external_queue.hpp"
 
 namespace perilune::detail {
+
+class byte_sink;
 
 class byte_source : public std::enable_shared_from_this<byte_source> {
  public:
@@ -35,6 +39,9 @@ class byte_source : public std::enable_shared_from_this<byte_source> {
   void close() noexcept;
   std::size_t buffered() const noexcept { return buffer_.size(); }
   bool busy() const noexcept { return granted_ || !readers_.empty(); }
+  // The layer's answers leave by the sink.
+  void put_layer(std::shared_ptr<stream_layer> layer, const std::shared_ptr<byte_sink>& answers_to);
+  bool has_layer() const noexcept { return layer_ != nullptr; }
   virtual const char* kind() const noexcept = 0;
 
  protected:
@@ -51,6 +58,9 @@ class byte_source : public std::enable_shared_from_this<byte_source> {
   byte_buffer& buffer() noexcept { return buffer_; }
   void ended() noexcept { ended_ = true; }
   void failed(error problem) noexcept { failure_ = std::move(problem); }
+  // Bytes of the descriptor, which stand in the buffer's room; and its end.
+  void received(std::string_view arrived);
+  void descriptor_ended();
   void fetch_over();
   // Forgets what is buffered and that there was an end.
   void rewind() noexcept;
@@ -62,6 +72,7 @@ class byte_source : public std::enable_shared_from_this<byte_source> {
   std::size_t line_end(std::size_t limit) noexcept;
   void serve();
   void end_prefetch() noexcept;
+  void decode(std::string_view arrived);
   result<std::optional<std::string>> extract(const read_need& need);
   std::string cut(std::size_t bytes, std::size_t dropped = 0);
   error limit_error(const char* what, std::size_t bytes) const;
@@ -71,6 +82,8 @@ class byte_source : public std::enable_shared_from_this<byte_source> {
   byte_buffer buffer_;
   external_queue readers_;
   std::optional<error> failure_;
+  std::shared_ptr<stream_layer> layer_;
+  std::weak_ptr<byte_sink> answers_to_;
   std::size_t scanned_ = 0;  // so many bytes of the buffer hold no newline
   std::size_t prefetch_limit_ = 0;
   std::function<void()> overflow_;

@@ -39,10 +39,12 @@ class pipe_source final : public byte_source {
   bool fetch_now() override {
     if (over() || !end_) return false;
     for (;;) {
-      const ssize_t n = ::read(end_->native_handle(), buffer().room(chunk_), chunk_);
+      char* const room = buffer().room(chunk_);
+      const ssize_t n = ::read(end_->native_handle(), room, chunk_);
       if (n > 0) {
-        buffer().filled(static_cast<std::size_t>(n));
+        received({room, static_cast<std::size_t>(n)});
         if (static_cast<std::size_t>(n) == chunk_) chunk_ = std::min<std::size_t>(chunk_ * 2, 65536);
+        if (over()) release();
         return true;
       }
       if (n < 0 && errno == EINTR) continue;
@@ -50,7 +52,7 @@ class pipe_source final : public byte_source {
       if (n < 0)
         failed(error::system("read " + name(), errno));
       else
-        ended();
+        descriptor_ended();
       release();
       return true;
     }

@@ -24,6 +24,7 @@ int open_trace(lua_State* L);
 // Where their libraries were found, see CMakeLists.txt.
 int open_db(lua_State* L);
 int open_hash(lua_State* L);
+int open_tls(lua_State* L);
 int open_toml(lua_State* L);
 
 inline constexpr library_function native_modules[] = {
@@ -46,6 +47,9 @@ inline constexpr library_function native_modules[] = {
 #endif
 #ifdef PERILUNE_HAS_HASH
     {"perilune.hash", open_hash},
+#endif
+#ifdef PERILUNE_HAS_TLS
+    {"perilune.native.tls", open_tls},
 #endif
 #ifdef PERILUNE_HAS_TOML
     {"perilune.native.toml", open_toml},

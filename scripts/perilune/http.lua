@@ -1,13 +1,14 @@
--- perilune.http: HTTP/1.1 in Lua on perilune.net: a client for http:// URLs, and a server for small services.
+-- perilune.http: HTTP/1.1 in Lua on perilune.net and perilune.tls: a client, and a server for small services.
 local peri = require "perilune"
 local net = require "perilune.net"
 local option_checks = require "perilune.native.options"
+local raise_on_behalf = require "perilune.on_behalf"
 
 local error, pcall, tostring, type = error, pcall, tostring, type
 
 local http = {}
 
-local request_names = { "url", "method", "headers", "body", "timeout", "stream", "redirects", "body_limit" }
+local request_names = { "url", "method", "headers", "body", "timeout", "stream", "redirects", "body_limit", "tls" }
 
 local function check_types(options, call, known)
   for name, kind in pairs(known) do
@@ -16,6 +17,20 @@ local function check_types(options, call, known)
       error(("bad option '%s' to '%s' (a %s expected, got %s)"):format(name, call, kind, type(value)), 4)
     end
   end
+end
+
+-- The option tls of a call as what tls.wrap takes; `level` is that of the script's call.
+local function read_tls(call, given, server, level)
+  if given == nil then return nil end
+  if type(given) == "userdata" then return { context = given } end
+  if type(given) ~= "table" then
+    error(("bad option 'tls' to '%s' (a table of options or a context expected, got %s)"):format(call, type(given)), level + 1)
+  end
+  local options = { server = server }
+  for name, value in pairs(given) do options[name] = value end
+  local ok, context = pcall(require("perilune.tls").context, options)
+  if not ok then raise_on_behalf(context, "context", call, level + 1) end
+  return { context = context }
 end
 
 -- A request from a URL or a table; `level` is that of the script's call.
@@ -35,6 +50,7 @@ local function read_request(call, url, options)
   if request.body ~= nil and type(request.body) ~= "string" and type(request.body) ~= "function" then
     error(("bad option 'body' to '%s' (a string or a function that gives pieces expected, got %s)"):format(call, type(request.body)), 3)
   end
+  request.tls = read_tls(call, request.tls, false, 3)
   return request
 end
 
@@ -80,15 +96,13 @@ function http.serve(address, handler, options)
   if type(handler) ~= "function" then
     error(("bad argument #2 to 'serve' (a function expected, got %s)"):format(type(handler)), 2)
   end
-  local problem = option_checks.problem(options, "serve", { "body_limit", "idle_timeout" })
+  local problem = option_checks.problem(options, "serve", { "body_limit", "idle_timeout", "tls" })
   if problem then error(problem, 2) end
+  local secure = read_tls("serve", options.tls, true, 2)
   if type(address) == "string" and address:match("^%d+$") then address = math.tointeger(tonumber(address)) end
   local ok, listener = pcall(net.tcp_listen, address)
-  if not ok then
-    if peri.is_error(listener) then error(listener, 0) end
-    error(tostring(listener):gsub("'tcp_listen'", "'serve'"):gsub("^%S+:%d+: ", ""), 2)
-  end
-  return require("perilune.http.server")(listener, handler, options)
+  if not ok then raise_on_behalf(listener, "tcp_listen", "serve", 2) end
+  return require("perilune.http.server")(listener, handler, options, secure)
 end
 
 return http

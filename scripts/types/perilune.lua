@@ -2252,9 +2252,66 @@ function udp_socket:address() end
 
 function udp_socket:close() end
 
+-- TLS ----------------------------------------------------------------------------------------------------------------
+
+---TLS 1.2 and 1.3 on the streams of `perilune.net`, by OpenSSL. A build without OpenSSL does not have it.
+---
+---A stream that is wrapped stays the same object with the same methods. `shutdown` and `close` say so to the other side; a
+---connection that ends without that raises ECONNRESET when it is read, since somebody may have cut it off.
+---
+---Failures raise kind `"io"`: a certificate that is refused with the code `"EKEYEXPIRED"` or `"EKEYREJECTED"`, what is no TLS with
+---`"EPROTO"`, a file with its own.
+---@class perilune.tls
+local tls = {}
+
+---@type perilune.tls
+peri.tls = nil
+
+---Files are PEM.
+---@class perilune.tls_options
+---@field server? boolean This side is the server, which has a certificate. Default false.
+---@field verify? boolean Whether the other side must show a certificate of a known authority: default true for a client, for a server
+---false. A client that says false believes anybody.
+---@field ca_file? string The authorities that are believed. Default: those of the system.
+---@field cert_file? string One's own certificate, with those between it and the authority behind it.
+---@field key_file? string Its key, without a password.
+---@field alpn? string[] Protocols to agree on, best first: `{ "h2", "http/1.1" }`. The server's order decides.
+
+---@class perilune.tls_wrap_options: perilune.tls_options
+---@field host? string The name or address that the server's certificate must be for; it is also told to the server (SNI). A client
+---that verifies needs it; `tls.connect` takes it from the address.
+---@field timeout? number Seconds for the handshake (and to connect); then kind `"timeout"`.
+---@field context? perilune.tls_context In place of the other options but these two.
+
+---Options whose files have been read: for whoever wraps many streams.
+---@class perilune.tls_context
+
+---@param options perilune.tls_options
+---@return perilune.tls_context
+function tls.context(options) end
+
+---Shakes hands on a connected stream, as a client unless `server` says otherwise. A stream on which that fails, or is cancelled, is closed.
+---What the stream has read ahead is not lost. Nobody else may wait to read it meanwhile.
+---@param stream perilune.pipe
+---@param options? perilune.tls_wrap_options
+---@return perilune.pipe stream The same.
+function tls.wrap(stream, options) end
+
+---`net.tcp_connect`, then `tls.wrap`. `tls.connect("example.org", 443)`
+---@param host string|{ host: string, port: integer }
+---@param port? integer
+---@param options? perilune.tls_wrap_options
+---@return perilune.pipe stream
+function tls.connect(host, port, options) end
+
+---What was agreed on; nil for a stream without TLS.
+---@param stream perilune.pipe
+---@return { version: string, cipher: string, alpn: string?, subject: string? }? info `subject`: of the other side's certificate.
+function tls.info(stream) end
+
 -- HTTP ---------------------------------------------------------------------------------------------------------------
 
----HTTP/1.1: a client for `http://` URLs (there is no TLS yet), and a server for small services.
+---HTTP/1.1: a client, for `https://` URLs where `perilune.tls` is, and a server for small services.
 ---@class perilune.http
 local http = {}
 
@@ -2270,6 +2327,7 @@ peri.http = nil
 ---@field stream? boolean The body is read by `response.stream` instead of here.
 ---@field redirects? integer How many are followed. Default 5.
 ---@field body_limit? integer Bytes of the response's body at most.
+---@field tls? perilune.tls_options|perilune.tls_context For `https://`.
 
 ---@class perilune.http_response
 ---@field status integer
@@ -2333,7 +2391,8 @@ function http_body:close() end
 ---error of the handler is answered with 500.
 ---@param address string|integer|{ host: string, port: integer } As for `net.tcp_listen`.
 ---@param handler fun(request: perilune.http_call): any, any, any
----@param options? { body_limit: integer?, idle_timeout: number? } Default: 16 MiB, 60 s.
+---@param options? { body_limit: integer?, idle_timeout: number?, tls: perilune.tls_options|perilune.tls_context|nil } Default: 16 MiB,
+---60 s. With `tls = { cert_file =, key_file = }` it speaks https.
 ---@return perilune.http_server
 function http.serve(address, handler, options) end
 

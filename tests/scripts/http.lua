@@ -204,7 +204,10 @@ end)
 case("misuse is told at its line", function()
   misuse("bad argument #1 to 'get' (a URL expected, got nil)", function() http.get() end)
   misuse("no URL: nowhere", function() http.get("nowhere") end)
-  misuse("https needs TLS", function() http.get("https://example.org") end)
+  local there = package.preload["perilune.tls"]
+  package.preload["perilune.tls"] = function() error("not in this build") end
+  misuse("https needs perilune.tls", function() http.get("https://localhost:1/") end)
+  package.preload["perilune.tls"] = there
   misuse("bad option 'timeout' to 'get' (a number expected, got string)", function() http.get("http://x", { timeout = "soon" }) end)
   misuse("bad argument #2 to 'serve' (a function expected, got nil)", function() http.serve(0) end)
   misuse("bad argument #1 to 'serve' (a host expected, got nil)", function() http.serve(nil, print) end)

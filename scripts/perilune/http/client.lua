@@ -6,25 +6,30 @@ local message = require "perilune.http.message"
 
 local error, ipairs, pcall, tostring, type = error, ipairs, pcall, tostring, type
 
+local default_ports = { http = 80, https = 443 }
+
 local function split_url(url)
   local scheme, authority, rest = url:match("^(%a[%w+.-]*)://([^/?#]*)([^#]*)")
   if not scheme then return nil, "no URL: " .. url end
   scheme = scheme:lower()
-  if scheme == "https" then return nil, "https needs TLS, which there is none of yet: " .. url end
-  if scheme ~= "http" then return nil, "unknown scheme '" .. scheme .. "': " .. url end
+  if not default_ports[scheme] then return nil, "unknown scheme '" .. scheme .. "': " .. url end
+  if scheme == "https" and not pcall(require, "perilune.tls") then
+    return nil, "https needs perilune.tls, which this build lacks (OpenSSL was not there): " .. url
+  end
   authority = authority:match("([^@]*)$")
   local host, port = authority:match("^%[(.*)%]:?(%d*)$")
   if not host then host, port = authority:match("^([^:]*):?(%d*)$") end
   if not host or host == "" then return nil, "no host: " .. url end
   if rest:sub(1, 1) ~= "/" then rest = "/" .. rest end
-  return { host = host, port = port ~= "" and tonumber(port) or 80, authority = authority, target = rest, url = url }
+  port = port ~= "" and tonumber(port) or default_ports[scheme]
+  return { scheme = scheme, host = host, port = port, authority = authority, target = rest, url = url }
 end
 
 -- The URL that a location means, seen from another.
 local function relative(url, location)
   if location:match("^%a[%w+.-]*://") then return location end
-  local base = "http://" .. url.authority
-  if location:sub(1, 2) == "//" then return "http:" .. location end
+  local base = url.scheme .. "://" .. url.authority
+  if location:sub(1, 2) == "//" then return url.scheme .. ":" .. location end
   if location:sub(1, 1) == "/" then return base .. location end
   return base .. url.target:gsub("%?.*", ""):gsub("[^/]*$", "") .. location
 end
@@ -44,8 +49,13 @@ local function read_response(stream, method)
   end
 end
 
+local function connect(request, url)
+  if url.scheme == "http" then return net.tcp_connect(url.host, url.port) end
+  return require("perilune.tls").connect(url.host, url.port, request.tls or {})
+end
+
 local function exchange(request, url, streams)
-  local stream = net.tcp_connect(url.host, url.port)
+  local stream = connect(request, url)
   local guard <close> = peri.defer(function() if stream then stream:close() end end)
   local fields = message.fields(request.headers)
   fields.host = fields.host or url.authority

@@ -95,6 +95,10 @@ end
 local function serve_connection(self, stream)
   local _ <close> = stream
   self.streams[stream] = "idle"
+  if self.secure and not pcall(peri.timeout, self.idle_timeout, require("perilune.tls").wrap, stream, self.secure) then
+    self.streams[stream] = nil
+    return
+  end
   while serve_one(self, stream) do end
   self.streams[stream] = nil
 end
@@ -124,9 +128,9 @@ server.__close = server.close
 function server:wait() return self.task:join() end
 
 -- Listens at an address (as net.tcp_listen takes it), and returns while a task of the caller's serves.
-return function(listener, handler, options)
+return function(listener, handler, options, secure)
   local self = setmetatable({
-    listener = listener, handler = handler, streams = {}, closed = false, host = listener.host, port = listener.port,
+    listener = listener, handler = handler, secure = secure, streams = {}, closed = false, host = listener.host, port = listener.port,
     body_limit = options.body_limit or 16 << 20, idle_timeout = options.idle_timeout or 60,
   }, server)
   self.task = peri.spawn({ name = "http server" }, accept_all, self)
