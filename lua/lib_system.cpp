@@ -1,9 +1,10 @@
-// The native half of perilune.env and of the runner: the environment and the folder of this program, a lock on a file that the
-// system drops with the process, so that none is ever stale, the machine's load, and what is known of a terminal.
+// The native half of perilune.env and of the runner: the environment, the folder and the title of this program, a lock on a file that
+// the system drops with the process, so that none is ever stale, the machine's load, and what is known of a terminal.
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -12,6 +13,7 @@
 
 #include "library.hpp"
 #include "native_modules.hpp"
+#include "process_title.hpp"
 
 extern char** environ;
 
@@ -86,6 +88,32 @@ reply change_directory_body(lua_State* L, vm& v) {
   return 0;
 }
 
+// title() -> list of the words that the system shows as the command line
+reply title_body(lua_State* L, vm&) {
+  lua_newtable(L);
+  lua_Integer place = 0;
+  for (const std::string& word : process_title::words()) {
+    lua_pushlstring(L, word.data(), word.size());
+    lua_rawseti(L, -2, ++place);
+  }
+  return 1;
+}
+
+// set_title(list)
+reply set_title_body(lua_State* L, vm& v) {
+  if (lua_type(L, 1) != LUA_TTABLE) return bad_argument(v, 1, "a list of words expected", L);
+  std::vector<std::string> words(lua_rawlen(L, 1));
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    lua_rawgeti(L, 1, static_cast<lua_Integer>(i) + 1);
+    std::size_t length = 0;
+    const char* word = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : nullptr;
+    if (word) words[i].assign(word, length);
+    lua_pop(L, 1);
+  }
+  process_title::show(words);
+  return 0;
+}
+
 }  // namespace
 
 int open_system(lua_State* L) {
@@ -95,8 +123,10 @@ int open_system(lua_State* L) {
                                             {"is_terminal", protect::native<is_terminal_body>},
                                             {"terminal_size", protect::native<terminal_size_body>},
                                             {"load", protect::native<load_body>},
+                                            {"title", protect::native<title_body>},
+                                            {"set_title", protect::native<set_title_body>},
                                             {"change_directory", protect::native<change_directory_body>}};
-  lua_createtable(L, 0, 8);
+  lua_createtable(L, 0, 10);
   set_functions(L, functions);
   lua_pushliteral(L, PERILUNE_VERSION);
   lua_setfield(L, -2, "version");

@@ -1,14 +1,16 @@
-// The native half of what the runner does with its terminal and its own end: who the foreground belongs to, and an exit that
-// waits for nothing. The VM's thread only.
+// The native half of what the runner does with its terminal and its own end: who the foreground belongs to, what is painted, and an
+// exit that waits for nothing. The VM's thread only.
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <string_view>
 
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "library.hpp"
 #include "native_modules.hpp"
+#include "painted.hpp"
 
 namespace perilune {
 
@@ -40,6 +42,18 @@ reply take_back_body(lua_State*, vm&) {
   return 0;
 }
 
+std::string_view text_at(lua_State* L, int index) {
+  std::size_t length = 0;
+  const char* bytes = lua_tolstring(L, index, &length);
+  return {bytes ? bytes : "", length};
+}
+
+// paint(erasing, text, next erasing)
+reply paint_body(lua_State* L, vm&) {
+  painted::paint(text_at(L, 1), text_at(L, 2), text_at(L, 3));
+  return 0;
+}
+
 int late_code = 0;
 
 // leave(code): the end of this process, now. What has been written goes out as far as that takes less than a second.
@@ -56,8 +70,9 @@ reply leave_body(lua_State* L, vm&) {
 int open_terminal(lua_State* L) {
   constexpr library_function functions[] = {{"give", protect::native<give_body>},
                                             {"take_back", protect::native<take_back_body>},
+                                            {"paint", protect::native<paint_body>},
                                             {"leave", protect::native<leave_body>}};
-  lua_createtable(L, 0, 3);
+  lua_createtable(L, 0, 4);
   set_functions(L, functions);
   return 1;
 }

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 
 #include "lua_host.hpp"
+#include "painted.hpp"
 #include "pipeline_text.hpp"
 #include "run_signals.hpp"
 #include "script_file.hpp"
@@ -21,7 +22,7 @@ namespace {
 // One message on standard error, after what the script has printed so far.
 void say(const std::string& text) {
   std::fflush(stdout);
-  std::fprintf(stderr, "perilune: %s\n", text.c_str());
+  painted::say(text);
 }
 
 // A standard stream that the caller has closed must not become the descriptor of something else.

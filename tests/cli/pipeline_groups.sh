@@ -26,6 +26,24 @@ f2
 t1
 END
 
+it "group: what is long is held outside of memory, and loses nothing"
+given long.toml <<'END'
+[steps.a]
+sh = """
+i=0; while [ $((i += 1)) -le 2000 ]; do printf '%01000d %s\\n' 0 $i; [ $((i % 100)) -ne 0 ] || echo e $i >&2; done
+head -c 3000000 /dev/zero | tr '\\0' x; printf '\\nend'
+"""
+END
+(ulimit -v 400000; bounded run long.toml -q --output group >out 2>err)
+status=$?
+[ "$status" -eq 0 ] || fail "status $status"
+sed 's/^0*//' out | cut -c 1-5 >actual
+{ seq 2000 | sed 's/^/ /' ; echo xxxxx; echo end; } >expected
+same expected actual "standard output"
+seq 100 100 2000 | sed 's/^/e /' >expected
+same expected err "standard error"
+[ "$(wc -c <out)" -gt 5000000 ] || fail "$(wc -c <out)"
+
 it "keep-order: as the plan has them, whatever ends first"
 rm seen
 run run p.toml -q -j 2 --output keep-order

@@ -158,8 +158,14 @@ local peri = require "perilune"
 function go()
   io.write("never ", "ended")
   peri.log.warn("careful", { n = 1 })
+  io.stderr:write("to stderr\n")
   peri.sleep(0.3)
   print(" but so")
+  io.stdout:write("to stdout\n")
+  peri.spawn(function() error("nobody looks", 0) end)
+  peri.sleep(0.01)
+  collectgarbage()
+  peri.sleep(0.3)
   os.exit(7)
 end
 END
@@ -172,6 +178,8 @@ END
 on_terminal -- run lua.toml -j 2
 await_end
 [ "$status" -eq 7 ] || fail "status $status"
+grep -q '^a | to stderr$' seen && grep -q '^a | to stdout$' seen || fail "$(cat seen)"
+grep -q '^perilune: unobserved failure: .*nobody looks$' seen || fail "$(cat seen)"
 grep -q '^a | never ended but so$' seen && grep -q 'WARN .* careful n=1$' seen && grep -q '^b | begun$' seen || fail "$(cat seen)"
 [ "$(grep -cE "$block" seen)" -eq 0 ] || fail "$(cat seen)"
 
@@ -228,6 +236,16 @@ on_terminal -- run estimate.toml
 await_end
 on_terminal -- run estimate.toml
 await_line "$block.*about [12]s left"
+await_end
+
+it "estimates from others of a name where no earlier run can tell"
+given items.toml <<'END'
+[steps.a]
+each = { sh = "seq 12" }
+sh = "sleep 0.5"
+END
+on_terminal -- run items.toml -j 2
+await_line "$block.*about [123]s left"
 await_end
 
 it "an interactive step has the terminal for itself"

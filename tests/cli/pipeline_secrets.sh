@@ -59,4 +59,21 @@ expect 2 err <<'END'
 perilune: secret 'token' is required; set NO_SUCH
 END
 
+it "masks them in the words that the system shows of the process"
+given title.toml <<'END'
+[params]
+note = {}
+[secrets]
+token = { env = "TOKEN" }
+[steps.a]
+sh = "tr '\\0' '\\n' </proc/$PPID/cmdline >shown; echo ${params.note} >kept"
+END
+for secret in sw0rdfish xy; do
+  TOKEN=$secret run run title.toml -q -p note="the $secret" a -- "$secret" more
+  [ "$status" -eq 0 ] || fail "$status $(cat err)"
+  [ "$(cat kept)" = "the $secret" ] || fail "kept $(cat kept)"
+  [ "$(head -6 shown | tail -5 | tr '\n' ';')" = "run;title.toml;-q;-p;note=the ***;" ] || fail "$(cat shown)"
+  grep -q "$secret" shown && fail "$(cat shown)"
+done
+
 done_testing

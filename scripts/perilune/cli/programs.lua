@@ -24,7 +24,7 @@ function programs.own_pid() return fs.read("/proc/self/stat"):match("^%d+") end
 
 local function command_of(pid)
   local ok, words = pcall(fs.read, "/proc/" .. pid .. "/cmdline")
-  return ok and words:gsub("%z", " "):gsub(" $", "") or nil
+  return ok and words:gsub("%z+", " "):gsub(" $", "") or nil
 end
 
 -- Those that run: {pid =, path =, command =}.

@@ -60,7 +60,7 @@ function on.step_finished(self, event)
   self.done = self.done + 1
   self.waiting[event.key] = nil
   self.counts[event.state] = (self.counts[event.state] or 0) + 1
-  self.estimate:finish(event.key)
+  self.estimate:finish(event.key, event.state == "succeeded" and event.duration or nil)
   local step = self.running[event.key]
   if not step then return end
   self.running[event.key] = nil

@@ -33,14 +33,14 @@ local function await_step(self, call, key, spec, level)
     error(("bad argument #1 to '%s' (a key expected, got %s)"):format(call, type(key)), level + 1)
   end
   local known = run.pipeline.by_key[key]
-  if spec == nil and known then return run:finish(known) end
+  if spec == nil and known then return lua_print.aside(run.finish, run, known) end
   if type(spec) == "function" then spec = { fn = spec } end
   local problem = schema.problem_of_step(key, spec) or known and ("there is a step '%s' already, at %s"):format(key, known.place or "?")
   if problem then error(("bad argument #2 to '%s' (%s)"):format(call, problem), level + 1) end
   local ok, step = pcall(model.make_step, key, key, spec, place_of_caller(level + 2))
   if not ok then error(tostring(step), level + 1) end
   step.collect, step.always = spec.fail ~= "fast", run.is_always(self.step_)
-  return run:add_and_wait(step, self.key)
+  return lua_print.aside(run.add_and_wait, run, step, self.key)
 end
 
 local function describe(key, outcome)

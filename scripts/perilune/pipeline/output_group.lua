@@ -3,10 +3,9 @@
 --
 -- Under a CI service each step's lines stand between its marks, on one stream: two have no order.
 local ci = require "perilune.pipeline.ci"
+local held_lines = require "perilune.pipeline.held_lines"
 local order = require "perilune.pipeline.order"
 local output_plain = require "perilune.pipeline.output_plain"
-
-local joined_at_once <const> = 4096
 
 local output_group = {}
 output_group.__index = output_group
@@ -37,18 +36,10 @@ local function pass(self, key, stream, text, partial)
   if stream == "note" then self.plain:say(text) else self.plain:step(key, stream, "", text, partial) end
 end
 
--- Lines that follow each other on one stream are held as one text: a step may print millions.
 local function hold(self, key, stream, text, partial)
-  local held = self.held[key] or {}
+  local held = self.held[key] or held_lines.new()
   self.held[key] = held
-  local last = held[#held]
-  if not last or last.stream ~= stream or stream == "note" then
-    last = { stream = stream, parts = {} }
-    held[#held + 1] = last
-  elseif #last.parts >= joined_at_once then
-    last.parts = { table.concat(last.parts) }
-  end
-  table.insert(last.parts, partial and text or text .. "\n")
+  held:add(stream, (partial or stream == "note") and text or text .. "\n")
 end
 
 -- Lines have no prefix here.
@@ -65,11 +56,12 @@ function output_group:silence() return self.plain:silence() end
 function output_group:release(key)
   local held = self.held[key]
   self.held[key] = nil
-  for _, each in ipairs(held or {}) do
-    local text = table.concat(each.parts)
+  if not held then return end
+  held:release(function(stream, text)
     local ends = text:sub(-1) == "\n"
-    pass(self, key, each.stream, ends and text:sub(1, -2) or text, not ends)
-  end
+    pass(self, key, stream, ends and text:sub(1, -2) or text, not ends)
+  end)
+  held:close()
 end
 
 local function release_in_order(self, ended)

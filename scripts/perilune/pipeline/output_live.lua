@@ -2,6 +2,7 @@
 -- is painted goes out in one write: the old block is erased, the new lines follow, then the new block. So nothing is torn, and
 -- the terminal's own scrollback holds the lines and nothing else.
 local log = require "perilune.log"
+local native = require "perilune.native.terminal"
 local peri = require "perilune"
 local signal = require "perilune.signal"
 local line = require "perilune.pipeline.line"
@@ -32,7 +33,10 @@ end
 -- After a stop (Ctrl-Z) others have written below the block: it stays where it was.
 function output_live:begin_anew()
   local listener <close> = signal.listen("CONT")
-  while listener:recv() do self.painted = {} end
+  while listener:recv() do
+    self.painted = {}
+    native.paint("", "", "")
+  end
 end
 
 -- Erases the rows of the painted block and stands on the first of them. A terminal that became narrower has wrapped its lines.
@@ -45,12 +49,12 @@ local function erasing(painted, columns)
   return "\r" .. up .. ("\27[2K\27[1B"):rep(rows - 1) .. "\27[2K" .. up
 end
 
--- One write; `without_block`: only the lines.
+-- One write; `without_block`: only the lines. The native half has the block erased where the program itself says something.
 function output_live:paint(without_block)
   if next(self.interactive) then return end
   local columns, rows = terminal.size()
-  local parts = { erasing(self.painted, columns) }
-  for i, each in ipairs(self.lines) do parts[i + 1] = each .. "\n" end
+  local erased, parts = erasing(self.painted, columns), {}
+  for i, each in ipairs(self.lines) do parts[i] = each .. "\n" end
   self.lines, self.painted = {}, {}
   local now = peri.now()
   if self.zero and not without_block then
@@ -60,7 +64,7 @@ function output_live:paint(without_block)
   end
   self.last_paint = now
   io.stdout:flush()
-  io.stderr:write(table.concat(parts))
+  native.paint(erased, table.concat(parts), erasing(self.painted, columns))
 end
 
 function output_live:add(shown)

@@ -3,6 +3,7 @@ local fs = require "perilune.fs"
 local json = require "perilune.json"
 local orphans = require "perilune.native.orphans"
 local peri = require "perilune"
+local system = require "perilune.native.system"
 local events = require "perilune.pipeline.events"
 local execution = require "perilune.pipeline.execution"
 local masking = require "perilune.pipeline.masker"
@@ -40,6 +41,16 @@ local function given_params(values)
   return given
 end
 
+-- Whoever looks at the machine's processes reads no secret in the words of this one.
+local function mask_title(mask)
+  local words, hides = system.title(), false
+  for i, word in ipairs(words) do
+    words[i] = mask(word)
+    hides = hides or words[i] ~= word
+  end
+  if hides then system.set_title(words) end
+end
+
 -- Everything a step's templates may name, the masker, and what the environment adds.
 function run.scope(pipeline, values, lenient)
   local environment, own = params.environment(pipeline.settings, pipeline.folder, values["env-file"])
@@ -48,7 +59,9 @@ function run.scope(pipeline, values, lenient)
   local scope = { params = params.read(pipeline.params or {}, given_params(values), values["params-file"], lenient), env = environment,
                   secrets = secrets, steps = {}, args = arguments,
                   run = { id = "", status = "", args = text.command_line(arguments) } }
-  return scope, masking.new(secrets), own
+  local mask = masking.new(secrets)
+  mask_title(mask)
+  return scope, mask, own
 end
 
 local function set_pools(pipeline, values)

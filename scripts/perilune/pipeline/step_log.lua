@@ -5,6 +5,7 @@ local step_log = {}
 step_log.__index = step_log
 
 local remembered <const> = 40
+local longest_remembered <const> = 64 * 1024 -- of a line that does not end
 
 -- run: the execution.
 function step_log.open(run, step)
@@ -17,7 +18,11 @@ end
 
 local function remember(self, stream, text, partial)
   local lines = self.lines
-  if self.open_on == stream then lines[#lines] = lines[#lines] .. text else lines[#lines + 1] = text end
+  if self.open_on ~= stream then
+    lines[#lines + 1] = text
+  elseif #lines[#lines] < longest_remembered then
+    lines[#lines] = lines[#lines] .. text
+  end
   self.open_on = partial and stream or nil
   if #lines >= 2 * remembered then table.move(lines, remembered + 1, #lines + remembered, 1) end
 end
