@@ -1,6 +1,8 @@
--- `perilune top`: the tasks of a running program as a table, drawn anew every second; off a terminal, or with --once, printed once.
+-- `perilune top`: the tasks of a running program as a table, drawn anew every second until q is pressed; off a terminal, or with --once, printed once.
+local fs = require "perilune.fs"
 local json = require "perilune.json"
 local peri = require "perilune"
+local process = require "perilune.process"
 local system = require "perilune.native.system"
 local programs = require "perilune.cli.programs"
 local text = require "perilune.pipeline.text"
@@ -74,7 +76,27 @@ local function draw(lines)
   io.stdout:flush()
 end
 
+local function stty(...)
+  return process.run({ argv = { "stty", ... }, stdin = "inherit", group = false, check = false }).stdout:match("%S+")
+end
+
+-- Whether q is pressed: a token that is cancelled then. Keys come one by one and are not shown, until what this returns is closed.
+local function listen_to_keys(quit)
+  local before = system.is_terminal(0) and stty("-g")
+  if not before then return nil end
+  stty("-icanon", "-echo", "min", "1")
+  peri.spawn({ name = "keys", daemon = true }, function()
+    local keys = fs.open("/dev/stdin")
+    for key in function() return keys:read(1) end do
+      if key == "q" then quit:cancel("q") end
+    end
+  end)
+  return peri.defer(function() stty(before) end)
+end
+
 local function watch(path, interval)
+  local quit = peri.token()
+  local keys <close> = listen_to_keys(quit)
   local _ <close> = peri.defer(function()
     io.stdout:write("\27[?25h\27[?1049l")
     io.stdout:flush()
@@ -83,18 +105,18 @@ local function watch(path, interval)
   local before = {}
   while true do
     local snapshot = programs.snapshot(path)
-    if not snapshot then return end
+    if not snapshot then return "the program has ended" end
     draw(lines_of(snapshot, before))
     for _, task in ipairs(snapshot.tasks) do before[task.id] = task.busy end
-    peri.sleep(interval)
+    if peri.select { over = peri.sleep_op(interval), stop = quit:wait_op() } == "stop" then return end
   end
 end
 
 function top.main(values, words)
   local path = programs.find(words[1])
   if system.is_terminal(1) and not values.once and not values.json then
-    watch(path, values.interval or 1)
-    print("the program has ended")
+    local why = watch(path, values.interval or 1)
+    if why then print(why) end
     return 0
   end
   local snapshot = programs.snapshot(path)

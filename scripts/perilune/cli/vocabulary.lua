@@ -127,7 +127,7 @@ under way is ended first, with its processes. Interrupt to end.]] },
     summary = "the tasks of a running program, live in the terminal",
     detail = [[
 The program was started with --inspect, or with PERILUNE_INSPECT=1. Without PID, the one that runs; where there are several, they
-are listed.]] },
+are listed. q or an interrupt ends it.]] },
   { "inspect", usage = "[FLAGS] [PID|SOCKET]", words = "program", flags = all({ "port" }),
     summary = "the tasks of a running program, as a page of a local web server" },
   { "repl", usage = "[FLAGS]", flags = all({ "color" }), summary = "type Lua; every line is a task that may wait",
