@@ -59,13 +59,15 @@ case("a task's status is asked for on its own worker", function()
 end)
 
 case("SEL-16: a join of a task elsewhere loses a select and is there later; with a limit too", function()
-  local t = peri.spawn(function() peri.sleep(0.01) return "done" end)
-  local key, timed, later = far(function(task)
+  local go = peri.shared_channel(1)
+  local t = peri.spawn(function() go:recv() return "done" end)
+  local key, timed, later = far(function(task, let_go)
     local first = peri.select { over = task:join_op(), tick = peri.sleep_op(0.001) }
     local _, why = task:join(0.001)
+    let_go:send(true)
     local second, ok, v = peri.select { over = task:join_op(), tick = peri.sleep_op(100) }
     return first, why, second .. tostring(ok) .. v
-  end, t):await()
+  end, t, go):await()
   check.equal(key, "tick") check.equal(timed, "timeout") check.equal(later, "overtruedone")
 end)
 
@@ -139,17 +141,27 @@ case("a token that comes back is the same, and children are cancelled with their
   check.equal(wait:await(), "parent")
 end)
 
+-- How many wait for semaphores in this VM.
+local function waiting_here()
+  local sum = 0
+  for _, resource in ipairs(peri.resources()) do
+    if resource.kind == "semaphore" then sum = sum + resource.waiters end
+  end
+  return sum
+end
+
 case("SEM-01: permits go from VM to VM in the order in which they were asked for", function()
   local sem, order = peri.semaphore(1), peri.shared_channel(10)
   local first = sem:acquire()
   local tasks = {}
   for i = 1, 6 do
-    tasks[i] = peri.parallel({ worker = (i - 1) % 3 + 1 }, function(s, out, me)
+    local worker = { worker = (i - 1) % 3 + 1 }
+    tasks[i] = peri.parallel(worker, function(s, out, me)
       local p <close> = s:acquire()
       out:send(me)
       peri.sleep(0.0005)
     end, sem, order, i)
-    peri.sleep(0.003)
+    while peri.parallel(worker, waiting_here):await() < (i + 2) // 3 do peri.yield() end
   end
   first:release()
   for i = 1, 6 do check.equal(order:recv(), i) end
