@@ -53,11 +53,20 @@ write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/perilune-config-ver
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/perilune-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/perilune-config-version.cmake FindLua54.cmake
   DESTINATION ${config_dir})
 
-# For pkg-config: the same three.
+# For pkg-config: the same three, wherever the folder that they are installed in is moved.
+cmake_path(IS_ABSOLUTE CMAKE_INSTALL_LIBDIR elsewhere)
+if(elsewhere)
+  set(pkg_config_prefix ${CMAKE_INSTALL_PREFIX})
+  set(pkg_config_libdir ${CMAKE_INSTALL_LIBDIR})
+else()
+  file(RELATIVE_PATH to_prefix /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
+  string(REGEX REPLACE "/$" "" pkg_config_prefix "\${pcfiledir}/${to_prefix}")
+  set(pkg_config_libdir "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
+endif()
 function(perilune_pkg_config name description requires libs)
   file(CONFIGURE OUTPUT ${name}.pc @ONLY CONTENT [=[
-prefix=@CMAKE_INSTALL_PREFIX@
-libdir=${prefix}/@CMAKE_INSTALL_LIBDIR@
+prefix=@pkg_config_prefix@
+libdir=@pkg_config_libdir@
 includedir=${prefix}/@CMAKE_INSTALL_INCLUDEDIR@
 
 Name: @name@
@@ -72,11 +81,14 @@ endfunction()
 cmake_path(GET LUA54_LIBRARY STEM LAST_ONLY lua_name)
 string(REGEX REPLACE "^lib" "-l" lua_flag "${lua_name} -lm -ldl")
 set(module_libraries "")
+set(debian_depends pkgconf liblua5.4-dev)  # who links the static libraries needs what they need
 if(PERILUNE_db_FOUND)
   string(APPEND module_libraries " -lsqlite3")
+  list(APPEND debian_depends libsqlite3-dev)
 endif()
 if(PERILUNE_hash_FOUND)
   string(APPEND module_libraries " -lxxhash")
+  list(APPEND debian_depends libxxhash-dev)
 endif()
 perilune_pkg_config(perilune-engine "Tasks, channels and cancellation for C++" "" "-lperilune_engine -pthread")
 perilune_pkg_config(perilune "Lua scripts as tasks inside a C++ program" "perilune-engine = ${PROJECT_VERSION}"
@@ -92,6 +104,8 @@ if(PROJECT_IS_TOP_LEVEL)
   set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
   set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
   set(CPACK_STRIP_FILES ON)
+  list(JOIN debian_depends ", " CPACK_DEBIAN_PACKAGE_DEPENDS)
+  set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libasio-dev")  # for perilune/asio.hpp
   set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
   set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
   if(PERILUNE_tls_FOUND)
