@@ -1,4 +1,5 @@
 // Calls of the host's native functions by scripts: plain ones, asynchronous ones, and C++ coroutines. See <perilune/function.hpp>.
+#include <optional>
 #include <utility>
 
 #include "call_frame.hpp"
@@ -29,8 +30,10 @@ struct host_function {
 struct host_call {
   static constexpr std::uint64_t tag = 0x686f7374'93b7a2d1ULL;
   std::shared_ptr<pending_call> pending{};
-  ~host_call() {
+  ~host_call() { end(); }
+  void end() noexcept {
     if (pending) pending->give_up();
+    pending.reset();
   }
 };
 
@@ -43,11 +46,18 @@ int collect(lua_State* L) {
 }
 
 template <class T>
-void set_collected_type(lua_State* L, type_name name) {
+void open_collected_type(lua_State* L, type_name name) {
   push_type(L, name);
   lua_pushcfunction(L, collect<T>);
   lua_setfield(L, -2, "__gc");
-  lua_setmetatable(L, -2);
+  lua_pop(L, 1);
+}
+
+// From here on the collector ends the object at `index`. Never raises.
+void set_collected_type(lua_State* L, int index, type_name name) {
+  index = lua_absindex(L, index);
+  push_type(L, name);
+  lua_setmetatable(L, index);
 }
 
 host_function& called(lua_State* L) noexcept { return object_at<host_function>(L, lua_upvalueindex(1)); }
@@ -77,18 +87,31 @@ reply async_done(lua_State* L, vm& v) {
   return push_given(L, call.results);
 }
 
-reply async_body(lua_State* L, vm& v) {
-  if (const reply refused = check_waiting(L, v); refused < 0) return refused;
-  push_object<host_call>(L, 0);
-  set_collected_type<host_call>(L, type_name::host_call);
-  lua_insert(L, 1);
+// Calls the function. A reply, or nothing where its end is still to come.
+std::optional<reply> begin_async(lua_State* L, vm& v, std::shared_ptr<pending_call>& pending) {
   const host_function& function = called(L);
-  auto& pending = object_at<host_call>(L, 1).pending = std::make_shared<pending_call>(function.name.c_str());
+  pending = std::make_shared<pending_call>(function.name.c_str());
   call_frame frame(L, v, 2);
   frame.pending = pending;
   function.native.call(function.native.context, frame);
-  if (frame.refused < 0) return pending->give_up(), frame.refused;
-  return pending->arrived() ? async_done(L, v) : wait_for(L, v, *pending, async_done);
+  if (frame.refused < 0) return frame.refused;
+  return pending->arrived() ? std::optional(async_done(L, v)) : std::nullopt;
+}
+
+// A call that has ended at once leaves nothing for the collector to end.
+reply async_body(lua_State* L, vm& v) {
+  if (const reply refused = check_waiting(L, v); refused < 0) return refused;
+  auto& call = push_object<host_call>(L, 0);
+  lua_insert(L, 1);
+  try {
+    const std::optional<reply> ended = begin_async(L, v, call.pending);
+    if (ended) return call.end(), *ended;
+  } catch (...) {
+    call.end();
+    throw;
+  }
+  set_collected_type(L, 1, type_name::host_call);
+  return wait_for(L, v, *call.pending, async_done);
 }
 
 reply coroutine_done(lua_State* L, vm& v) {
@@ -100,7 +123,7 @@ reply coroutine_body(lua_State* L, vm& v) {
   if (const reply refused = check_waiting(L, v); refused < 0) return refused;
   const host_function& function = called(L);
   auto& run = push_object<host_run>(L, 0, wait_description{function.name.c_str(), "native task", nullptr});
-  set_collected_type<host_run>(L, type_name::host_run);
+  set_collected_type(L, -1, type_name::host_run);
   lua_insert(L, 1);
   call_frame frame(L, v, 2);
   function.native.call(function.native.context, frame);
@@ -120,10 +143,11 @@ struct definition {
 // Pushes the Lua function; from here on the collector owns the native one.
 void push_function(lua_State* L, const definition& made) {
   push_object<host_function>(L, 0);
-  set_collected_type<host_function>(L, type_name::host_function);
+  set_collected_type(L, -1, type_name::host_function);
   auto& function = object_at<host_function>(L, -1);
   lua_pushcclosure(L, made.call, 1);
   function.native = std::exchange(*made.native, {});
+  function.name = made.path;
 }
 
 reply function_body(lua_State* L, vm& v) {
@@ -145,6 +169,12 @@ reply method_body(lua_State* L, vm&) {
 }
 
 }  // namespace
+
+void open_host_types(lua_State* L) {
+  open_collected_type<host_function>(L, type_name::host_function);
+  open_collected_type<host_call>(L, type_name::host_call);
+  open_collected_type<host_run>(L, type_name::host_run);
+}
 
 namespace detail {
 

@@ -33,7 +33,8 @@ lua_host_options lua_options(host_options&& given, runtime_options&& engine, hoo
   return options;
 }
 
-reply search_body(lua_State* L, vm&) {
+reply open_body(lua_State* L, vm&) {
+  open_host_types(L);
   search_first(L, *static_cast<const std::string*>(lua_touserdata(L, 1)));
   return 0;
 }
@@ -54,7 +55,7 @@ host_state::host_state(host_options options, runtime_options engine)
   machine().anchors = home_;
   if (!core_.invalid().empty()) return;
   error problem;
-  call(protect::native<search_body>, &options.module_folder, problem);
+  call(protect::native<open_body>, &options.module_folder, problem);
 }
 
 // Tasks end, with their closers, before anything is forgotten.

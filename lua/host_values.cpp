@@ -170,6 +170,7 @@ bool read_table(lua_State* L, vm& v, int index, value& out, int depth) {
   if (depth == 0 || !lua_checkstack(L, 8)) return false;
   table t;
   const auto length = static_cast<lua_Integer>(lua_rawlen(L, index));
+  t.items.reserve(static_cast<std::size_t>(length));
   for (lua_Integer i = 1; i <= length; ++i) {
     lua_rawgeti(L, index, i);
     const bool read = read_at(L, v, lua_gettop(L), t.items.emplace_back(), depth - 1);

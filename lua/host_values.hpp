@@ -15,6 +15,9 @@ struct host_object {
   detail::object_ref ref{};
 };
 
+// Makes the types of what the functions below and those of host_calls.cpp push. May raise.
+void open_host_types(lua_State* L);
+
 // Pushes the value. May raise. False, and nil, where it or something in it is of another host, or of a class not defined here.
 bool push_value(lua_State* L, vm& v, const value& given);
 // Pushes `count` values, all or none: they are those of a call. False, and the error on top, when that fails.

@@ -1,5 +1,6 @@
 // Asynchronous native functions: a completion from whatever thread, once, and what happens to one that comes too late.
 #include <perilune/host.hpp>
+#include <perilune/timer.hpp>
 
 #include <atomic>
 #include <mutex>
@@ -54,6 +55,20 @@ TEST_CASE("a call may end before its function returns; typed parameters are chec
   const auto bad = run(h, "now('x')");
   CHECK(bad.error().message.find("bad argument #1 to 'now' (integer expected, got string)") != std::string::npos);
   CHECK(begun == 1);
+}
+
+TEST_CASE("a task that waits for the host says for which of its functions") {
+  host h;
+  std::optional<completion> open;
+  h.define_async("db.query", [&](completion done) { open = done; });
+  h.define_task("crawl", []() -> task<> { co_await sleep(1h); });
+  const auto asks = h.load("db.query()", "=test");
+  const auto crawls = h.load("crawl()", "=test");
+  h.spawn(*asks);
+  h.spawn(*crawls);
+  h.tick();
+  CHECK(h.dump().find("waits in db.query on a native call at test:1") != std::string::npos);
+  CHECK(h.dump().find("waits in crawl on a native task at test:1") != std::string::npos);
 }
 
 TEST_CASE("a call that fails raises; one that is dropped says so") {
