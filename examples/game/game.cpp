@@ -72,11 +72,14 @@ class game {
 
   void draw(const char* mode) const {
     erase();
+    for (int y = 0; y < height; ++y) mvaddch(y + 1, width + 1, '|');
     for (const auto& [id, each] : creatures_) mvaddch(each.y + 1, each.x + 1, static_cast<chtype>(each.shown));
     mvaddch(player_y_ + 1, player_x_ + 1, '@');
-    mvprintw(0, 0, "frame %zu  %s  tasks %llu  memory %zu KiB  %s", frames_, mode, static_cast<unsigned long long>(host_.live_tasks()),
-             host_.memory_used() / 1024, said_.c_str());
+    mvprintw(0, 0, "frame %zu  %s  tasks %llu  memory %zu KiB", frames_, mode, static_cast<unsigned long long>(host_.live_tasks()),
+             host_.memory_used() / 1024);
+    mvprintw(height + 1, 0, "arrows: move   p: pause   s: slow motion   k: remove a creature   r: reload   q: quit");
     draw_graph();
+    mvprintw(height + 7, 0, "%s", said_.c_str());
     refresh();
   }
 
@@ -89,7 +92,8 @@ class game {
       creatures_.erase(creatures_.begin());
     } else if (what == "reload") {
       const auto loaded = host_.reload("creatures");
-      said_ = loaded ? "reloaded" : "not reloaded: " + loaded.error().message.substr(0, 60);
+      said_ = loaded ? "reloaded" : "not reloaded: " + loaded.error().message;
+      std::replace(said_.begin(), said_.end(), '\n', ' ');
     }
   }
   std::size_t frames() const noexcept { return frames_; }
@@ -121,16 +125,22 @@ class game {
     const auto sign = [](int n) { return (n > 0) - (n < 0); };
     return {sign(player_x_ - c->x), sign(player_y_ - c->y)};
   }
-  // A column for each of the last frames: '#' a millisecond of scripts, '+' one of the collector; the frame has 16.
+  // A column for each of the last frames: '#' a tenth of a millisecond of scripts, '+' one of the collector, '^' what has no room.
   void draw_graph() const {
-    mvprintw(height + 2, 0, "ms a frame: # scripts  + collector");
+    constexpr int rows = 4;
+    const auto tenths = [](perilune::duration d) { return static_cast<int>((d + 50us) / 100us); };
+    const auto ms = [](perilune::duration d) { return std::chrono::duration<double, std::milli>(d).count(); };
+    spent most{};
     for (std::size_t i = 0; i < took_.size(); ++i) {
       const spent& each = took_[(frames_ + i) % took_.size()];
-      const auto rows = [](perilune::duration d) { return static_cast<int>((d + 500us) / 1ms); };
-      const int scripts = rows(each.scripts), both = std::min(scripts + rows(each.collector), 5);
-      for (int row = 0; row < std::max(both, 1); ++row)
-        mvaddch(height + 7 - row, static_cast<int>(i), both == 0 ? '_' : row < scripts ? '#' : '+');
+      most = {std::max(most.scripts, each.scripts), std::max(most.collector, each.collector)};
+      const int scripts = tenths(each.scripts), both = scripts + tenths(each.collector);
+      for (int row = 0; row < std::clamp(both, 1, rows); ++row)
+        mvaddch(height + 6 - row, static_cast<int>(i),
+                both == 0 ? '_' : row == rows - 1 && both > rows ? '^' : row < scripts ? '#' : '+');
     }
+    mvprintw(height + 2, 0, "0.1 ms a row: # scripts, at most %.2f ms   + collector, at most %.2f ms   of 16.67 ms", ms(most.scripts),
+             ms(most.collector));
   }
 
   std::string folder_;
@@ -144,7 +154,7 @@ class game {
                           const std::string path = folder_ + "/" + std::string(name) + ".lua";
                           auto text = read_file(path);
                           if (!text) return std::nullopt;
-                          return perilune::module_source{*std::move(text), "@" + path};
+                          return perilune::module_source{*std::move(text), "@" + std::string(name) + ".lua"};
                         }}};
   perilune::session session_{host_, clock_, {.apply = [this](const value& input) { apply(input); }}};
   perilune::script life_;
