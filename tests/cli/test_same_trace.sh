@@ -2,6 +2,7 @@
 # threads or with processes of the system are left out, since who of them is faster is not ours to say.
 root=$(cd "$(dirname "$0")/../.." && pwd)
 . "$(dirname "$0")/../support/cli.sh"
+bound=250  # under a sanitizer it is a minute
 
 files=""
 for file in "$root"/tests/scripts/*.lua; do
