@@ -18,8 +18,8 @@ namespace {
 
 constexpr int busy_ms = 5000;
 
-// Statements with parameters come again, so the last few stay prepared, the newest first. Others do not: a PRAGMA acts when it
-// is prepared. The statement under way stands here, so that it is let go even where Lua raises for want of memory.
+// Statements with parameters, and those around a transaction, come again, so the last few stay prepared, the newest first. Others do
+// not: a PRAGMA acts when it is prepared. The statement under way stands here, so that it is let go even where Lua raises for want of memory.
 struct lua_database {
   static constexpr std::uint64_t tag = 0x64617461'7c1e9b52ULL;
   sqlite3* open = nullptr;
@@ -35,9 +35,13 @@ struct lua_database {
     statement = std::exchange(*found, nullptr);
     return SQLITE_OK;
   }
+  static bool comes_again(sqlite3_stmt* one) {
+    const std::string_view sql = sqlite3_sql(one);
+    return sqlite3_bind_parameter_count(one) > 0 || sql.starts_with("BEGIN") || sql.starts_with("COMMIT");
+  }
   void end_statement() {
     sqlite3_stmt* ended = std::exchange(statement, nullptr);
-    if (ended && sqlite3_bind_parameter_count(ended) > 0) {
+    if (ended && comes_again(ended)) {
       sqlite3_reset(ended);
       sqlite3_clear_bindings(ended);
       const auto place = std::find(kept.begin(), kept.end() - 1, nullptr);

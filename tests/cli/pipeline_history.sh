@@ -53,6 +53,32 @@ END
 run logs -f p.toml
 grep -q '^== good$' out && grep -q '^== bad$' out || fail "$(cat out)"
 
+it "what prints nothing needs no log; a failure has one all the same"
+given silent.toml <<'END'
+[steps.good]
+argv = ["true"]
+[steps.bad]
+argv = ["false"]
+[steps.later]
+sh = "test -e tried && exit 0; touch tried; echo again; exit 1"
+retry = { attempts = 2, backoff = "10ms" }
+END
+run run silent.toml -q -k
+[ "$status" -eq 1 ] && grep -q '  log: .*/logs/bad.log$' err || fail "status $status: $(cat err)"
+(cd .perilune/runs && cd "$(ls -t | head -1)" && ls logs) >seen
+printf 'bad.log\nlater.log\n' >expected
+same expected seen "logs"
+for step in good bad; do
+  run logs last $step -f silent.toml
+  [ "$status" -eq 0 ] && [ ! -s out ] || fail "$step: status $status: $(cat out err)"
+done
+run report last -f silent.toml
+python3 - <<'END' >seen 2>&1 || fail "$(cat seen)"
+import json
+steps = {step["key"]: step for step in json.load(open("out"))["steps"]}
+assert "log" not in steps["good"] and steps["bad"]["log"].endswith("bad.log") and steps["later"]["log"].endswith("later.log")
+END
+
 it "refuses a run or a step that is not there"
 run logs yesterday -f p.toml
 [ "$status" -eq 2 ] || fail "status $status"

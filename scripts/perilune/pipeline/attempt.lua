@@ -79,7 +79,8 @@ end
 -- Waits for the end of the group: its leader's, then the rest is ended. Returns the leader's end, whether that took too long,
 -- and how many others were left.
 local function wait_for_group(proc, command)
-  local in_time, status = peri.try_timeout(command.timeout or math.huge, proc.wait, proc)
+  local in_time, status = true, nil
+  if command.timeout then in_time, status = peri.try_timeout(command.timeout, proc.wait, proc) else status = proc:wait() end
   if not in_time then return proc:kill(command.grace), true, 0 end
   local left = proc:members()
   if left > 0 then proc:kill(command.grace) end

@@ -50,7 +50,7 @@ function attempts.try(run, step, ready, reason, announce)
     local outcome = attempts.once(run, step, ready, reason, n, retry.attempts, announce)
     user, kernel = user + (outcome.user or 0), kernel + (outcome.system or 0)
     outcome.started, outcome.allowed, outcome.user, outcome.system = began, retry.attempts, user, kernel
-    outcome.attempts = outcome.attempts or n
+    outcome.attempts, outcome.silent = outcome.attempts or n, outcome.silent and n == 1
     if outcome.state == "succeeded" or outcome.state == "cancelled" or n == retry.attempts or run:is_ending(step)
       or not worth_repeating(retry, outcome) then
       return outcome
@@ -90,7 +90,7 @@ function attempts.once(run, step, ready, reason, n, allowed, announce)
     local log <close> = step_log.open(run, step)
     make_folders(run, ready)
     attempts.tell_start(run, step, ready, reason, n, allowed, log.path)
-    return require("perilune.pipeline.lua_step").run(run, step, ready, log)
+    return log:finish(require("perilune.pipeline.lua_step").run(run, step, ready, log))
   end
   local pool = step.pool and run.pool_slots[step.pool]
   local turn <close> = pool and take_turn(run, step, pool, step.pool) or nil
@@ -124,7 +124,6 @@ function attempts.run_process(run, step, ready, reason, n, allowed)
   run.live[step.key] = nil
   if step.interactive then run.events:emit("terminal", { key = step.key, taken = false }) end
   if live.cancelled and result.state ~= "succeeded" then result.state, result.reason = "cancelled", run:why_halted() end
-  log:close()
   return attempts.conclude(step, result, log, command.timeout)
 end
 
@@ -148,10 +147,10 @@ local function take_value(step, outcome, whole)
 end
 
 function attempts.conclude(step, result, log, timeout)
-  result.log, result.tail = log.path, log:tail()
+  result.tail = log:tail()
   if result.state == "timeout" then result.message = ("it did not end within %gs"):format(timeout) end
   if log.captured and result.state == "succeeded" then take_value(step, result, table.concat(log.captured)) end
-  return result
+  return log:finish(result)
 end
 
 return attempts

@@ -12,7 +12,8 @@
 --   step_retry     key, attempt, attempts, delay, why
 --   step_finished  key, name, state, reason, code, signal, duration, attempts, place, command, log, tail (last lines of a
 --                  failure), user, system (processor seconds), message, needs, allowed (attempts at most),
---                  left (processes of its group that its command had left; they were ended)
+--                  left (processes of its group that its command had left; they were ended), silent (it printed nothing, so that
+--                  there is no log)
 --                  state: "succeeded" "cached" "skipped" "failed" "timeout" "blocked" (something it needs did not succeed)
 --                  "cancelled"
 --   terminal       key, taken      a step or a question has the terminal to itself, until it is told again with taken = false

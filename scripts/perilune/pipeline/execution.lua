@@ -89,14 +89,18 @@ end
 
 -- Judging -----------------------------------------------------------------------------------------------------------
 
+local function first_bad_of(outcomes, keys)
+  for _, key in ipairs(keys) do
+    local outcome = outcomes[key]
+    if outcome and not good[outcome.state] then return key, outcome.state end
+  end
+end
+
 -- The first thing in the way among the steps before this one: its key and how it ended.
 function execution:first_bad(step)
-  for _, list in ipairs { step.needs, step.after } do
-    for _, key in ipairs(list) do
-      local outcome = self.outcomes[key]
-      if outcome and not good[outcome.state] then return key, outcome.state end
-    end
-  end
+  local key, state = first_bad_of(self.outcomes, step.needs)
+  if key then return key, state end
+  return first_bad_of(self.outcomes, step.after)
 end
 
 local function passes_when(self, step, bad)
@@ -123,9 +127,13 @@ function execution:judge(step)
   if step.condition and not step.condition(self:scope_of(step)) then return "skipped", "if: " .. step.condition_text end
 end
 
-function execution:scope_of(step)
+function execution:scope_now()
   self.scope.run.status = self:status()
-  return setmetatable({ matrix = step.matrix, item = step.item }, { __index = self.scope })
+  return self.scope
+end
+
+function execution:scope_of(step)
+  return setmetatable({ matrix = step.matrix, item = step.item }, { __index = self:scope_now() })
 end
 
 -- Ending a step -----------------------------------------------------------------------------------------------------
@@ -157,7 +165,8 @@ function execution:settle(step, outcome)
     key = step.key, name = step.name, state = outcome.state, reason = outcome.reason, code = outcome.code, place = step.place,
     signal = outcome.signal, duration = outcome.duration, attempts = outcome.attempts, allowed = outcome.allowed or 1,
     command = outcome.command, log = outcome.log, tail = failed and outcome.tail or nil, message = outcome.message,
-    user = outcome.user, system = outcome.system, needs = json.array({ table.unpack(step.needs) }), left = outcome.left,
+    silent = outcome.silent or nil, user = outcome.user, system = outcome.system, left = outcome.left,
+    needs = json.array({ table.unpack(step.needs) }),
   })
   return outcome
 end
@@ -202,7 +211,7 @@ function execution:perform(step)
     step = self:made_step(step)
     if not step then return { state = "succeeded", reason = "it has nothing to do" } end
   end
-  local ready = resolve.step(self.pipeline, step, self:scope_of(step), self.own_environment)
+  local ready = resolve.step(self.pipeline, step, self:scope_now(), self.own_environment)
   if not ready.shown then return { state = "succeeded", reason = "all it needs is done" } end
   local print, outcome, reason = reuse.look(self, step, ready)
   if not outcome then

@@ -134,9 +134,9 @@ end
 
 function lua_step.run(run, step, ready, log)
   local how, value = call(run, step, ready.fn, log)
-  if how == "returned" then return { state = "succeeded", value = value, log = log.path } end
-  if how == "cancelled" then return { state = "cancelled", reason = run:why_halted(), log = log.path } end
-  return { state = how == "late" and "timeout" or "failed", log = log.path, tail = log:tail(),
+  if how == "returned" then return { state = "succeeded", value = value } end
+  if how == "cancelled" then return { state = "cancelled", reason = run:why_halted() } end
+  return { state = how == "late" and "timeout" or "failed", tail = log:tail(),
            message = how == "late" and ("it did not end within %gs"):format(step.timeout) or tostring(value) }
 end
 

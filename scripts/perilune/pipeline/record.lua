@@ -64,16 +64,16 @@ function on.step_retry(self, event)
   end_attempt(self.by_key[event.key], event.at - self.began, event.why)
 end
 
-local noted <const> = { "state", "reason", "message", "code", "signal", "user", "system", "tail" }
-
 function on.step_finished(self, event)
   local step, cpu = self.by_key[event.key], self.data.cpu
   local at = event.at - self.began
   end_attempt(step, at)
   step.started, step.ended = step.started or math.max(at - event.duration, 0), at
   step.duration = step.ended - step.started
-  for _, name in ipairs(noted) do step[name] = event[name] end
-  step.command, step.log, step.place = step.command or event.command, step.log or event.log, step.place or event.place
+  step.state, step.reason, step.message, step.code, step.signal = event.state, event.reason, event.message, event.code, event.signal
+  step.user, step.system, step.tail = event.user, event.system, event.tail
+  step.command, step.place = step.command or event.command, step.place or event.place
+  step.log = not event.silent and (step.log or event.log) or nil
   cpu.user, cpu.system = cpu.user + (event.user or 0), cpu.system + (event.system or 0)
   self.data.counts[event.state] = (self.data.counts[event.state] or 0) + 1
   if event.state == "failed" or event.state == "timeout" then self.failures[#self.failures + 1] = step end
