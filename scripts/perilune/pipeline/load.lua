@@ -73,7 +73,7 @@ local function fill(pipeline, reader, values, places)
   for _, name in ipairs(in_order(values.steps or {}, step_places)) do
     local spec = values.steps[name]
     local place = step_places and step_places.within and step_places.within[name]
-    check_templates(reader, values, name, spec, place)
+    if not pipeline.plain then check_templates(reader, values, name, spec, place) end
     local ok, problem = pcall(pipeline.add_spec, pipeline, name, spec, reader:where(step_places, name))
     if not ok then
       if not text.is_problem(problem) then error(problem, 0) end
@@ -104,6 +104,7 @@ function load_file.toml(source, shown, folder)
   local reader = schema.read(shown, values, places)
   refuse_all(reader.problems)
   local pipeline = model.new(values.pipeline)
+  pipeline.plain = not text.is_template(source) and not source:find("\\", 1, true)
   pipeline.settings.default = values.pipeline and values.pipeline.default and as_list(values.pipeline.default)
   pipeline.settings.dotenv = as_list(pipeline.settings.dotenv)
   pipeline.params, pipeline.secrets, pipeline.pools = values.params or {}, values.secrets or {}, values.pools or {}

@@ -89,8 +89,8 @@ local function compile_condition(step, condition)
   step.condition, step.condition_text = compiled, condition
 end
 
--- A step from what a file or ctx:step says. Raises a problem without a place.
-function model.make_step(key, name, spec, place)
+-- A step from what a file or ctx:step says; `plain`: no templates are in it. Raises a problem without a place.
+function model.make_step(key, name, spec, place, plain)
   local step = {
     key = key, name = name, place = place, doc = spec.doc, argv = spec.argv, sh = spec.sh, lua = spec.lua, fn = spec.fn,
     make = spec.make, needs = as_list(spec.needs), after = as_list(spec.after), when = spec.when or "success",
@@ -98,7 +98,7 @@ function model.make_step(key, name, spec, place)
     timeout = spec.timeout and text.duration(spec.timeout), grace = spec.grace and text.duration(spec.grace),
     retry = model.read_retry(spec.retry), collect = spec.fail == "collect", effect = spec.effect, capture = spec.capture,
     each = spec.each, limit = spec.limit, interactive = spec.interactive, matrix = spec.matrix_values,
-    finally = spec.finally, names = names_of(spec),
+    finally = spec.finally, names = plain and none or names_of(spec),
   }
   if spec["if"] then compile_condition(step, spec["if"]) end
   return step
@@ -169,8 +169,9 @@ end
 local table_type = {}
 table_type.__index = table_type
 
+-- plain: its text has no templates at all, so that nobody need look for them.
 function model.new(settings)
-  return setmetatable({ steps = {}, by_key = {}, settings = settings or {}, pools = {}, params = {}, secrets = {} }, table_type)
+  return setmetatable({ steps = {}, plain = false, by_key = {}, settings = settings or {}, pools = {}, params = {}, secrets = {} }, table_type)
 end
 
 function table_type:add(step)
@@ -183,7 +184,7 @@ end
 
 -- A step with a matrix becomes one for each row, and one by its name that stands for them all.
 function table_type:add_spec(name, spec, place)
-  if not spec.matrix then return self:add(model.make_step(name, name, spec, place)) end
+  if not spec.matrix then return self:add(model.make_step(name, name, spec, place, self.plain)) end
   local keys = {}
   local rows, names = combinations(spec.matrix)
   for i, row in ipairs(rows) do

@@ -78,7 +78,8 @@ end
 local function is_sound(value, known)
   for key, item in pairs(value) do
     local kind = known[key]
-    if not kind or not conforms(item, kind) then return false end
+    local check = checks[kind]
+    if not check and type(item) ~= kind or check and not check(item) then return false end
   end
   return true
 end
