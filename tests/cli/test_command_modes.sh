@@ -115,6 +115,22 @@ END
 same expected got "the failure"
 grep -q "^  again: perilune test --seed 7 --cancel-here --filter 'gives back what it holds' cancel_test.lua$" out || fail "$(cat out)"
 
+it "--cancel-here: what a cancelled round has left unseen is not held against the next test"
+given failing_test.lua <<'END'
+local peri = require "perilune"
+local test = require "perilune.test"
+test("looks at a failure", function()
+  local task = peri.spawn(error, "on purpose")
+  peri.sleep(1)
+  task:join()
+end)
+test("has none", function() peri.sleep(1) end)
+END
+run test --seed 7 --cancel-here failing_test.lua
+expect 0 out <<'END'
+2 tests passed (seed 7)
+END
+
 it "VIR-08: same seed, same trace, byte for byte"
 given talk_test.lua <<'END'
 local peri = require "perilune"

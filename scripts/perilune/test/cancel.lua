@@ -10,6 +10,10 @@ local cancel = {}
 local function problem_of(ok, e, cancelled, earlier)
   local stalls = native.take_stalls()
   if #stalls > 0 then return "deadlock: nothing could run any more:\n" .. stalls[1] end
+  if cancelled and peri.stats().unobserved > 0 then -- else they are told later, of whatever is run then
+    collectgarbage()
+    collectgarbage()
+  end
   for _, report in ipairs(cancelled and native.take_reports(earlier) or {}) do
     if report:find("^overstay: ") then return report end
   end
