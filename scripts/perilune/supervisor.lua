@@ -216,6 +216,7 @@ return function(opts)
   return (peri.spawn({ name = opts.name or "supervisor" }, function()
     self.stopping = peri.token()
     peri.spawn({ name = "watch", daemon = true }, watch, self.stopping)
+    peri.yield() -- a task that has not begun would never learn of its cancellation
     peri.shield(self.run, self)
     peri.yield() -- where a cancellation that has stopped the children ends the supervisor
   end))

@@ -113,6 +113,12 @@ case("SUP-05: a supervisor whose children have all ended for good returns", func
   check.same(table.pack(task:join()), table.pack(true))
 end)
 
+case("SUP-05: a supervisor ends wherever it is cancelled, also where it has hardly begun", function()
+  check.cancel_everywhere(function()
+    peri.supervisor({ children = { { name = "one", restart = "temporary", start = function() peri.sleep(10) end } } }):join()
+  end)
+end)
+
 case("SUP-06: a child that outlives its shutdown time is killed, and the next one's turn comes", function()
   local note, taken = check.trace()
   local start = peri.now()
