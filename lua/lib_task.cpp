@@ -242,6 +242,7 @@ reply yield_body(lua_State* L, vm& v) {
 }
 
 reply cancel_requested_body(lua_State* L, vm& v) {
+  v.running().asks = true;
   lua_pushboolean(L, v.running().cancel_pending());
   return 1;
 }

@@ -94,6 +94,7 @@ class lua_task final : public task_header, public unwinding {
   bool reports = false;                // calls the script's reporter of unobserved failures, or is below one that does
   bool elsewhere = false;              // its body waits for a function in another VM: it starts though cancelled
   bool preempted = false;              // a hook has suspended it: nobody touches its stack
+  bool asks = false;                   // looks by itself whether it has been cancelled
   std::uint8_t kill_strikes = 0;       // how often a kill has unwound it while it ran
   union {
     lua_Integer integer;

@@ -136,6 +136,8 @@ void rearm_fuel(lua_State* L, const vm& v) noexcept {
 
 void resume_preempted(lua_task& task) noexcept {
   task.preempted = false;
+  // Who asks gets one more slice to end by itself.
+  if (task.asks && !task.top->has(cancel_node::killed)) return;
   if (task.cancel_pending()) lua_sethook(task.leaf, on_overstay, LUA_MASKLINE, 0);
 }
 

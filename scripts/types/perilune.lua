@@ -315,7 +315,8 @@ function buffer:write(at, bytes) end
 ---@return perilune.buffer self
 function buffer:append(...) end
 
----Whether the running task has been cancelled: for loops that want to end politely.
+---Whether the running task has been cancelled: for loops that want to end politely. A task that asks has another slice (10 ms of
+---CPU time) to do so; then, and where it waits, the cancellation is raised.
 ---@return boolean
 function peri.cancel_requested() end
 

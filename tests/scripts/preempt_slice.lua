@@ -40,6 +40,22 @@ case("COP-06: timers and others stay on time while tasks compute", function()
   check.equal(ticks, 3)
 end)
 
+case("cancel_requested: a loop that computes and asks ends by itself; one that only asks is ended", function()
+  local polite = peri.spawn(function()
+    local rounds = 0
+    while not peri.cancel_requested() do rounds = rounds + 1 end
+    return "politely", rounds > 0
+  end)
+  local rude = peri.spawn(function() while true do peri.cancel_requested() end end)
+  peri.sleep(0.03)
+  polite:cancel()
+  rude:cancel("enough")
+  check.same(table.pack(polite:join()), table.pack(true, "politely", true))
+  local ok, e = rude:join()
+  check.equal(ok, false)
+  check.equal(e.reason, "enough")
+end)
+
 case("a statement that calls nothing is never torn", function()
   local n = 0
   peri.scope(function(s)
