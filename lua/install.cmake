@@ -39,6 +39,8 @@ install(EXPORT perilune-targets NAMESPACE perilune:: DESTINATION ${config_dir})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/engine/include/perilune ${CMAKE_CURRENT_SOURCE_DIR}/include/perilune
   DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/scripts/perilune DESTINATION ${CMAKE_INSTALL_DATADIR}/perilune/lua)
+# For a plain Lua, which learns from it how to run such scripts.
+install(FILES ${PROJECT_SOURCE_DIR}/scripts/perilune.lua DESTINATION ${CMAKE_INSTALL_DATADIR}/lua/5.4)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/scripts/types DESTINATION ${CMAKE_INSTALL_DATADIR}/perilune)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 

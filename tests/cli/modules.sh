@@ -1,4 +1,5 @@
 # require finds modules beside the script, wherever it is started from, before it looks elsewhere.
+root=$(cd "$(dirname "$0")/../.." && pwd)
 . "$(dirname "$0")/../support/cli.sh"
 
 mkdir -p project/lib bin elsewhere
@@ -30,6 +31,13 @@ ln -s ../project/main.lua bin/tool
 run run bin/tool
 expect 0 out <<'END'
 part	lib	deep
+END
+
+it "ISO-06: tells a plain Lua how such a script is run"
+echo "print(pcall(assert(loadfile('$root/scripts/perilune.lua'))))" >plain.lua
+run run plain.lua
+expect 0 out <<'END'
+false	plain.lua:1: run this with: perilune FILE
 END
 
 it "lets the top level of a module wait"

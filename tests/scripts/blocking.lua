@@ -94,6 +94,11 @@ case("SND-02: what cannot cross is refused at the caller, with its path, before 
   refused("args[1] is a userdata", echo, io.tmpfile())
   refused("args[1] is a userdata", echo, peri.channel(1))
   refused("args[1] is a C function", echo, ("x").gmatch("x", "x"))
+  check.equal(#peri.tasks(), before)
+end)
+
+case("SND-05: what is nested too deeply is refused before anything happened", function()
+  local before = #peri.tasks()
   local deep = {}
   for _ = 1, 2000 do deep = { deep } end
   local ok, e = pcall(peri.blocking, echo, deep)
