@@ -40,7 +40,12 @@ void outside_call::arrive() noexcept {
   if (std::exchange(over_, true)) return;
   end_work();
   arrived_ = true;
-  if (waiter* by = std::exchange(waiting_, nullptr)) by->task->home->grant(*by);
+  waiter* const by = std::exchange(waiting_, nullptr);
+  if (!by) return;
+  if (was_stopped())
+    by->task->home->interrupt(*by->task, wake_kind::cancelled);
+  else
+    by->task->home->grant(*by);
 }
 
 void outside_call::end_work() noexcept {

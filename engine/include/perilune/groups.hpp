@@ -48,12 +48,15 @@ task<members_of<Bodies>> run_members(scope_policy policy, Bodies bodies) {
   co_return members;
 }
 
+// Throws a group_error of that one failure.
+[[noreturn]] void refuse_cancelled_member(error why);
+
 // A member that was cancelled on its own has no value to give.
 template <class T>
 value_of<T> take_value(task_handle<T>& member) {
   outcome<T> end = std::move(member).take();
   if (end.returned()) return std::move(end).value();
-  throw group_error({std::make_exception_ptr(task_error(end.error()))});
+  refuse_cancelled_member(end.error());
 }
 template <class... T>
 std::tuple<value_of<T>...> take_values(std::tuple<task_handle<T>...>& members) {

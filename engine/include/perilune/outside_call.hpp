@@ -46,6 +46,10 @@ class outside_call : public operation, public std::enable_shared_from_this<outsi
   bool give_back(waiter&) noexcept override { return false; }
   wait_description describe() const noexcept override { return {verb_, "native call", this}; }
 
+ protected:
+  // The end that has arrived says only that the call was stopped for its task's cancellation: the task goes on as cancelled.
+  virtual bool was_stopped() const noexcept { return false; }
+
  private:
   enum class state : unsigned char { pending, claimed, given_up };
   struct arrival;

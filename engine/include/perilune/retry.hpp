@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <perilune/backoff.hpp>
+#include <perilune/outcome_of.hpp>
 #include <perilune/timer.hpp>
 
 namespace perilune {
@@ -29,6 +30,17 @@ duration pause_after(const retry_options& options, const std::exception_ptr& fai
 // Throws kind misuse.
 void check_retry(const retry_options& options);
 
+// What `fn` throws before it has a coroutine counts like what the coroutine throws.
+template <class T, class F>
+task<T> attempt(F& fn) {
+  if constexpr (std::is_void_v<T>) {
+    co_await fn();
+  } else {
+    T value = co_await fn();
+    co_return std::move(value);
+  }
+}
+
 }  // namespace detail
 
 // Yields what the first call of `fn()`, a task<T>, that returns has returned. When no attempt is left, or `retry_if` says no,
@@ -36,20 +48,15 @@ void check_retry(const retry_options& options);
 template <class F, class T = typename std::invoke_result_t<F&>::result_type>
 task<T> retry(retry_options options, F fn) {
   detail::check_retry(options);
-  for (unsigned attempt = 1;; ++attempt) {
-    std::exception_ptr failure;
-    try {
-      if constexpr (std::is_void_v<T>) {
-        co_await fn();
+  for (unsigned number = 1;; ++number) {
+    outcome<T> end = co_await outcome_of(detail::attempt<T>(fn));
+    if (end.returned()) {
+      if constexpr (std::is_void_v<T>)
         co_return;
-      } else {
-        T value = co_await fn();
-        co_return std::move(value);
-      }
-    } catch (...) {
-      failure = std::current_exception();
+      else
+        co_return std::move(end).value();
     }
-    co_await sleep(detail::pause_after(options, failure, attempt));
+    co_await sleep(detail::pause_after(options, end.exception(), number));
   }
 }
 

@@ -22,16 +22,12 @@ class select_wait {
 
   // Queues every arm, in order. None of them was ready. If one throws, none is queued.
   void arm() {
-    std::size_t next = 0;
-    try {
-      for (; next < count_; ++next) {
-        arms_[next].op->arm(arms_[next]);
-        arms_[next].become(wait_state::armed);
-      }
-    } catch (...) {
-      withdraw();
-      throw;
+    unless_armed guard{this};
+    for (std::size_t next = 0; next < count_; ++next) {
+      arms_[next].op->arm(arms_[next]);
+      arms_[next].become(wait_state::armed);
     }
+    guard.wait = nullptr;
   }
   // `winner` was granted: all others leave their queues.
   void commit(waiter& winner) noexcept {
@@ -51,6 +47,12 @@ class select_wait {
   const waiter& operator[](std::size_t i) const noexcept { return arms_[i]; }
 
  private:
+  struct unless_armed {
+    select_wait* wait;
+    ~unless_armed() {
+      if (wait) wait->withdraw();
+    }
+  };
   void withdraw_but(std::size_t kept) noexcept {
     for (std::size_t i = 0; i < count_; ++i) {
       if (i == kept || arms_[i].waiting() != wait_state::armed) continue;

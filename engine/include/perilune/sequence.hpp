@@ -25,6 +25,7 @@
 #include <perilune/channel.hpp>
 #include <perilune/interval.hpp>
 #include <perilune/notify.hpp>
+#include <perilune/outcome_of.hpp>
 #include <perilune/select.hpp>
 
 namespace perilune {
@@ -94,16 +95,9 @@ class stage : public sequence_core, public std::enable_shared_from_this<stage<T>
       co_await detail::awaiter<ahead_operation>(std::in_place, *this);
       co_return take();
     }
-    element got;
-    std::exception_ptr failure;
-    try {
-      got = co_await step();
-    } catch (...) {
-      failure = std::current_exception();
-    }
-    if (!got) end();
-    if (failure) std::rethrow_exception(failure);
-    co_return got;
+    outcome<element> stepped = co_await outcome_of(step());
+    if (!stepped.returned() || !stepped.value()) end();
+    co_return std::move(stepped).unwrap();
   }
   // Requires ready().
   element take() {
@@ -143,11 +137,11 @@ class stage : public sequence_core, public std::enable_shared_from_this<stage<T>
   static task<> read(reader_guard guard) {
     stage& self = *guard.of;
     for (bool more = true; more;) {
-      try {
-        self.held_ = co_await self.step();
-      } catch (...) {
-        self.failure_ = std::current_exception();
-      }
+      outcome<element> stepped = co_await outcome_of(self.step());
+      if (stepped.returned())
+        self.held_ = std::move(stepped).value();
+      else
+        self.failure_ = stepped.exception();
       more = self.held_.has_value();
       self.has_read();
       while (more && !self.wanted()) co_await self.until_wanted();

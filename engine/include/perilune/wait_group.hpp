@@ -37,6 +37,13 @@ class wait_group_core final : public operation {
   wait_queue waiters_;
 };
 
+namespace detail {
+
+// Throws kind misuse.
+[[noreturn]] void refuse_count(const char* why);
+
+}  // namespace detail
+
 class wait_group {
   class wait_operation final : public delegated_operation<wait_group_core> {
    public:
@@ -54,7 +61,7 @@ class wait_group {
 
  private:
   static void check(bool counted, const char* why) {
-    if (!counted) throw task_error({error_kind::misuse, why, 0, {}});
+    if (!counted) detail::refuse_count(why);
   }
   wait_group_core core_;
 };
