@@ -1,5 +1,6 @@
 // The members of perilune::host. See <perilune/host.hpp>; what is behind it is in host_state.hpp.
 #include <perilune/host.hpp>
+#include <perilune/host_loop.hpp>
 #include <perilune/native.hpp>
 
 #include <cerrno>
@@ -41,15 +42,27 @@ host::host(host_options options) {
 host::host(runtime_options engine, host_options options)
     : state_(std::make_shared<host_state>(std::move(options), std::move(engine))) {}
 
-// Inside one of its own calls the tasks are cancelled here, and the call around holds the rest until it returns.
+namespace {
+
+void leave_behind(std::shared_ptr<host_state> state, const char* why) {
+  std::fprintf(stderr, "perilune: warning: a host was destroyed %s; left behind\n", why);
+  static_cast<void>(new std::shared_ptr<host_state>(std::move(state)));
+}
+
+}  // namespace
+
+// Inside one of its own calls the tasks are cancelled here, and whoever drives holds the rest until that has returned: the call
+// around, or the loop that the host is joined to.
 host::~host() {
   if (!state_) return;
   if (state_->home()->thread != std::this_thread::get_id()) {
-    std::fputs("perilune: warning: a host was destroyed on another thread than its own; left behind\n", stderr);
-    static_cast<void>(new std::shared_ptr<host_state>(std::move(state_)));
-  } else if (state_.use_count() > 1) {
-    cancel_all("the host was destroyed");
+    leave_behind(std::move(state_), "on another thread than its own");
+    return;
   }
+  const bool inside = scheduler::here() == &state_->machine().tasks();
+  if (inside || state_.use_count() > 1) cancel_all("the host was destroyed");
+  if (!inside || state_.use_count() > 1 || post_to_loop(state_->engine(), [rest = state_] {})) return;
+  leave_behind(std::move(state_), "inside a task that engine() drives");
 }
 
 std::optional<error> host::refuse_end() const {
@@ -246,7 +259,8 @@ status host::reload(std::string_view module) const {
   }
   const script_outcome end = keep->outcome_of(*task.held());
   if (end.returned()) return {};
-  return error{end.error().kind, end.error().message, 0, {}};
+  const std::string* said = end.error().raised.string();  // without the name of a task that nobody knows
+  return error{end.error().kind, said ? *said : end.error().message, 0, {}};
 }
 
 std::string host::dump() const {

@@ -1,5 +1,6 @@
 // What a host must survive: calls on the wrong thread or the wrong host, handles of hosts that are gone, driving inside a task, and
 // memory that runs out at every place where it could. Each is an error that says so.
+#include <perilune/asio.hpp>
 #include <perilune/host.hpp>
 
 #include <cstdlib>
@@ -7,6 +8,8 @@
 #include <optional>
 #include <string>
 #include <thread>
+
+#include <asio/io_context.hpp>
 
 #include "support/catch.hpp"
 
@@ -136,6 +139,33 @@ TEST_CASE("a host that is destroyed inside one of its tasks ends when the call a
     CHECK(closed);
     CHECK_FALSE(after);
     CHECK_FALSE(h);
+  }
+}
+
+TEST_CASE("a joined host that is destroyed inside one of its tasks ends when its loop goes on") {
+  for (const bool later : {false, true}) {
+    asio::io_context io;
+    auto h = std::make_unique<host>(join(io.get_executor()));
+    bool closed = false;
+    bool after = false;
+    bool collected = false;
+    h->define("destroy", [&] { h.reset(); });
+    h->define("note", [&] { closed = true; });
+    h->define("never", [&, gone = std::shared_ptr<void>(nullptr, [&](void*) { collected = true; })] { after = true; });
+    const script main = loaded(*h, R"(local peri, later = require "perilune", ...
+      local _ <close> = peri.defer(function() note() end)
+      if later then peri.sleep(0.001) end
+      destroy()
+      peri.sleep(0)
+      never())");
+    const script_task task = h->spawn(main, {later});
+    io.run();
+    CHECK_FALSE(h);
+    CHECK(closed);
+    CHECK_FALSE(after);
+    CHECK(collected);
+    CHECK(task.done());
+    CHECK(says(task.outcome(), "gone"));
   }
 }
 

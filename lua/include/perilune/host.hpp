@@ -5,7 +5,8 @@
 // thread, on the wrong host or inside a task, a member does nothing and its result says so (kind misuse).
 //
 // Lifetime: scripts, tasks, groups and values may outlive their host and may be dropped on any thread. What they are asked for then is
-// refused. A host that is destroyed inside a call of one of its own tasks ends when the tick or run around it returns.
+// refused. A host that is destroyed inside a call of one of its own tasks ends when the tick or run around it returns, or when the
+// loop that it is joined to goes on.
 //
 // Driving: run() and join() run the tasks until an end. Or the host's own loop calls tick(), which never blocks, waits for poll_fd()
 // and time_to_next() meanwhile. Or the host is joined to an asio context (<perilune/asio.hpp>), whose loop then drives it. Or a
@@ -273,6 +274,7 @@ class host {
 
   // Loads a module again. Where its value is a table, as before, the old table gets the new fields, so that whoever holds it sees the
   // new functions; the old code stays where the new one does not load. Runs the module's top level at once; one that waits fails.
+  // Not inside a task, and not on a joined host. Errors: what the script would be told, with file and line; kind misuse.
   status reload(std::string_view module) const;
 
   // Refuses new tasks and cancels all there are; they end as the host is driven on.
