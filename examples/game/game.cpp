@@ -77,7 +77,7 @@ class game {
     mvaddch(player_y_ + 1, player_x_ + 1, '@');
     mvprintw(0, 0, "frame %zu  %s  tasks %llu  memory %zu KiB", frames_, mode, static_cast<unsigned long long>(host_.live_tasks()),
              host_.memory_used() / 1024);
-    mvprintw(height + 1, 0, "arrows: move   p: pause   s: slow motion   k: remove a creature   r: reload   q: quit");
+    mvprintw(height + 1, 0, "arrows move, p pauses, s is slow motion, k removes one, r reloads, q quits");
     draw_graph();
     mvprintw(height + 7, 0, "%s", said_.c_str());
     refresh();
@@ -92,8 +92,8 @@ class game {
       creatures_.erase(creatures_.begin());
     } else if (what == "reload") {
       const auto loaded = host_.reload("creatures");
-      said_ = loaded ? "reloaded" : "not reloaded: " + loaded.error().message;
-      std::replace(said_.begin(), said_.end(), '\n', ' ');
+      const std::string why = loaded ? "" : loaded.error().message;
+      said_ = loaded ? "reloaded" : "not reloaded: " + why.substr(why.find_last_of('\t') + 1);
     }
   }
   std::size_t frames() const noexcept { return frames_; }
@@ -139,7 +139,7 @@ class game {
         mvaddch(height + 6 - row, static_cast<int>(i),
                 both == 0 ? '_' : row == rows - 1 && both > rows ? '^' : row < scripts ? '#' : '+');
     }
-    mvprintw(height + 2, 0, "0.1 ms a row: # scripts, at most %.2f ms   + collector, at most %.2f ms   of 16.67 ms", ms(most.scripts),
+    mvprintw(height + 2, 0, "0.1 ms a row: # scripts, most %.2f; + collector, most %.2f; of 16.67 ms", ms(most.scripts),
              ms(most.collector));
   }
 
