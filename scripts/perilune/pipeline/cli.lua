@@ -87,7 +87,7 @@ local function carry_out(given, command, ...)
     source, shown, folder = read_text(rest and table.remove(rest, 1) or file_of(values, words))
   end
   if rest and not load_file.mentions_pipelines(source) then return nil, plain_script(source, shown, folder, rest) end
-  local pipeline, not_one = load_file.text(source, shown, folder, rest or words)
+  local pipeline, not_one = load_file.text(source, shown, folder, rest or words, values)
   if not pipeline then
     if command == "run" then return 0 end
     text.refuse(3, "the file returns no pipeline but %s", type(not_one))

@@ -73,6 +73,7 @@ function commands.resume(pipeline, values, words, behind)
   end
   if #behind > 0 then values.args = behind end
   take_over(values, request)
+  if pipeline.asked_early then pipeline = pipeline.read_again(values) end
   return run.execute(pipeline, values, run.wanted(pipeline, values, request.targets), before.id, request.targets)
 end
 
@@ -181,10 +182,20 @@ function commands.graph(pipeline, values)
   return 0
 end
 
+-- A step that a run took as it was has its log where it was done.
+local function log_from_before(store, id, key)
+  local row = store:step_of(id, key)
+  local before = row and row.state == "cached" and store:logged_before(id, key)
+  if not before then return false end
+  io.stderr:write(("perilune: run %s took it as it was; this is from run %s\n"):format(id, before))
+  return require("perilune.pipeline.logs")(store, before, key)
+end
+
 function commands.logs(pipeline, values, words)
   local store <close> = need_store(pipeline)
   local id = find_run(store, words[1]).id
   local found = require("perilune.pipeline.logs")(store, id, words[2], values.follow)
+  found = found or words[2] and log_from_before(store, id, words[2])
   if words[2] and not found then text.refuse(2, "run %s has no log of a step '%s'", id, words[2]) end
   return 0
 end

@@ -2,6 +2,7 @@
 local peri = require "perilune"
 local json = require "perilune.json"
 local model = require "perilune.pipeline.model"
+local text = require "perilune.pipeline.text"
 
 local fan_out = {}
 
@@ -66,9 +67,9 @@ end
 
 -- An item that stands twice in the list is one step.
 local function steps_of(run, step, items)
-  local steps, known = {}, {}
+  local steps, known, scope = {}, {}, run:scope_of(step)
   for _, item in ipairs(items) do
-    local one = fan_out.item_step(step, item)
+    local one = fan_out.item_step(step, text.is_template(item) and text.expand(item, scope) or item)
     one.always = run.is_always(step)
     if not known[one.key] then steps[#steps + 1] = one end
     known[one.key] = true

@@ -42,7 +42,7 @@ local docs = {
 local scalar = { type = json.array { "string", "number", "boolean" } }
 local words = { anyOf = json.array { { type = "string" }, { type = "array", items = { type = "string" } } } }
 local duration = { anyOf = json.array { { type = "number", minimum = 0 },
-                                        { type = "string", pattern = "^([0-9]+(\\.[0-9]+)?(ms|s|m|h|d)?)+$" } } }
+                                        { type = "string", pattern = "^([0-9]+(\\.[0-9]+)?(ms|s|m|h|d)?)+$|\\$\\{" } } }
 
 local types = {
   string = { type = "string" }, boolean = { type = "boolean" }, integer = { type = "integer" }, number = { type = "number" },

@@ -1,6 +1,7 @@
 -- From a pipeline file to the step table. Every problem of a file is told at once, each with its place.
 local fs = require "perilune.fs"
 local model = require "perilune.pipeline.model"
+local params = require "perilune.pipeline.params"
 local schema = require "perilune.pipeline.schema"
 local text = require "perilune.pipeline.text"
 local toml = require "perilune.toml"
@@ -97,8 +98,22 @@ function load_file.check_graph(pipeline, problems)
   refuse_all(problems)
 end
 
+-- What is known before a run, asked for by what decides how steps hang together: `told` are the values of flags. Whether anybody
+-- has asked stands in `pipeline.asked_early`: then another run, told otherwise, may be of another graph.
+local function early_names(pipeline, told)
+  return setmetatable({}, { __index = function(self, ns)
+    pipeline.asked_early = true
+    if ns == "params" then
+      self.params = params.read(pipeline.params, params.given(told.param), told["params-file"], true)
+    elseif ns == "env" then
+      self.env = params.environment(pipeline.settings, pipeline.folder, told["env-file"])
+    end
+    return rawget(self, ns)
+  end })
+end
+
 -- Reads a TOML text that calls itself `shown`; `folder` is where its steps run.
-function load_file.toml(source, shown, folder)
+function load_file.toml(source, shown, folder, told)
   local values, places = toml.decode(source)
   if not values then text.refuse(3, "%s:%s", shown, places) end
   local reader = schema.read(shown, values, places)
@@ -110,6 +125,8 @@ function load_file.toml(source, shown, folder)
   pipeline.params, pipeline.secrets, pipeline.pools = values.params or {}, values.secrets or {}, values.pools or {}
   pipeline.name, pipeline.file, pipeline.folder = pipeline.settings.name or folder:match("[^/]*$"), shown, folder
   pipeline.default_place = reader:where(places.within and places.within.pipeline, "default")
+  pipeline.early_names = early_names(pipeline, told or {})
+  pipeline.read_again = function(told_now) return load_file.toml(source, shown, folder, told_now) end
   fill(pipeline, reader, values, places)
   load_file.check_graph(pipeline, reader.problems)
   return pipeline
@@ -168,16 +185,16 @@ function load_file.folder_of(path)
 end
 
 -- The pipeline of a text of either kind; nil and what it returned where Lua made none.
-function load_file.text(source, shown, folder, words)
+function load_file.text(source, shown, folder, words, told)
   if shown:match("%.toml$") or not shown:match("%.lua$") and load_file.is_toml(source) then
-    return load_file.toml(source, shown, folder)
+    return load_file.toml(source, shown, folder, told)
   end
   return load_file.lua(source, shown, folder, words)
 end
 
-function load_file.read(path, shown)
+function load_file.read(path, shown, told)
   if not fs.exists(path) then text.refuse(2, "cannot open %s", shown or path) end
-  return load_file.text(fs.read(path), shown or path, load_file.folder_of(path))
+  return load_file.text(fs.read(path), shown or path, load_file.folder_of(path), nil, told)
 end
 
 return load_file

@@ -37,7 +37,9 @@ local function await_step(self, call, key, spec, level)
   if type(spec) == "function" then spec = { fn = spec } end
   local problem = schema.problem_of_step(key, spec) or known and ("there is a step '%s' already, at %s"):format(key, known.place or "?")
   if problem then error(("bad argument #2 to '%s' (%s)"):format(call, problem), level + 1) end
-  local ok, step = pcall(model.make_step, key, key, spec, place_of_caller(level + 2))
+  local ok, step = pcall(function(place)
+    return model.make_step(key, key, model.with_names(spec, run:scope_of(self.step_)), place)
+  end, place_of_caller(level + 2))
   if not ok then error(tostring(step), level + 1) end
   step.collect, step.always = spec.fail ~= "fast", run.is_always(self.step_)
   return lua_print.aside(run.add_and_wait, run, step, self.key)

@@ -57,7 +57,7 @@ function model.read_retry(retry)
            on = retry.on and as_list(retry.on) }
 end
 
-local template_fields <const> = { "sh", "cwd" }
+local template_fields <const> = { "sh", "cwd", "lua" }
 local template_lists <const> = { "argv", "env", "inputs", "outputs" }
 
 -- Adds what a value mentions to a set, which is made when it is needed.
@@ -83,10 +83,63 @@ local function names_of(spec)
   return found and text.sorted_keys(found) or none
 end
 
+-- With templates it is known only when they are replaced.
+local function condition_of_template(condition)
+  return function(scope) return expression.compile(text.expand(condition, scope))(scope) end
+end
+
 local function compile_condition(step, condition)
+  step.condition_text = condition
+  if text.is_template(condition) then
+    step.condition = condition_of_template(condition)
+    return
+  end
   local ok, compiled = pcall(expression.compile, condition)
   if not ok then text.refuse(3, "if: %s", tostring(compiled)) end
-  step.condition, step.condition_text = compiled, condition
+  step.condition = compiled
+end
+
+-- What decides how steps hang together has its templates replaced before the step is made, by what is known then.
+local early_fields <const> = { "pool", "timeout", "grace" }
+local early_lists <const> = { "needs", "after" }
+
+local function expand_items(list, names)
+  local out
+  for i, item in ipairs(list) do
+    if text.is_template(item) then
+      out = out or table.move(list, 1, #list, 1, {})
+      out[i] = text.expand(item, names)
+    end
+  end
+  return out
+end
+
+-- The same description, or one with names replaced. names: {matrix, params, env, ...}.
+function model.with_names(spec, names)
+  local changed
+  local function change(field, value)
+    changed = changed or setmetatable({}, { __index = spec })
+    changed[field] = value
+  end
+  for _, field in ipairs(early_fields) do
+    local value = spec[field]
+    if text.is_template(value) then
+      value = text.expand(value, names)
+      if (field == "timeout" or field == "grace") and not text.duration(value) then
+        text.refuse(3, "%s: a duration like \"90s\" or \"2m\" expected, got '%s'", field, value)
+      end
+      change(field, value)
+    end
+  end
+  if text.is_template(spec.doc) then
+    local ok, doc = pcall(text.expand, spec.doc, names) -- it may name what only a run knows
+    if ok then change("doc", doc) end
+  end
+  for _, field in ipairs(early_lists) do
+    local list = spec[field] and expand_items(as_list(spec[field]), names)
+    if list then change(field, list) end
+  end
+  return changed or spec
 end
 
 -- A step from what a file or ctx:step says; `plain`: no templates are in it. Raises a problem without a place.
@@ -184,15 +237,20 @@ end
 
 -- A step with a matrix becomes one for each row, and one by its name that stands for them all.
 function table_type:add_spec(name, spec, place)
-  if not spec.matrix then return self:add(model.make_step(name, name, spec, place, self.plain)) end
+  local early = self.early_names or {}
+  if not spec.matrix then
+    local one = self.plain and spec or model.with_names(spec, early)
+    return self:add(model.make_step(name, name, one, place, self.plain))
+  end
   local keys = {}
   local rows, names = combinations(spec.matrix)
   for i, row in ipairs(rows) do
     local one = setmetatable({ matrix_values = row }, { __index = spec })
+    one = model.with_names(one, setmetatable({ matrix = row }, { __index = early }))
     keys[i] = matrix_key(name, row, names)
     self:add(model.make_step(keys[i], name, one, place))
   end
-  local whole = model.make_step(name, name, { doc = spec.doc, needs = keys, fail = spec.fail }, place)
+  local whole = model.make_step(name, name, { doc = not text.is_template(spec.doc) and spec.doc or nil, needs = keys, fail = spec.fail }, place)
   whole.members = keys
   return self:add(whole)
 end

@@ -61,6 +61,17 @@ function params.problem_of(name, spec)
   end
 end
 
+-- {name = value} of the words of -p.
+function params.given(words)
+  local given = {}
+  for _, word in ipairs(words or {}) do
+    local name, value = word:match("^([^=]+)=(.*)$")
+    if not name then text.refuse(2, "-p NAME=VALUE expected, got '%s'", word) end
+    given[name] = value
+  end
+  return given
+end
+
 local function read_params_file(path)
   local found, source = pcall(fs.read, path)
   if not found then text.refuse(2, "--params-file: cannot read %s", path) end
@@ -132,6 +143,16 @@ function params.environment(settings, folder, env_files)
   end
   for name in pairs(own) do own[name] = whole[name] end
   return whole, own
+end
+
+-- What the file itself sets may name parameters and secrets, where nobody has set it to something else.
+function params.expand_settings(settings, scope, own)
+  for name, value in pairs(settings.env or {}) do
+    if text.is_template(value) and own[name] == value then
+      own[name] = text.expand(value, scope)
+      scope.env[name] = own[name]
+    end
+  end
 end
 
 function params.secrets(specs, environment, folder, lenient)

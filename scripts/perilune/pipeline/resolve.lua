@@ -88,8 +88,9 @@ local function resolve_command(ready, pipeline, step, names)
     ready.sh = text.expand(step.sh, names)
     ready.run_argv, ready.shown = { "/bin/sh", "-euc", ready.sh, step.key, table.unpack(ready.arguments) }, ready.sh
   elseif step.lua then
-    ready.fn, ready.lua_source = resolve.lua_function(pipeline, step.lua)
-    ready.shown = "lua " .. step.lua
+    local reference = text.expand(step.lua, names)
+    ready.fn, ready.lua_source = resolve.lua_function(pipeline, reference)
+    ready.shown = "lua " .. reference
   elseif step.fn then
     ready.fn, ready.lua_source, ready.shown = step.fn, source_of(step.fn), "(lua)"
   elseif step.make then

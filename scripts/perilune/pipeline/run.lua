@@ -31,16 +31,6 @@ local function processors()
   return math.max(n, 1)
 end
 
-local function given_params(values)
-  local given = {}
-  for _, word in ipairs(values.param or {}) do
-    local name, value = word:match("^([^=]+)=(.*)$")
-    if not name then text.refuse(2, "-p NAME=VALUE expected, got '%s'", word) end
-    given[name] = value
-  end
-  return given
-end
-
 -- Whoever looks at the machine's processes reads no secret in the words of this one.
 local function mask_title(mask)
   local words, hides = system.title(), false
@@ -56,9 +46,10 @@ function run.scope(pipeline, values, lenient)
   local environment, own = params.environment(pipeline.settings, pipeline.folder, values["env-file"])
   local secrets = params.secrets(pipeline.secrets or {}, environment, pipeline.folder, lenient)
   local arguments = values.args or {}
-  local scope = { params = params.read(pipeline.params or {}, given_params(values), values["params-file"], lenient), env = environment,
+  local scope = { params = params.read(pipeline.params or {}, params.given(values.param), values["params-file"], lenient), env = environment,
                   secrets = secrets, steps = {}, args = arguments,
                   run = { id = "", status = "", args = text.command_line(arguments) } }
+  params.expand_settings(pipeline.settings, scope, own)
   local mask = masking.new(secrets)
   mask_title(mask)
   return scope, mask, own

@@ -50,7 +50,7 @@ local checks = {
   list = function(value) return is_list(value), "a list expected" end,
   map = function(value) return type(value) == "table" and value[1] == nil, "a table of names and values expected" end,
   integer = function(value) return math.type(value) == "integer", "a whole number expected" end,
-  duration = function(value) return text.duration(value) ~= nil, "a duration like \"90s\" or \"2m\" expected" end,
+  duration = function(value) return text.is_template(value) or text.duration(value) ~= nil, "a duration like \"90s\" or \"2m\" expected" end,
   scalar = function(value) return type(value) ~= "table", "a single value expected" end,
   any = function() return true end,
 }

@@ -243,6 +243,15 @@ function store:durations()
 end
 
 
+function store:step_of(run, key) return self.db:query("SELECT * FROM steps WHERE run = ? AND key = ?", run, key)[1] end
+
+-- The newest run before one that has a log of a step.
+function store:logged_before(id, key)
+  local row = self.db:query("SELECT steps.run FROM steps JOIN runs ON runs.id = steps.run WHERE steps.key = ? AND steps.log IS NOT NULL AND"
+    .. " runs.rowid < (SELECT rowid FROM runs WHERE id = ?) ORDER BY runs.rowid DESC LIMIT 1", key, id)[1]
+  return row and row.run
+end
+
 -- What the newest run that had a step says of it.
 function store:last_row(key)
   return self.db:query("SELECT steps.* FROM steps JOIN runs ON runs.id = steps.run WHERE steps.key = ? ORDER BY runs.started DESC,"

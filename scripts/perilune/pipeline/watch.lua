@@ -91,7 +91,7 @@ end
 
 -- The pipeline as its file is now, and what to run of it.
 function session:plan(pipeline, earlier)
-  pipeline = pipeline or load_file.read(self.path, self.shown)
+  pipeline = pipeline or load_file.read(self.path, self.shown, self.values)
   if not pipeline then text.refuse(3, "%s returns no pipeline", self.shown) end
   local wanted = run.wanted(pipeline, self.values, self.targets)
   local planned = copy(pipeline.by_key)

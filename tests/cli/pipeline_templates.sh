@@ -1,0 +1,122 @@
+# `${ns.name}` is replaced everywhere: in commands when they run, in what decides how steps hang together when the file is read.
+. "$(dirname "$0")/../support/cli.sh"
+
+given p.toml <<'END'
+[pipeline]
+env = { V = "${params.v}", KEY = "${secrets.key}", MINE = "${params.v}" }
+[params]
+v = { default = "1.2" }
+limit = { default = "10s" }
+back = { default = "build" }
+fn = { default = "go" }
+[secrets]
+key = { env = "SECRET_KEY" }
+[pools]
+small = 1
+[steps.build]
+doc = "build ${params.v} for ${matrix.arch}"
+matrix = { arch = ["a", "b"], pool = ["small"] }
+pool = "${matrix.pool}"
+timeout = "${params.limit}"
+sh = "echo build ${matrix.arch}"
+[steps.test]
+matrix = { arch = ["a", "b"] }
+needs = ["${params.back}[arch=${matrix.arch},pool=small]"]
+sh = "echo test ${matrix.arch} $V $KEY $MINE"
+[steps.items]
+each = ["${params.v}", "x"]
+sh = "echo ${item}"
+[steps.lua]
+lua = "f.lua:${params.fn}"
+[steps.maybe]
+if = "'${params.v}' == '1.2'"
+sh = "echo maybe"
+[steps.slow]
+sh = "sleep 1; echo slow"
+timeout = "${params.limit}"
+END
+echo 'function go() print "gone" end' >f.lua
+export SECRET_KEY=sw0rdfish
+
+it "in what a step needs, by the row of its matrix"
+run run p.toml -q -j 1 "test[arch=b]"
+expect_only 0 out <<'END'
+build[arch=b,pool=small] | build b
+test[arch=b] | test b 1.2 *** 1.2
+END
+
+it "in the environment of the pipeline, unless somebody has set it to something else"
+MINE='${params.fn}' run run p.toml -q -j 1 "test[arch=b]"
+grep -qxF 'test[arch=b] | test b 1.2 *** ${params.fn}' out || fail "$(cat out err)"
+
+it "in items, functions, conditions, limits and descriptions"
+run run p.toml -q -j 1 items lua maybe
+sort -o out out
+expect_only 0 out <<'END'
+items[1.2] | 1.2
+items[x] | x
+lua | gone
+maybe | maybe
+END
+run run p.toml -q maybe -p v=2
+[ "$status" -eq 0 ] && [ ! -s out ] || fail "$status $(cat out)"
+run run p.toml -q slow -p limit=50ms
+[ "$status" -eq 1 ] && grep -q "did not end within 0.05s" err || fail "$status $(cat err)"
+run list -f p.toml
+grep -qx "build\[arch=a,pool=small\]  *build 1.2 for a" out || fail "$(cat out)"
+
+it "says where one is of no use"
+run run p.toml slow -p limit=soon
+expect 3 err <<'END'
+perilune: p.toml:12:8: steps.build: timeout: a duration like "90s" or "2m" expected, got 'soon'
+perilune: p.toml:30:8: steps.slow: timeout: a duration like "90s" or "2m" expected, got 'soon'
+perilune: p.toml:18:8: step 'test[arch=a]' needs 'build[arch=a,pool=small]', which does not exist
+perilune: p.toml:18:8: step 'test[arch=b]' needs 'build[arch=b,pool=small]', which does not exist
+END
+
+it "a resume reads the file with the parameters of its run"
+given graph.toml <<'END'
+[params]
+before = { default = "one" }
+[steps.one]
+sh = "echo one"
+[steps.two]
+sh = "echo two"
+[steps.end]
+needs = ["${params.before}"]
+sh = "echo end; test -e fixed"
+END
+run run graph.toml -q end -p before=two
+[ "$status" -eq 1 ] && [ "$(tr '\n' ';' <out)" = "two | two;end | end;" ] || fail "$status $(cat out err)"
+touch fixed
+run resume -f graph.toml
+[ "$status" -eq 0 ] && [ "$(cat out)" = "end | end" ] && grep -q "^two: cached" err && ! grep -q "^one:" err || fail "$status $(cat out err)"
+
+it "in steps that Lua adds"
+given l.lua <<'END'
+local p = require("perilune.pipeline").new("l", { params = { limit = { default = "50ms" } }, pools = { small = 1 } })
+p:step("rows", { matrix = { n = { 1, 2 } }, sh = "echo ${matrix.n}" })
+p:step("behind", { matrix = { n = { 1, 2 } }, needs = { "rows[n=${matrix.n}]" }, sh = "echo behind ${matrix.n}" })
+p:step("adds", function(ctx) ctx:step("late", { sh = "sleep 5", timeout = "${params.limit}" }) end)
+return p
+END
+run run l.lua -q "behind[n=2]"
+expect_only 0 out <<'END'
+rows[n=2] | 2
+behind[n=2] | behind 2
+END
+run run l.lua -q adds
+[ "$status" -eq 1 ] && grep -q "did not end within 0.05s" err || fail "$status $(cat err)"
+
+it "logs of a step that was taken as it was are those of the run that did it"
+given logged.toml <<'END'
+[steps.a]
+sh = "echo spoken; echo >made"
+outputs = ["made"]
+END
+run run logged.toml -q
+run run logged.toml -q
+run logs -f logged.toml last a
+[ "$status" -eq 0 ] && [ "$(cat out)" = spoken ] && grep -q "^perilune: run .* took it as it was; this is from run " err || fail "$status $(cat out err)"
+
+done_testing
