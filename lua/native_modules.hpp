@@ -7,6 +7,7 @@
 
 namespace perilune {
 
+int open_editor(lua_State* L);
 int open_json(lua_State* L);
 int open_log(lua_State* L);
 int open_net(lua_State* L);
@@ -29,6 +30,7 @@ int open_toml(lua_State* L);
 
 inline constexpr library_function native_modules[] = {
     {"perilune.json", open_json},
+    {"perilune.native.editor", open_editor},
     {"perilune.native.log", open_log},
     {"perilune.native.fs", open_fs},
     {"perilune.native.groups", open_groups},

@@ -102,7 +102,40 @@ type_in("'al' .. 'ive'\n"); until(b"alive\r\n> ")
 type_in("\x04")
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 EOF
-timeout 60 python3 at_terminal.py >out 2>err
+TERM=dumb timeout 60 python3 at_terminal.py >out 2>err
 [ "$(cat out)" = 0 ] || fail "$(cat out err)"
+
+it "on a terminal that can, lines are edited and kept for the next session"
+given edits.py <<'EOF'
+import os, pty, sys
+def session(*steps):
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(os.environ["PERILUNE"], ["perilune", "repl"])
+    seen = b""
+    def until(text):
+        nonlocal seen
+        while text not in seen:
+            seen += os.read(terminal, 4096)
+        seen = seen.split(text, 1)[1]
+    until(b"> ")
+    for typed, answer in steps:
+        os.write(terminal, typed.encode())
+        until(answer.encode())
+        if answer not in ("'gon", "sleeping\r\n"): until(b"> ")
+    os.write(terminal, b"\x04")
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+up, left = "\x1b[A", "\x1b[D"
+print(session(("'on' .. 'e'\n", "\r\none\r\n"), (up + "\x01#\n", "\r\n2e\r\n"), ("'tw' .. 'x'" + left + "\x7fo\n", "\r\ntwo\r\n"),
+              ("'gon", "'gon"), ("\x03", "\r\n"), ("print('slee' .. 'ping') peri.sleep(1000)\n", "sleeping\r\n"),
+              ("\x03", "cancelled\r\n"), ("'al' .. 'ive'\n", "\r\nalive\r\n")))
+print(session((up + "\n", "\r\nalive\r\n")))
+EOF
+if printf 'print(require("perilune.native.editor").usable())' | "$PERILUNE" run - | grep -qx true; then
+  mkdir state
+  TERM=xterm XDG_STATE_HOME=$folder/state timeout 60 python3 edits.py >out 2>err
+  [ "$(tr '\n' ' ' <out)" = "0 0 " ] || fail "$(cat out err)"
+  grep -q "gon" state/perilune/repl_history && fail "$(cat state/perilune/repl_history)"
+fi
 
 done_testing

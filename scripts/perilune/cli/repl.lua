@@ -1,5 +1,8 @@
 -- `perilune repl`: reads Lua, line by line, and carries it out in one task that may wait; tasks that a line has started go on behind
--- it. Input comes through the pool of threads, so that they run while the next line is awaited.
+-- it. Input comes through the pool of threads, so that they run while the next line is awaited; at a terminal by an editor of lines
+-- with a history, where the program was built with one.
+local editor = require "perilune.native.editor"
+local env = require "perilune.env"
 local fs = require "perilune.fs"
 local peri = require "perilune"
 local signal = require "perilune.signal"
@@ -34,7 +37,7 @@ local function show(ok, ...)
 end
 
 function session:prompt(text)
-  if not self.on_terminal then return end
+  if not self.on_terminal or self.editor then return end
   io.stdout:write(text)
   io.stdout:flush()
 end
@@ -51,6 +54,8 @@ function session:interrupts()
   while listener:recv() do
     if self.token then
       self.token:cancel("interrupted")
+    elseif self.editor then
+      self.editor.interrupt()
     elseif self.on_terminal then
       self.lines:send("")
       self.dropped = true
@@ -66,11 +71,24 @@ function session:read_lines()
   self.lines:close()
 end
 
+local function read_edited(...) return require("perilune.native.editor").read(...) end
+
+-- The next line; nil at the end of the input.
+function session:next_line(prompt)
+  if not self.editor then
+    self:prompt(prompt)
+    return self.lines:recv()
+  end
+  local _ <close> = peri.defer(self.editor.interrupt)
+  local line, why = peri.blocking(read_edited, prompt, self.history):await()
+  self.dropped = why == "interrupted"
+  return self.dropped and "" or line
+end
+
 function session:go()
   local source
   while true do
-    self:prompt(source and ">> " or "> ")
-    local line = self.lines:recv()
+    local line = self:next_line(source and ">> " or "> ")
     if not line then break end
     if self.dropped then
       self.dropped, source = false, nil
@@ -83,7 +101,21 @@ function session:go()
     end
   end
   if source then say_problem(select(3, compile(source))) end
-  self:prompt("\n")
+  if self.on_terminal then io.stdout:write("\n") end
+end
+
+-- Where lines are kept from session to session; nil where that cannot be.
+local function history_path()
+  local above = env.get "XDG_STATE_HOME"
+  if not above or above == "" then above = env.get("HOME", "") .. "/.local/state" end
+  local folder = above .. "/perilune"
+  return above:sub(1, 1) == "/" and pcall(fs.mkdir, folder, { recursive = true }) and folder .. "/repl_history" or nil
+end
+
+-- The editor, where there is one and the terminal is one that it can use.
+local function find_editor(on_terminal)
+  local dumb = env.get("TERM", "dumb") == "dumb"
+  return on_terminal and system.is_terminal(1) and not dumb and editor.usable() and editor or nil
 end
 
 function repl.main()
@@ -91,7 +123,8 @@ function repl.main()
   local self = setmetatable({ on_terminal = system.is_terminal(0), lines = peri.channel(0), dropped = false }, session)
   if self.on_terminal then print(("perilune %s, %s; peri is require \"perilune\""):format(system.version, _VERSION)) end
   peri.spawn({ name = "interrupts", daemon = true }, self.interrupts, self)
-  peri.spawn({ name = "input", daemon = true }, self.read_lines, self)
+  self.editor, self.history = find_editor(self.on_terminal), history_path()
+  if not self.editor then peri.spawn({ name = "input", daemon = true }, self.read_lines, self) end
   self:go()
   return 0
 end

@@ -133,7 +133,8 @@ are listed. q or an interrupt ends it.]] },
   { "repl", usage = "[FLAGS]", flags = all({ "color" }), summary = "type Lua; every line is a task that may wait",
     detail = [[
 A line that is an expression prints its values; `=expr` does so too. What is not complete yet goes on in the next line. An error
-ends the line, not the session. Global variables stay. An interrupt ends the line under way, end of input the session.]] },
+ends the line, not the session. Global variables stay. An interrupt ends the line under way, end of input the session. At a terminal lines are edited as in a shell,
+and kept for the next session in $XDG_STATE_HOME/perilune/repl_history, where libedit is installed.]] },
   { "doctor", usage = "[FLAGS]", flags = all(where, { "json" }), summary = "look whether everything is there that runs need" },
   { "completion", usage = "bash|zsh|fish", words = { "bash", "zsh", "fish" }, flags = all(),
     summary = "the completions of a shell, on standard output",
