@@ -13,33 +13,31 @@ namespace perilune {
 namespace {
 
 struct name_list {
-  const char* const* begin;
-  const char* const* end;
+  const std::string_view* begin;
+  const std::string_view* end;
   bool empty() const noexcept { return begin == end; }
-  bool has(std::string_view name) const noexcept {
-    return std::any_of(begin, end, [name](const char* each) { return name == each; });
-  }
+  bool has(std::string_view name) const noexcept { return std::find(begin, end, name) != end; }
 };
 template <std::size_t N>
-constexpr name_list list(const char* const (&names)[N]) {
+constexpr name_list list(const std::string_view (&names)[N]) {
   return {names, names + N};
 }
 
-constexpr const char* base_names[] = {
+constexpr std::string_view base_names[] = {
     "_G", "_VERSION", "assert", "collectgarbage", "error", "getmetatable", "ipairs", "load", "next", "pairs", "pcall", "print",
     "rawequal", "rawget", "rawlen", "rawset", "require", "select", "setmetatable", "tonumber", "tostring", "type", "xpcall"};
-constexpr const char* string_names[] = {"byte", "char", "find", "format", "gmatch", "gsub", "len", "lower", "match", "pack",
+constexpr std::string_view string_names[] = {"byte", "char", "find", "format", "gmatch", "gsub", "len", "lower", "match", "pack",
                                         "packsize", "rep", "reverse", "sub", "unpack", "upper"};
-constexpr const char* table_names[] = {"concat", "insert", "move", "pack", "remove", "sort", "unpack"};
-constexpr const char* math_names[] = {"abs", "acos", "asin", "atan", "ceil", "cos", "deg", "exp", "floor", "fmod", "huge", "log",
+constexpr std::string_view table_names[] = {"concat", "insert", "move", "pack", "remove", "sort", "unpack"};
+constexpr std::string_view math_names[] = {"abs", "acos", "asin", "atan", "ceil", "cos", "deg", "exp", "floor", "fmod", "huge", "log",
                                       "max", "maxinteger", "min", "mininteger", "modf", "pi", "rad", "random", "randomseed",
                                       "sin", "sqrt", "tan", "tointeger", "type", "ult"};
-constexpr const char* utf8_names[] = {"char", "charpattern", "codepoint", "codes", "len", "offset"};
-constexpr const char* coroutine_names[] = {"close", "create", "isyieldable", "resume", "running", "status", "wrap", "yield"};
-constexpr const char* time_names[] = {"clock", "date", "difftime", "time"};
-constexpr const char* debug_names[] = {"traceback"};
-constexpr const char* tool_os_names[] = {"clock", "date", "difftime", "getenv", "remove", "rename", "time", "tmpname"};
-constexpr const char* tool_io_names[] = {"close", "input", "lines", "open", "output", "read", "stderr", "stdin", "stdout",
+constexpr std::string_view utf8_names[] = {"char", "charpattern", "codepoint", "codes", "len", "offset"};
+constexpr std::string_view coroutine_names[] = {"close", "create", "isyieldable", "resume", "running", "status", "wrap", "yield"};
+constexpr std::string_view time_names[] = {"clock", "date", "difftime", "time"};
+constexpr std::string_view debug_names[] = {"traceback"};
+constexpr std::string_view tool_os_names[] = {"clock", "date", "difftime", "getenv", "remove", "rename", "time", "tmpname"};
+constexpr std::string_view tool_io_names[] = {"close", "input", "lines", "open", "output", "read", "stderr", "stdin", "stdout",
                                          "tmpfile", "type", "write"};
 
 constexpr const char* environment_key = "perilune.environment";
@@ -62,13 +60,13 @@ constexpr library libraries[] = {
 };
 
 // Of the perilune table, and modules by their short names.
-constexpr const char* untrusted_parts[] = {
+constexpr std::string_view untrusted_parts[] = {
     "barrier", "broadcast", "cancel_requested", "channel", "choose", "clock", "critical", "data", "deadline", "defer",
     "interval", "is_error", "join_set", "keyed_mutex", "mutex", "notify", "now", "on_unobserved", "once", "oneshot", "perform",
     "rwlock", "scope", "select", "self", "semaphore", "shield", "sleep", "sleep_op", "spawn", "spawn_below_task_", "time_left",
     "timeout", "token", "try_select", "try_timeout", "unbounded", "until_op", "wait_group", "watch", "with_token", "yield",
     "groups", "retry", "stream", "supervisor"};
-constexpr const char* tool_parts[] = {
+constexpr std::string_view tool_parts[] = {
     "buffer", "db", "env", "fs", "hash", "http", "json", "log", "net", "process", "shared", "shared_channel", "span", "tls",
     "toml", "trace", "worker_id", "workers"};
 
@@ -287,7 +285,8 @@ bool allows_module(const vm& v, const char* name) noexcept {
 }
 
 void keep_environment(lua_State* L) {
-  lua_newtable(L);
+  constexpr int globals = 32;
+  lua_createtable(L, 0, globals);
   lua_pushglobaltable(L);
   for (lua_pushnil(L); lua_next(L, -2);) {
     lua_pushvalue(L, -2);

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "lua_task.hpp"
+#include "library.hpp"
 #include "object.hpp"
 #include "traceback.hpp"
 #include "type_names.hpp"
@@ -224,7 +225,7 @@ int collect_error(lua_State* L) {
 }
 
 void make_type(lua_State* L, type_name name, bool finalized) {
-  push_type(L, name);
+  push_new_type(L, name, 4);
   lua_pushcfunction(L, index_error);
   lua_setfield(L, -2, "__index");
   lua_pushcfunction(L, print_error);

@@ -47,7 +47,7 @@ int collect(lua_State* L) {
 
 template <class T>
 void open_collected_type(lua_State* L, type_name name) {
-  push_type(L, name);
+  push_new_type(L, name, 1);
   lua_pushcfunction(L, collect<T>);
   lua_setfield(L, -2, "__gc");
   lua_pop(L, 1);

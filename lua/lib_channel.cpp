@@ -367,7 +367,7 @@ void open_channels(lua_State* L) {
       {"unbounded", protect::native<unbounded_body>},
   };
   set_functions(L, functions);
-  push_type(L, type_name::channel);
+  push_new_type(L, type_name::channel, 0);
   lua_createtable(L, 0, 1);
   lua_pushliteral(L, "v");
   lua_setfield(L, -2, "__mode");

@@ -149,7 +149,7 @@ void define_types(lua_State* L) {
   constexpr library_function* none = nullptr;
   define_type(L, type_name::json_null, "perilune.json.null", none, 0, null_metamethods, 1);
   define_type(L, type_name::json_tape, "perilune.json.tape", none, 0, tape_metamethods, 1);
-  push_type(L, type_name::json_list);
+  push_new_type(L, type_name::json_list, 1);
   lua_pushliteral(L, "perilune.json.array");
   lua_setfield(L, -2, "__name");
   lua_pop(L, 1);

@@ -4,21 +4,27 @@
 #include "library.hpp"
 #include "native_modules.hpp"
 #include "object.hpp"
+#include "shipped_chunk.hpp"
 #include "transfer.hpp"
 
 namespace perilune {
 
 namespace {
 
-// natives.load_shipped(name) -> chunk, or nil when there is none. Only want of memory keeps one from being loaded.
+lua_CFunction find_native_module(std::string_view name) noexcept {
+  for (const library_function& module : native_modules)
+    if (name == module.name) return module.function;
+  return nullptr;
+}
+
+// natives.load_shipped(name) -> what makes the module, Lua or native, or nil when there is none. Only want of memory keeps one
+// from being loaded.
 reply load_shipped_body(lua_State* L, vm& v) {
   if (lua_type(L, 1) != LUA_TSTRING) return bad_argument(v, 1, "a module name expected", L);
+  if (const lua_CFunction open = find_native_module(lua_tostring(L, 1))) return lua_pushcfunction(L, open), 1;
   const embedded_module* module = find_embedded_module(lua_tostring(L, 1));
   if (!module) return lua_pushnil(L), 1;
-  lua_pushfstring(L, "=%s", module->name);
-  if (luaL_loadbufferx(L, module->source, module->size, lua_tostring(L, -1), "t") != LUA_OK)
-    return action::raise_top;
-  set_shipped_environment(L);
+  push_shipped_chunk(L, *module);
   return 1;
 }
 
@@ -28,7 +34,8 @@ reply allows_body(lua_State* L, vm& v) {
 }
 
 reply is_shipped_body(lua_State* L, vm&) {
-  lua_pushboolean(L, lua_type(L, 1) == LUA_TSTRING && find_embedded_module(lua_tostring(L, 1)) != nullptr);
+  const char* name = lua_type(L, 1) == LUA_TSTRING ? lua_tostring(L, 1) : nullptr;
+  lua_pushboolean(L, name && (find_native_module(name) || find_embedded_module(name)));
   return 1;
 }
 
@@ -74,12 +81,6 @@ void push_natives(lua_State* L, const vm& v) {
   lua_newtable(L);
   set_functions(L, functions);
   set_flag(L, "host_loads", v.options().load_module != nullptr);
-  lua_newtable(L);
-  for (const library_function& module : native_modules) {
-    lua_pushcfunction(L, module.function);
-    lua_setfield(L, -2, module.name);
-  }
-  lua_setfield(L, -2, "modules");
   push_loaded_modules(L);
   lua_setfield(L, -2, "libraries");
   set_flag(L, "confined", !vm_of(L).trusted());
@@ -107,10 +108,6 @@ void open_modules(lua_State* L) {
   push_natives(L, vm_of(L));
   protect::call(L, 2, 0);
   if (!vm_of(L).trusted()) keep_environment(L);
-  lua_getglobal(L, "require");
-  lua_pushliteral(L, "perilune.composite");
-  protect::call(L, 1, 1);
-  vm::set_registry(L, registry_slot::composite);
 }
 
 }  // namespace perilune

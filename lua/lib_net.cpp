@@ -300,10 +300,6 @@ reply numeric_body(lua_State* L, vm&) {
 }
 
 void define_sockets(lua_State* L) {
-  for (const type_name type : {connector_type, net_listener_type, udp_socket_type}) {
-    lua_newtable(L);
-    lua_rawseti(L, LUA_REGISTRYINDEX, registry_key(type));
-  }
   constexpr library_function* none = nullptr;
   constexpr library_function connector_metamethods[] = {{"__gc", protect::native<collect_object<lua_connector>>}};
   define_type(L, connector_type, "perilune.connector", none, 0, connector_metamethods, 1);

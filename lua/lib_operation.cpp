@@ -10,6 +10,7 @@
 #include "object.hpp"
 #include "operation_object.hpp"
 #include "option_table.hpp"
+#include "shipped_chunk.hpp"
 
 namespace perilune {
 
@@ -211,6 +212,8 @@ reply park_on_arms(lua_State* L, vm& v, const select_setup& setup) {
   return wait_in_select(L, v, block, setup.count, select_granted);
 }
 
+void push_composite(lua_State* L);
+
 // The whole of select and try_select; `arms` has room for every entry of the table.
 reply run_select(lua_State* L, vm& v, gathered* arms, std::size_t capacity, bool biased, bool waits) {
   select_setup setup{arms, 0, capacity};
@@ -218,7 +221,7 @@ reply run_select(lua_State* L, vm& v, gathered* arms, std::size_t capacity, bool
   if (setup.composite) {
     lua_settop(L, 2);
     lua_pushboolean(L, waits);
-    vm::push_registry(L, registry_slot::composite);
+    push_composite(L);
     lua_insert(L, 1);
     return action::call_plain;
   }
@@ -266,7 +269,7 @@ reply perform_body(lua_State* L, vm& v) {
   if (!spend(v)) return yield_and_retry(L, v, perform_body);
   lua_settop(L, 1);
   if (op->kind->composite()) {
-    vm::push_registry(L, registry_slot::composite);
+    push_composite(L);
     lua_insert(L, 1);
     return action::call_plain;
   }
@@ -306,6 +309,13 @@ reply parts_body(lua_State* L, vm& v) {
   lua_getiuservalue(L, 1, 1);
   lua_getiuservalue(L, 1, 2);
   return 3;
+}
+
+// Calls back with plain operations only.
+void push_composite(lua_State* L) {
+  constexpr lua_CFunction functions[] = {protect::native<parts_body>, protect::native<select_body<true>>,
+                                         protect::native<select_body<false>>};
+  push_shipped_entry(L, registry_slot::composite, "perilune.composite", functions);
 }
 
 reply print_operation(lua_State* L, vm&) {

@@ -149,7 +149,7 @@ reply read_body(lua_State* L, vm& v) {
   lua_settop(L, 1);
   auto& tape = push_object<json_tape>(L, 0);
   set_type(L, type_name::json_tape);
-  push_type(L, type_name::json_list);
+  push_new_type(L, type_name::json_list, 1);
   std::size_t size = 0;
   const char* text = lua_tolstring(L, 1, &size);
   const bool good = read({text, size}, tape, v);

@@ -7,9 +7,19 @@
 
 namespace perilune {
 
+void push_new_type(lua_State* L, type_name name, int fields) {
+  push_type(L, name);
+  if (lua_istable(L, -1)) return;
+  lua_pop(L, 1);
+  lua_createtable(L, 0, fields);
+  lua_pushvalue(L, -1);
+  lua_rawseti(L, LUA_REGISTRYINDEX, registry_key(name));
+}
+
 void define_type(lua_State* L, type_name name, const char* shown, const library_function* methods, std::size_t method_count,
                  const library_function* metamethods, std::size_t metamethod_count) {
-  push_type(L, name);
+  constexpr int common = 3;
+  push_new_type(L, name, common + static_cast<int>(metamethod_count));
   if (method_count) {
     lua_createtable(L, 0, static_cast<int>(method_count));
     for (std::size_t i = 0; i < method_count; ++i) {
@@ -54,24 +64,13 @@ bool push_method(lua_State* L, std::string_view& name) {
   return false;
 }
 
-namespace {
-
-void make_types(lua_State* L) {
-  for (int i = 1; i < static_cast<int>(type_name::last); ++i) {
-    lua_newtable(L);
-    lua_rawseti(L, LUA_REGISTRYINDEX, registry_key(static_cast<type_name>(i)));
-  }
-}
-
-}  // namespace
-
 int open_library(lua_State* L) {
   const bool trusted = vm_of(L).trusted();
   trusted ? luaL_openlibs(L) : open_confined_libraries(L);
-  make_types(L);
   error_object::open(L);
   region::open(L);
-  lua_newtable(L);
+  constexpr int functions = 96;
+  lua_createtable(L, 0, functions);
   open_base(L);
   open_spawning(L);
   open_tasks(L);

@@ -28,7 +28,10 @@ void set_functions(lua_State* L, const library_function (&functions)[N]) {
   }
 }
 
-// Fills a type's metatable: `methods` become __index, `metamethods` are set as they are; __name and a protecting
+// Pushes a type's metatable, which is made with room for so many fields if there is none yet.
+void push_new_type(lua_State* L, type_name name, int fields);
+
+// Makes a type's metatable: `methods` become __index, `metamethods` are set as they are; __name and a protecting
 // __metatable are added.
 void define_type(lua_State* L, type_name name, const char* shown, const library_function* methods, std::size_t method_count,
                  const library_function* metamethods, std::size_t metamethod_count);

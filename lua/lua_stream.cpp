@@ -342,7 +342,7 @@ void close_stream(lua_stream& stream) noexcept {
 }
 
 void open_streams(lua_State* L) {
-  push_type(L, type_name::stream);
+  push_new_type(L, type_name::stream, 5);
   const bool opened = lua_getfield(L, -1, "__name") != LUA_TNIL;
   lua_pop(L, 2);
   if (opened) return;

@@ -78,7 +78,7 @@ int collect_region(lua_State* L) {
 }  // namespace
 
 void region::open(lua_State* L) {
-  push_type(L, type_name::region);
+  push_new_type(L, type_name::region, 1);
   lua_pushcfunction(L, collect_region);
   lua_setfield(L, -2, "__gc");
   lua_pop(L, 1);

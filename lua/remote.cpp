@@ -1,10 +1,9 @@
 // Asking for a function to run elsewhere, and waiting for its end. See remote.hpp.
 #include "remote.hpp"
 
-#include "confine.hpp"
-#include "embedded_modules.hpp"
 #include "error_object.hpp"
 #include "object.hpp"
+#include "shipped_chunk.hpp"
 #include "vm_group.hpp"
 
 namespace perilune {
@@ -116,18 +115,8 @@ reply spawn_remote(lua_State* L, vm& v, const spawn_request& asked, make_remote 
 }
 
 void push_remote_entry(lua_State* L) {
-  vm::push_registry(L, registry_slot::remote_entry);
-  if (lua_isfunction(L, -1)) return;
-  lua_pop(L, 1);
-  const embedded_module* module = find_embedded_module("perilune.remote");
-  if (luaL_loadbufferx(L, module->source, module->size, "=perilune.remote", "t") == LUA_OK) {
-    set_shipped_environment(L);
-    lua_pushcfunction(L, protect::native<surroundings_body>);
-    lua_pushcfunction(L, protect::native<values_body>);
-    protect::call(L, 2, 1);
-  }
-  lua_pushvalue(L, -1);
-  vm::set_registry(L, registry_slot::remote_entry);
+  constexpr lua_CFunction functions[] = {protect::native<surroundings_body>, protect::native<values_body>};
+  push_shipped_entry(L, registry_slot::remote_entry, "perilune.remote", functions);
 }
 
 void pack_end(lua_State* L, int first, int count, bool returned, remote_end& end) noexcept {

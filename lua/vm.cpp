@@ -65,6 +65,7 @@ vm::vm(runtime& rt, vm_options options)
   outside_->home = &tasks_;
   running_ = outside_;
   lua_gc(main_, LUA_GCINC, 200, 200, 0);
+  lua_gc(main_, LUA_GCSTOP);  // hardly anything is garbage yet
   opened_ = protect::call_outside(main_, open_registry, nullptr, &message);
   // The table of slots stands at the bottom of the main stack as well, where it can be reached without a look-up.
   push_registry(main_, registry_slot::slots);
@@ -73,7 +74,7 @@ vm::vm(runtime& rt, vm_options options)
   limit_memory();
   if (options_.dog && has_worker()) watch = std::make_unique<turn_watch>(*this, *options_.dog);
   protect::rearm_fuel(main_, *this);
-  if (options_.manual_gc) lua_gc(main_, LUA_GCSTOP);
+  if (!options_.manual_gc) lua_gc(main_, LUA_GCRESTART);
 }
 
 void vm::limit_memory() noexcept {

@@ -1,8 +1,7 @@
 -- Selecting over wrapped and chosen operations: they are flattened into plain ones, and what was wrapped around the one
--- that committed is applied to its results, in the selecting task.
-local peri = require "perilune"
-local parts, plain_select, plain_try_select = peri.operation_parts_, peri.select, peri.try_select
-local type, select, error = type, select, error
+-- that committed is applied to its results, in the selecting task. Returns the entry; see lua/lib_operation.cpp.
+local parts, plain_select, plain_try_select = ...
+local type, error = type, error
 
 -- An arm is a plain operation and a chain, from the outside in, of what is to be done with its results.
 local function add(arms, operation, chain)

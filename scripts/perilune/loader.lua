@@ -13,7 +13,6 @@ local loading = {} -- name -> { task, done = channel }
 if natives.confined then
   for name, library in pairs(natives.libraries) do loaded[name] = library end
 end
-for name, open in pairs(natives.modules) do preload[name] = open end
 
 local function shipped_searcher(name)
   local chunk = natives.load_shipped(name)
