@@ -2,6 +2,8 @@
 #include "error_object.hpp"
 
 #include <cstring>
+#include <new>
+#include <utility>
 
 #include "lua_task.hpp"
 #include "library.hpp"
@@ -14,7 +16,7 @@ namespace perilune {
 void error_object::watch(lua_State* L, int index) {
   index = lua_absindex(L, index);
   auto& e = object_at<error_object>(L, index);
-  if (e.link) return;
+  if (e.unobserved) return;
   // Collected unseen, it must be told and leave the list.
   push_type(L, type_name::failure);
   lua_setmetatable(L, index);
@@ -22,17 +24,17 @@ void error_object::watch(lua_State* L, int index) {
   lua_pushvalue(L, index);
   lua_rawsetp(L, -2, &e);
   lua_pop(L, 1);
-  e.link = e.host->unobserved_end;
-  *e.link = &e;
-  e.host->unobserved_end = &e.next;
+  auto& others = e.host->unobserved_failures;
+  try {
+    e.place = others.insert(others.end(), {&e});
+    e.unobserved = true;
+  } catch (const std::bad_alloc&) {
+    e.host->note_memory_failure();
+  }
 }
 
 void error_object::observe() noexcept {
-  if (!link) return;
-  *link = next;
-  (next ? next->link : host->unobserved_end) = link;
-  next = nullptr;
-  link = nullptr;
+  if (std::exchange(unobserved, false)) host->unobserved_failures.erase(place);
 }
 
 error_object& error_object::push_new(lua_State* L, vm& v, error_kind kind, bool reported) {
@@ -219,7 +221,7 @@ int print_error(lua_State* L) {
 
 int collect_error(lua_State* L) {
   error_object* e = to_object<error_object>(L, 1);
-  if (!e || !e->link) return 0;
+  if (!e || !e->unobserved) return 0;
   e->host->report_failure(L, 1);
   return 0;
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <list>
 
 #include <lua.hpp>
 
@@ -46,8 +47,8 @@ class error_object {
   void observe() noexcept;  // looked at
 
   vm* host;
-  error_object* next = nullptr;
-  error_object** link = nullptr;  // what points here while unobserved
+  bool unobserved = false;
+  std::list<vm::unobserved_failure>::iterator place;  // among those of the VM, while unobserved
   const void* reason = nullptr;   // identity of the cancel_reason, for sharing
   error_kind kind;
   bool is_cancellation = false;   // the very object a cancellation is raised as

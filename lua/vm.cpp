@@ -189,25 +189,37 @@ void vm::report_failure(lua_State* L, int index) {
   lua_settop(L, top);
 }
 
+vm::unobserved_failure* vm::oldest_unobserved() noexcept {
+  const auto is_left = [](const unobserved_failure& each) { return !each.lost; };
+  const auto oldest = std::find_if(unobserved_failures.begin(), unobserved_failures.end(), is_left);
+  return oldest == unobserved_failures.end() ? nullptr : &*oldest;
+}
+
+// It was not there, or could not be told. The second time it is given up.
+void vm::note_lost(unobserved_failure& failure) noexcept {
+  if (!std::exchange(failure.sought, true)) return;
+  failure.lost = true;
+  note_memory_failure();
+}
+
 bool vm::flush_unobserved() {
   const std::uint64_t tasks_before = tasks_.live_tasks();
   const auto report_first = [](lua_State* L) {
     vm& v = vm_of(L);
     lua_settop(L, 0);
     push_registry(L, registry_slot::failures);
-    // One that is gone has been collected, and will be told by its finalizer.
-    if (lua_rawgetp(L, 1, v.unobserved_head) == LUA_TNIL)
-      lua_gc(L, LUA_GCCOLLECT);
-    else
-      v.report_failure(L, 2);
+    unobserved_failure& first = *v.oldest_unobserved();
+    lua_rawgetp(L, 1, first.object);
+    if (const auto* found = to_object<error_object>(L, 2); found && found->unobserved && &*found->place == &first)
+      return v.report_failure(L, 2), 0;
+    // It has been collected, and its finalizer will tell of it, if there is memory to call that.
+    v.note_lost(first);
+    lua_gc(L, LUA_GCCOLLECT);
     return 0;
   };
-  while (error_object* first = unobserved_head) {
+  while (unobserved_failure* first = oldest_unobserved()) {
     std::string why;
-    if (protect::call_outside(main_, report_first, nullptr, &why)) continue;
-    first->observe();
-    ++unobserved_;
-    report("unobserved failure: " + why);
+    if (!protect::call_outside(main_, report_first, nullptr, &why) && oldest_unobserved() == first) note_lost(*first);
   }
   if (memory_failures_ > 0) {
     unobserved_ += memory_failures_;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -180,12 +181,19 @@ class vm {
   lua_select* free_selects = nullptr;
   lua_select* building = nullptr;  // a block whose arms are being set up; released when that raises
   reason_ptr object_reason;        // of the newest cancellation object: held, so that its address stays its identity
-  error_object* unobserved_head = nullptr;  // failures not looked at yet, oldest first
-  error_object** unobserved_end = &unobserved_head;
+  // A failure not looked at yet. Its object may be gone without having said so: a finalizer needs memory, too.
+  struct unobserved_failure {
+    error_object* object;
+    bool sought = false;  // was not found once
+    bool lost = false;    // is told of as one for want of memory
+  };
+  std::list<unobserved_failure> unobserved_failures;  // oldest first
 
  private:
   void limit_memory() noexcept;
   bool tell_reporter(lua_State* L, int failure);
+  unobserved_failure* oldest_unobserved() noexcept;
+  void note_lost(unobserved_failure& failure) noexcept;
   void set_handle(std::uint32_t slot) noexcept;
 
   runtime& runtime_;
