@@ -1,6 +1,7 @@
 -- workers: 3
 -- All at once, at random: spawns, cancels, calls on workers, pool and threads, channels, permits, tokens and buffers between
--- them. What must hold in the end: nothing lost, nothing doubled, every permit back, every failure one that was asked for.
+-- them, and isolates that use up their memory, their instructions or their time. What must hold in the end: nothing lost,
+-- nothing doubled, every permit back, every failure one that was asked for.
 -- usage: perilune run --workers N stress.lua [SECONDS [SEED]]
 local peri = require "perilune"
 
@@ -48,7 +49,63 @@ local function disturbed(fn)
   check(ok or asked_for[e.kind], tostring(e))
 end
 
+-- Code that does not end by itself: what it uses up, and how it tries to hide that.
+local greedy = {
+  "local t = {} while true do t[#t + 1] = {} end",
+  "local s = 'x' while true do s = s .. s end",
+  "local t = {} while true do pcall(function() while true do t[#t + 1] = ('x'):rep(100) .. #t end end) end",
+  "local t = {} while true do local _ <close> = setmetatable({}, { __close = function() t[#t + 1] = {} end }) t[#t + 1] = coroutine.wrap(function() end) end",
+  "local function f(...) return 1 + f(..., ...) end while true do pcall(f, 1) end",
+  "local peri = require 'perilune' local ch = peri.unbounded {} while true do ch:send { 1, 2, 3 } end",
+  "local peri = require 'perilune' while true do peri.spawn(peri.sleep, 1000) end",
+  "local peri = require 'perilune' while true do pcall(peri.spawn(function() local t = {} while true do t[#t + 1] = #t .. '' end end).await) end",
+  "local t = {} while true do table.sort({ 2, 1 }, function() t[#t + 1] = {} t[#t + 1] = ('x'):rep(50) end) end",
+  "while true do pcall(error, {}) end",
+}
+
+-- Whoever is disturbed looks at no outcome any more; what nobody looks at must be what was asked for all the same.
+local function only_asked_for(_, e)
+  if e.kind == "limit" or e.kind == "timeout" then return end
+  io.stderr:write("a failure that nobody asked for: ", tostring(e), "\n")
+  os.exit(1)
+end
+peri.on_unobserved(only_asked_for)
+
+-- Runs such code in an isolate of its own, which must end it by a limit and stay of use.
+local function use_up(source, profile, by_time)
+  local peri = require "perilune"
+  peri.on_unobserved(only_asked_for)
+  local vm <close> = peri.isolate { memory = "512KiB", fuel = not by_time and 3e6 or nil, deadline = by_time and 0.02 or nil,
+    profile = profile, max_tasks = 500 }
+  for _ = 1, 2 do
+    local ok, e = vm:run(source):join()
+    if ok or e.kind ~= "limit" then return tostring(e) .. ": " .. source end
+  end
+  local ok, answer = vm:run("return ..., #('x'):rep(1000)", 42):join()
+  if not ok or answer ~= 42 then return "of no use afterwards: " .. tostring(answer) end
+  if vm.memory_used > 600 * 1024 then return "holds more than it may" end
+end
+
+-- An isolate of a tool that is given what others have too.
+local tool = peri.isolate { profile = "tool", memory = "4MiB", modules = { "shared_channel" } }
+
 local kinds = {
+  function() local problem = use_up(greedy[math.random(#greedy)], math.random(2) == 1 and "tool" or "untrusted", math.random(2) == 1) check(not problem, problem) end,
+  function()
+    local far = peri.parallel(use_up, greedy[math.random(#greedy)], "untrusted", math.random(2) == 1)
+    if math.random(3) == 1 then peri.sleep(math.random() * 0.002) far:cancel() end
+    local ok, problem = far:join()
+    check(ok and not problem or not ok and asked_for[problem.kind], tostring(problem))
+  end,
+  function()
+    local ch = peri.shared_channel(1)
+    local run = tool:run("local ch = ... for i = 1, 3 do ch:send { i } end ch:close() return #ch", ch)
+    local sum = 0
+    local reader = peri.spawn(function() for v in ch:iter() do sum = sum + v[1] end end)
+    run:await()
+    reader:await()
+    check(sum == 6, "a channel into an isolate")
+  end,
   function() peri.parallel(function(n) local peri = require "perilune" peri.sleep(n) return n end, math.random() * 0.001):await() end,
   function() check(peri.blocking(function(list) return #list end, { 1, 2, 3 }):await() == 3, "blocking") end,
   function()
@@ -140,4 +197,6 @@ receiver:await()
 for i = 1, sent do check(got[i], "lost " .. i) end
 check(jobs:stats().sends == sent and results:stats().recvs == sent, "counts")
 check(permits.available == 4, "a permit is missing")
+check(tool.memory_used < 2 * 1024 * 1024, "the isolate holds more and more")
+tool:close()
 io.stderr:write(("%d jobs, %d disturbances in %.1f s, seed %d\n"):format(sent, rounds, peri.now() - begun, seed))
