@@ -46,6 +46,13 @@ void allowance::use_output(std::uint64_t bytes, const lua_task& by) noexcept {
   end(&by);
 }
 
+bool count_output(vm& v, std::uint64_t bytes) noexcept {
+  allowance* run = v.running().run;
+  if (!run) return true;
+  run->use_output(bytes, v.running());
+  return !*run->exceeded();
+}
+
 void allowance::use_up_memory(const lua_task& by) noexcept {
   if (*exceeded_) return;
   const std::size_t most = by.host->options().rules.limits.memory;

@@ -12,6 +12,7 @@
 namespace perilune {
 
 class lua_task;
+class vm;
 
 class allowance : public scope_node {
  public:
@@ -41,5 +42,8 @@ class allowance : public scope_node {
   std::uint64_t output_;
   char exceeded_[192] = "";
 };
+
+// Counts what the running task prints. False: that is more than its run may, and ends it; raise_cancel is the reply.
+bool count_output(vm& v, std::uint64_t bytes) noexcept;
 
 }  // namespace perilune

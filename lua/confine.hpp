@@ -17,6 +17,9 @@ void set_shipped_environment(lua_State* L);
 // Everything has been opened: leaves what the profile allows.
 void confine(lua_State* L);
 
+// From now on what is written to the standard streams counts as output of a run, as what it prints does.
+void count_written(lua_State* L);
+
 // Whether a module of that name may be there.
 bool allows_module(const vm& v, const char* name) noexcept;
 

@@ -51,10 +51,7 @@ reply print_body(lua_State* L, vm& v) {
   luaL_pushresult(&line);
   std::size_t size = 0;
   const char* text = lua_tolstring(L, -1, &size);
-  if (allowance* run = v.running().run) {
-    run->use_output(size, v.running());
-    if (*run->exceeded()) return action::raise_cancel;
-  }
+  if (!count_output(v, size)) return action::raise_cancel;
   std::fwrite(text, 1, size, stdout);
   std::fflush(stdout);
   return 0;

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "allowance.hpp"
 #include "json_text.hpp"
 #include "library.hpp"
 #include "native_modules.hpp"
@@ -136,6 +137,7 @@ reply write_body(lua_State* L, vm& v) {
     lua_pushlstring(L, line.data(), line.size());
     return 1;
   }
+  if (!count_output(v, line.size() + 1)) return action::raise_cancel;
   if (const auto& log = v.options().log) {
     log({text_at(L, 1), text_at(L, 2), line, task ? task->id : 0, task && task->name ? task->name : ""});
     return 0;

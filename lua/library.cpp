@@ -98,6 +98,7 @@ int open_library(lua_State* L) {
   open_modules(L);
   vm::set_registry(L, registry_slot::modules);
   if (vm_of(L).options().deterministic) make_deterministic(L);
+  if (vm_of(L).options().rules.each_run.output != run_limits::none) count_written(L);
   if (!trusted) confine(L);
   return 0;
 }

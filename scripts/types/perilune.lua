@@ -156,7 +156,7 @@ function peri.worker_id() end
 ---@field fuel? integer Instructions of each run, and steps of native functions that charge them; exact to 1000.
 ---@field deadline? number Seconds that each run may take, waiting included, by the clock of `peri.now`.
 ---@field max_tasks? integer Tasks at once, that of the run included. One more raises kind `"limit"` in the spawner.
----@field output? integer Bytes that each run may print.
+---@field output? integer Bytes that each run may print: by `print`, `perilune.log`, `io.write`, and `write` of standard streams.
 ---@field modules? string[] What is there in spite of the profile: `"perilune.json"`, `"perilune.fs"`, `"perilune.parallel"`.
 
 ---Makes a VM of its own on this worker, for code that one does not trust. Its tasks are tasks like all others: they wait, and take

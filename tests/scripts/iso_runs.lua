@@ -210,6 +210,21 @@ case("ISO-13: tasks and output are limited", function()
   check.equal(ok, false) check.equal(e.kind, "limit") check.contains(e.message, "too much output: more than 0 bytes")
 end)
 
+case("ISO-13: whatever is printed counts as output, whatever by", function()
+  for _, prints in ipairs { "print('12345')", "io.write('123', 456)", "io.stdout:write('123456')", "io.stderr:write('123456')",
+    "io.output():write('123456')", "require('perilune').log.info('123456')" } do
+    for _, profile in ipairs { "trusted", "tool" } do
+      local vm <close> = peri.isolate { profile = profile, output = 5 }
+      local ok, e = vm:run("pcall(function() " .. prints .. " end) return 1"):join()
+      check.equal(ok, false, prints)
+      check.equal(e.kind, "limit", prints)
+      check.contains(e.message, "too much output: more than 5 bytes", prints)
+    end
+  end
+  local vm <close> = peri.isolate { profile = "tool", output = 1 }
+  check.equal(vm:run("local f <close> = io.tmpfile() f:write('a file is no output') return f:seek('cur')"):await(), 19)
+end)
+
 case("DLK-07: a run that nothing can wake is a deadlock, and its error comes back", function()
   local vm <close> = trusted()
   local ok, e = vm:run("require('perilune').channel(0):recv()"):join()
