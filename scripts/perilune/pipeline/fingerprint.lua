@@ -7,21 +7,30 @@ local text = require "perilune.pipeline.text"
 
 local fingerprint = {}
 
-local function has_wildcards(pattern) return pattern:find("[%*%?%[]") ~= nil end
+-- Adds what a pattern stands for to two lists: full paths, and how they are shown. Returns whether there is anything.
+local function add_matches(pattern, prefix, paths, shown)
+  local relative = pattern:byte() ~= 47
+  local full = relative and prefix .. pattern or pattern
+  local plain = not pattern:find("[%*%?%[]")
+  if plain and relative then
+    paths[#paths + 1], shown[#shown + 1] = full, pattern
+    return true
+  end
+  local matched = plain and { full } or fs.glob(full)
+  for _, path in ipairs(matched) do
+    paths[#paths + 1] = path
+    shown[#shown + 1] = path:sub(1, #prefix) == prefix and path:sub(#prefix + 1) or path
+  end
+  return #matched > 0
+end
 
 -- {path = hash of its content, or "missing"} of paths and patterns, relative to the pipeline's folder.
 local function hash_patterns(step, patterns)
   local found = {}
   if #patterns == 0 then return found end
-  local prefix, shown, paths = step.folder .. "/", {}, {}
+  local prefix, paths, shown = step.folder .. "/", {}, {}
   for _, pattern in ipairs(patterns) do
-    local full = pattern:sub(1, 1) == "/" and pattern or prefix .. pattern
-    local matched = has_wildcards(pattern) and fs.glob(full) or { full }
-    for _, path in ipairs(matched) do
-      paths[#paths + 1] = path
-      shown[#paths] = path:sub(1, #prefix) == prefix and path:sub(#prefix + 1) or path
-    end
-    if #matched == 0 then found[pattern] = "missing" end
+    if not add_matches(pattern, prefix, paths, shown) then found[pattern] = "missing" end
   end
   for i, content in ipairs(hash.contents(paths)) do found[shown[i]] = content end
   return found

@@ -58,16 +58,20 @@ end
 
 -- The set of keys that the roots need, themselves included.
 function selection.closure(pipeline, roots)
-  local wanted, queue = {}, {}
-  local function want(key)
-    if not wanted[key] then
-      wanted[key] = true
-      queue[#queue + 1] = key
+  local wanted, queue, last = {}, {}, 0
+  local function want(keys)
+    for _, key in ipairs(keys) do
+      if not wanted[key] then
+        wanted[key], last = true, last + 1
+        queue[last] = key
+      end
     end
   end
-  for _, key in ipairs(roots) do want(key) end
-  while #queue > 0 do
-    for _, key in ipairs(pipeline.by_key[table.remove(queue)].needs) do want(key) end
+  want(roots)
+  while last > 0 do
+    local step = pipeline.by_key[queue[last]]
+    last = last - 1
+    want(step.needs)
   end
   return wanted
 end
