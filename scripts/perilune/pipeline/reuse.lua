@@ -28,6 +28,13 @@ end
 
 local function is_named(set, step) return set[step.key] or set[step.name] end
 
+-- What an earlier run has made of a step; with the parts of its fingerprint where that is not what it is now.
+local function made_before(run, step, print)
+  local made = run.made[step.key]
+  if made and made.fingerprint ~= print.hash then return run.store:made(step.key) end
+  return made
+end
+
 -- What the runs that are resumed say about a step: an outcome, or nil. What a run does whatever happens belongs to that run.
 local function from_earlier(run, step, ready, print)
   if run.is_always(step) and not step.effect then return nil end
@@ -43,7 +50,7 @@ local function from_earlier(run, step, ready, print)
     or is_named(run.options.rerun, step) then
     return nil
   end
-  if #ready.outputs > 0 and not fingerprint.verdict(ready, print, run.made[step.key]) then return nil end
+  if #ready.outputs > 0 and not fingerprint.verdict(ready, print, made_before(run, step, print)) then return nil end
   return { state = "cached", reason = "done in run " .. before.run, value = restored(before) }
 end
 
@@ -55,7 +62,7 @@ function reuse.look(run, step, ready)
   if run.options.force or is_named(run.options.rerun, step) then return print, nil, "forced" end
   if step.effect then return print, nil, "it has an effect" end
   if run.options.no_cache then return print, nil, "--no-cache" end
-  local made = run.made[step.key]
+  local made = made_before(run, step, print)
   local fresh, reason = fingerprint.verdict(ready, print, made)
   if fresh and not made.value then return print, nil, "its value was not kept" end
   if fresh then return print, { state = "cached", reason = reason, value = restored(made) } end

@@ -261,10 +261,10 @@ end
 function store:made(key) return self.db:query("SELECT * FROM made WHERE key = ?", key)[1] end
 function store:effect(key) return self.db:query("SELECT * FROM effects WHERE key = ?", key)[1] end
 
--- Everything that has been made, by key.
+-- Everything that has been made, by key; of the fingerprints only their hashes, without the parts.
 function store:all_made()
   local by_key = {}
-  for _, row in ipairs(self.db:query("SELECT * FROM made")) do by_key[row.key] = row end
+  for _, row in ipairs(self.db:query("SELECT key, run, fingerprint, outputs, value FROM made")) do by_key[row.key] = row end
   return by_key
 end
 
