@@ -78,7 +78,9 @@ void blocking_pool::start_own_thread(std::shared_ptr<blocking_job> job) {
 void blocking_pool::submit(std::shared_ptr<blocking_job> job, worker& home) {
   auto completion = std::make_unique<completion_message>();
   completion_message& message = *completion;
-  const auto refuse = [&](const char* why, int code) { message.refusal = error::system(std::string(job->options_.name) + why, code); };
+  const auto refuse = [&](const char* why, int code) {
+    message.refusal = error::system(std::string(job->options_.name) + why, code);
+  };
   const std::lock_guard lock(mutex_);
   job->home_ = &home;
   job->completion_ = std::move(completion);

@@ -60,9 +60,7 @@ void byte_sink::can_push() {
   begin_to_wait();
 }
 
-void byte_sink::fail(int code) {
-  fail(error::system("write " + name_, code));
-}
+void byte_sink::fail(int code) { fail(error::system("write " + name_, code)); }
 
 void byte_sink::fail(error problem) {
   failure_ = std::move(problem);

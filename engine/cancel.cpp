@@ -6,7 +6,8 @@
 namespace perilune {
 
 const char* to_string(cancel_source source) noexcept {
-  constexpr const char* names[] = {"cancel", "timeout", "scope", "signal", "shutdown", "parent", "grace", "watchdog", "limit"};
+  constexpr const char* names[] = {"cancel", "timeout", "scope",    "signal", "shutdown",
+                                   "parent", "grace",   "watchdog", "limit"};
   return names[static_cast<unsigned char>(source)];
 }
 

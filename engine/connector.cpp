@@ -18,7 +18,10 @@ namespace {
 class look_up_job final : public perilune::detail::blocking_job {
  public:
   look_up_job(std::weak_ptr<connector> to, std::uint64_t number, std::string name)
-      : blocking_job({.name = "resolve", .abandonable = true}), to_(std::move(to)), number_(number), name_(std::move(name)) {}
+      : blocking_job({.name = "resolve", .abandonable = true}),
+        to_(std::move(to)),
+        number_(number),
+        name_(std::move(name)) {}
 
   void run() noexcept override {
     try {

@@ -53,7 +53,8 @@ dir_walker::dir_walker(std::string root, walk_options options)
     : state_(std::make_shared<detail::walk_state>(std::move(root), std::move(options))) {}
 
 walk_operation dir_walker::next() const {
-  return {state_, pending<unit>({.name = "walk", .crew = blocking_crew::files, .abandonable = true}, [state = state_] { return state->read(); })};
+  return {state_, pending<unit>({.name = "walk", .crew = blocking_crew::files, .abandonable = true},
+                                [state = state_] { return state->read(); })};
 }
 
 }  // namespace perilune::fs

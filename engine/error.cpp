@@ -14,8 +14,8 @@
 namespace perilune {
 
 const char* to_string(error_kind kind) noexcept {
-  constexpr const char* names[] = {"error",    "cancelled", "timeout",  "group", "limit",
-                                   "deadlock", "transfer",  "io",       "process", "misuse"};
+  constexpr const char* names[] = {"error",    "cancelled", "timeout", "group",   "limit",
+                                   "deadlock", "transfer",  "io",      "process", "misuse"};
   return names[static_cast<unsigned char>(kind)];
 }
 
@@ -53,7 +53,8 @@ error describe_exception(std::exception_ptr exception) noexcept {
       return {error_kind::error, readable_type(typeid(e)) + ": " + e.what(), 0, exception};
     } catch (...) {
       const std::type_info* type = abi::__cxa_current_exception_type();
-      return {error_kind::error, "C++ exception of type " + (type ? readable_type(*type) : std::string("unknown")), 0, exception};
+      return {error_kind::error, "C++ exception of type " + (type ? readable_type(*type) : std::string("unknown")), 0,
+              exception};
     }
   } catch (...) {
     return {};

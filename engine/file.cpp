@@ -22,7 +22,9 @@ namespace detail {
 class read_call final : public perilune::detail::typed_call<result<std::string>> {
  public:
   read_call(std::shared_ptr<open_file> on, std::size_t bytes, bool abandonable)
-      : typed_call({.name = "read file", .crew = abandonable ? blocking_crew::pool : blocking_crew::files, .abandonable = abandonable}),
+      : typed_call({.name = "read file",
+                    .crew = abandonable ? blocking_crew::pool : blocking_crew::files,
+                    .abandonable = abandonable}),
         at_most(bytes),
         on_(std::move(on)) {}
   void run() noexcept override;

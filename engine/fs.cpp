@@ -157,7 +157,9 @@ result<std::string> real_path(const std::string& path) {
 
 namespace {
 
-constexpr blocking_options looks(const char* name) noexcept { return {.name = name, .crew = blocking_crew::files, .abandonable = true}; }
+constexpr blocking_options looks(const char* name) noexcept {
+  return {.name = name, .crew = blocking_crew::files, .abandonable = true};
+}
 constexpr blocking_options changes(const char* name) noexcept { return {.name = name, .crew = blocking_crew::files}; }
 
 // Makes the operation of `fn(path)`; a path that cannot be one is answered without a call.

@@ -89,7 +89,8 @@ result<unit> replace(const std::string& target, std::string_view text, const str
                      const write_options& options) {
   file_beside fresh(target, old ? 0600 : static_cast<mode_t>(options.mode));
   if (fresh.problem()) return error::system("create a file beside " + target, fresh.problem());
-  if (const int code = old ? take_over(fresh.fd(), *old) : 0) return error::system("chmod a file beside " + target, code);
+  if (const int code = old ? take_over(fresh.fd(), *old) : 0)
+    return error::system("chmod a file beside " + target, code);
   if (const int code = write_all(fresh.fd(), text)) return error::system("write " + target, code);
   if (options.flush && ::fsync(fresh.fd()) != 0) return error::system("fsync " + target, errno);
   if (const int code = fresh.close()) return error::system("close " + target, code);

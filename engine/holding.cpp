@@ -32,9 +32,7 @@ std::string taken_at(const holding& held) {
   return "task " + std::to_string(held.taken_by) + (place.empty() ? "" : " at " + place);
 }
 
-[[noreturn]] void misuse(std::string message) {
-  throw task_error({error_kind::misuse, std::move(message), 0, {}});
-}
+[[noreturn]] void misuse(std::string message) { throw task_error({error_kind::misuse, std::move(message), 0, {}}); }
 
 std::string describe_long_hold(const holdable& what, const holding& held, std::uint32_t now_ms) {
   char span[48];
@@ -124,7 +122,8 @@ void check_release(const holding& held, const task_header* running) {
   if (!held.of) misuse("this guard has been released already");
   if (held.by && held.by != running) {
     const std::string who = running ? label_of(*running) : "nobody";
-    misuse(std::string("this ") + held.of->resource() + " is held by " + taken_at(held) + ": " + who + " cannot release it");
+    misuse(std::string("this ") + held.of->resource() + " is held by " + taken_at(held) + ": " + who +
+           " cannot release it");
   }
 }
 

@@ -14,7 +14,8 @@ void home_worker::settle_at(scheduler& here) {
 
 void home_worker::refuse() const {
   const std::string what = what_;
-  throw task_error({error_kind::misuse, "this " + what + " belongs to another worker; use one " + what + " per worker", 0, {}});
+  throw task_error(
+      {error_kind::misuse, "this " + what + " belongs to another worker; use one " + what + " per worker", 0, {}});
 }
 
 }  // namespace perilune::detail

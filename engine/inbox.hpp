@@ -63,9 +63,7 @@ class inbox {
   struct disposer {
     void operator()(inbox_message* message) const noexcept { message->dispose(); }
   };
-  inbox_message* closed_mark() const noexcept {
-    return reinterpret_cast<inbox_message*>(const_cast<inbox*>(this));
-  }
+  inbox_message* closed_mark() const noexcept { return reinterpret_cast<inbox_message*>(const_cast<inbox*>(this)); }
   static inbox_message* in_order(inbox_message* newest) noexcept {
     inbox_message* oldest = nullptr;
     while (newest) {

@@ -70,8 +70,8 @@ result<unique_fd> bound(const endpoint& at, int type, const std::string& what) {
 }  // namespace detail
 
 blocking_operation<result<std::vector<std::string>>> resolve(std::string name) {
-  return blocking_operation<result<std::vector<std::string>>>({.name = "resolve", .abandonable = true},
-                                                              [name = std::move(name)] { return detail::look_up(name); });
+  return blocking_operation<result<std::vector<std::string>>>(
+      {.name = "resolve", .abandonable = true}, [name = std::move(name)] { return detail::look_up(name); });
 }
 
 bool accept_operation::try_now(waiter&) noexcept { return from_->attempt(); }
@@ -116,7 +116,8 @@ result<bool> datagram_socket::send(const std::string& bytes, const endpoint& to)
   auto address = detail::to_raw(to);
   if (!address) return std::move(address).error();
   for (;;) {
-    const ssize_t n = ::sendto(queue_->descriptor(), bytes.data(), bytes.size(), MSG_NOSIGNAL, address->get(), address->size);
+    const ssize_t n =
+        ::sendto(queue_->descriptor(), bytes.data(), bytes.size(), MSG_NOSIGNAL, address->get(), address->size);
     if (n >= 0) return true;
     if (errno == EAGAIN || errno == ENOBUFS) return false;
     if (errno != EINTR && errno != ECONNREFUSED) return error::system("send to " + detail::shown(to), errno);

@@ -3,6 +3,8 @@
 
 namespace perilune::detail {
 
-void refuse_second_send() { throw task_error({error_kind::misuse, "this oneshot has its value: it is sent once", 0, {}}); }
+void refuse_second_send() {
+  throw task_error({error_kind::misuse, "this oneshot has its value: it is sent once", 0, {}});
+}
 
 }  // namespace perilune::detail

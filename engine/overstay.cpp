@@ -38,9 +38,7 @@ std::string report_of(const std::vector<task_header*>& waiting) {
   return report;
 }
 
-bool joins(const task_header& task) {
-  return !task.selecting && std::string_view(task.op->describe().verb) == "join";
-}
+bool joins(const task_header& task) { return !task.selecting && std::string_view(task.op->describe().verb) == "join"; }
 
 // The ages of cancellations are kept in 32 bits; a longer grace never ends.
 constexpr std::uint64_t longest_age = std::numeric_limits<std::uint32_t>::max() / 2;
@@ -70,7 +68,8 @@ void worker::break_stall() {
   const bool all_join = std::all_of(waiting.begin(), waiting.end(), [](task_header* task) { return joins(*task); });
   runtime_.report_stall(report_of(waiting));
   for (task_header* task : waiting)
-    if (task->status == task_state::waiting && (all_join || !joins(*task))) scheduler_.interrupt(*task, wake_kind::deadlock);
+    if (task->status == task_state::waiting && (all_join || !joins(*task)))
+      scheduler_.interrupt(*task, wake_kind::deadlock);
 }
 
 void worker::task_cancelled(task_header& task) noexcept {
@@ -95,7 +94,8 @@ void worker::sweep() noexcept {
   std::vector<task_header*> late;
   std::uint64_t next = longest_age + 1;
   for_each_task(scheduler_, [&](task_header& task) {
-    if (!task.has(cancel_node::cancelled) || task.has(cancel_node::killed) || task.status == task_state::closing) return;
+    if (!task.has(cancel_node::cancelled) || task.has(cancel_node::killed) || task.status == task_state::closing)
+      return;
     const std::uint32_t age = scheduler_.now_ms() - task.cancelled_ms;
     if (age >= grace)
       late.push_back(&task);

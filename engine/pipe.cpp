@@ -124,9 +124,9 @@ class pipe_sink final : public byte_sink {
   // Keeps itself alive: what was accepted goes out even when every handle is gone.
   void await_room() override {
     end_->async_wait(wait_type::wait_write,
-                    [self = shared_from_this(), alive = home().io_reactor().lifetime()](const asio::error_code&) {
-                      if (!alive.expired()) static_cast<pipe_sink&>(*self).can_push();
-                    });
+                     [self = shared_from_this(), alive = home().io_reactor().lifetime()](const asio::error_code&) {
+                       if (!alive.expired()) static_cast<pipe_sink&>(*self).can_push();
+                     });
   }
   // A pipe is closed; of a socket that is still read the other side learns that nothing more comes.
   void release() noexcept override {

@@ -62,6 +62,8 @@ bool group_answers(pid_t group) noexcept { return ::kill(-group, 0) == 0 || errn
 
 bool group_runs(pid_t group) noexcept { return count_members(group, 1) > 0; }
 
-std::size_t group_members(pid_t group) noexcept { return count_members(group, std::numeric_limits<std::size_t>::max()); }
+std::size_t group_members(pid_t group) noexcept {
+  return count_members(group, std::numeric_limits<std::size_t>::max());
+}
 
 }  // namespace perilune::detail

@@ -18,7 +18,7 @@ namespace {
 
 // asio keeps the descriptor that its loop waits on to itself; an explicit instantiation may name it all the same.
 int& epoll_of(asio::detail::epoll_reactor& loop) noexcept;
-template <int asio::detail::epoll_reactor::*Member>
+template <int asio::detail::epoll_reactor::* Member>
 struct epoll_access {
   friend int& epoll_of(asio::detail::epoll_reactor& loop) noexcept { return loop.*Member; }
 };

@@ -5,7 +5,8 @@ namespace perilune::detail {
 
 duration pause_after(const retry_options& options, const std::exception_ptr& failure, unsigned attempt) {
   const bool last = attempt >= options.attempts && options.attempts != retry_options::unlimited;
-  if (last || (options.retry_if && !options.retry_if(describe_exception(failure), attempt))) std::rethrow_exception(failure);
+  if (last || (options.retry_if && !options.retry_if(describe_exception(failure), attempt)))
+    std::rethrow_exception(failure);
   return options.pauses.pause(attempt, scheduler::here()->random());
 }
 

@@ -38,10 +38,12 @@ bool runs_on_this_thread(const runtime& rt) noexcept {
 std::optional<error> check(const runtime_options& options) {
   if (options.workers == 0) return error{error_kind::misuse, "runtime: workers must be at least 1, got 0", 0, {}};
   if (options.grace < duration::zero()) return error{error_kind::misuse, "runtime: grace must not be negative", 0, {}};
-  if (options.long_hold < duration::zero()) return error{error_kind::misuse, "runtime: long_hold must not be negative", 0, {}};
+  if (options.long_hold < duration::zero())
+    return error{error_kind::misuse, "runtime: long_hold must not be negative", 0, {}};
   if (options.blocking_threads == 0)
     return error{error_kind::misuse, "runtime: blocking_threads must be at least 1, got 0", 0, {}};
-  if (options.file_threads == 0) return error{error_kind::misuse, "runtime: file_threads must be at least 1, got 0", 0, {}};
+  if (options.file_threads == 0)
+    return error{error_kind::misuse, "runtime: file_threads must be at least 1, got 0", 0, {}};
   if (options.joined && options.workers != 1)
     return error{error_kind::misuse, "runtime: a joined runtime has exactly one worker", 0, {}};
   return std::nullopt;
@@ -51,7 +53,8 @@ std::optional<error> check(const runtime_options& options) {
 
 runtime::runtime(runtime_options options) : options_(std::move(options)), invalid_(check(options_)) {
   if (invalid_) options_.workers = 1;
-  if (options_.seed == 0) options_.seed = (static_cast<std::uint64_t>(std::random_device{}()) << 32) | std::random_device{}();
+  if (options_.seed == 0)
+    options_.seed = (static_cast<std::uint64_t>(std::random_device{}()) << 32) | std::random_device{}();
   if (!options_.time) own_clock_ = std::make_unique<steady_clock>();
   clock_ = options_.time ? options_.time : own_clock_.get();
   poll_ = std::make_unique<detail::poll_door>();
@@ -83,7 +86,8 @@ void runtime::start_crew() {
 runtime::~runtime() {
   if (runs_on_this_thread(*this)) {
     const task_header* task = scheduler::here()->current();
-    std::fprintf(stderr, "perilune: fatal: a runtime was destroyed inside %s that it runs; let run() or tick() return first\n",
+    std::fprintf(stderr,
+                 "perilune: fatal: a runtime was destroyed inside %s that it runs; let run() or tick() return first\n",
                  task ? label_of(*task).c_str() : "a call");
     std::abort();
   }
@@ -96,7 +100,8 @@ runtime::~runtime() {
   for (std::thread& thread : crew_) thread.join();
   for (const auto& each : workers_)
     if (each) each->close();
-  for (const auto& pool : {files_, pool_}) pool->close(options_.grace, [this](const char* name) { report_stuck(name); });
+  for (const auto& pool : {files_, pool_})
+    pool->close(options_.grace, [this](const char* name) { report_stuck(name); });
 }
 
 // The host's loop is not ours to run. Whoever still waits for it afterwards must find his worker in place.
@@ -111,7 +116,8 @@ void runtime::abandon_unfinished() noexcept {
     }
   }
   if (self.tasks().live_tasks() == 0) return;
-  std::fprintf(stderr, "perilune: warning: a joined runtime ended with %llu tasks waiting for its host's loop; left behind\n",
+  std::fprintf(stderr,
+               "perilune: warning: a joined runtime ended with %llu tasks waiting for its host's loop; left behind\n",
                static_cast<unsigned long long>(self.tasks().live_tasks()));
   self.io_reactor().abandon();
   self.close();
@@ -134,7 +140,8 @@ std::optional<error> runtime::refuse_run() const {
     return error{error_kind::misuse, "run called inside a task: await or join instead", 0, {}};
   if (workers_[0]->driven())
     return error{error_kind::misuse, "run called while the runtime is being driven already", 0, {}};
-  if (options_.joined) return error{error_kind::misuse, "run called on a joined runtime: its host's loop drives it", 0, {}};
+  if (options_.joined)
+    return error{error_kind::misuse, "run called on a joined runtime: its host's loop drives it", 0, {}};
   return std::nullopt;
 }
 
@@ -193,7 +200,8 @@ tick_report runtime::tick(const tick_budget& budget) {
 }
 
 result<int> runtime::poll_fd() {
-  if (options_.joined) return error{error_kind::misuse, "poll_fd called on a joined runtime: its host's loop drives it", 0, {}};
+  if (options_.joined)
+    return error{error_kind::misuse, "poll_fd called on a joined runtime: its host's loop drives it", 0, {}};
   if (auto opened = poll_->open(workers_[0]->io_reactor()); !opened) return std::move(opened).error();
   return poll_->descriptor();
 }

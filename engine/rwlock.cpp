@@ -67,7 +67,8 @@ bool rwlock_core::side::try_lock(task_header& by) noexcept {
 bool rwlock_core::side::try_commit(waiter& by) {
   if (try_lock(*by.task)) return true;
   const holding* own = lock_.holding_of(*by.task);
-  if (own && own->shared && !writes_) lock_.refuse_relock(own, *by.task, " for reading, and a writer waits for its end");
+  if (own && own->shared && !writes_)
+    lock_.refuse_relock(own, *by.task, " for reading, and a writer waits for its end");
   if (own) lock_.refuse_relock(own, *by.task);
   return false;
 }

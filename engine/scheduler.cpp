@@ -32,7 +32,8 @@ task_header::task_header() noexcept : top(this) {
 
 cancel_node& task_header::cancel_target() const noexcept {
   cancel_node* target = top;
-  while (!target->has(is_task) && !(target->has(shielded) && !target->has(killed)) && target->cancel_node::parent->has(cancelled))
+  while (!target->has(is_task) && !(target->has(shielded) && !target->has(killed)) &&
+         target->cancel_node::parent->has(cancelled))
     target = target->cancel_node::parent;
   return *target;
 }
@@ -94,7 +95,8 @@ void scheduler::spawn(task_header& task, const spawn_options& options) noexcept 
 reason_ptr scheduler::asked_by_current(std::string text) {
   const bool plain = text.empty();
   if (plain && plain_reason_ && plain_reason_->by_task == current_->id) return plain_reason_;
-  auto reason = reason_ptr::make(cancel_source::cancel, std::move(text), current_->id, current_->name ? current_->name : "");
+  auto reason =
+      reason_ptr::make(cancel_source::cancel, std::move(text), current_->id, current_->name ? current_->name : "");
   if (plain) plain_reason_ = reason;
   return reason;
 }
@@ -273,7 +275,8 @@ void scheduler::settle(task_header& first) noexcept {
     if (observer_) [[unlikely]]
       observer_->ended(*task);
     if (task->has(cancel_node::cancelled)) owner_.task_ended_cancelled();
-    if (!task->children.empty()) [[unlikely]] leave_sets(*task);
+    if (!task->children.empty()) [[unlikely]]
+      leave_sets(*task);
     wake_joiners(*task);
     cancel_node& above = *task->cancel_node::parent;
     task->cancel_node::detach();
@@ -313,7 +316,9 @@ task_header* scheduler::first_of_batch() noexcept {
 
 unsigned scheduler::run_batch(unsigned most) {
   const bool in_rounds = shuffled_ || !round_.empty() || !yielded_.empty();
-  const unsigned count = in_rounds ? run_shuffled(most) : observer_ ? run_in_turn<true>(most) : run_in_turn<false>(most);
+  const unsigned count = in_rounds   ? run_shuffled(most)
+                         : observer_ ? run_in_turn<true>(most)
+                                     : run_in_turn<false>(most);
   current_ = nullptr;
   resumes_ += count;
   return count;
@@ -382,7 +387,8 @@ void scheduler::forget_unobserved(detail::coroutine_task& task) noexcept { unobs
 void scheduler::report_unobserved() noexcept {
   while (waiter* next = unobserved_.pop_front()) {
     auto& task = static_cast<detail::coroutine_task&>(*next->task);
-    if (!task.is(task_header::trait::observed)) owner_.owner().report_unobserved(task, describe_exception(task.failure()));
+    if (!task.is(task_header::trait::observed))
+      owner_.owner().report_unobserved(task, describe_exception(task.failure()));
     task.home = nullptr;
   }
 }

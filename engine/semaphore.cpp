@@ -70,7 +70,8 @@ void semaphore_core::admit() noexcept {
 bool semaphore_core::try_commit(waiter& by) {
   if (closed()) return true;
   if (const std::size_t all = total(); by.deadline > all)
-    misuse("acquire asks for " + std::to_string(by.deadline) + " permits of a semaphore that has " + std::to_string(all));
+    misuse("acquire asks for " + std::to_string(by.deadline) + " permits of a semaphore that has " +
+           std::to_string(all));
   return try_take(by.deadline);
 }
 

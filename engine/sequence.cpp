@@ -27,7 +27,8 @@ void sequence_core::reader_gone() noexcept {
 namespace detail {
 
 void check_sequence(bool is_there) {
-  if (!is_there) throw task_error({error_kind::misuse, "the sequence is part of another one, or was moved away", 0, {}});
+  if (!is_there)
+    throw task_error({error_kind::misuse, "the sequence is part of another one, or was moved away", 0, {}});
 }
 
 void check_at_least_one(std::size_t count, const char* what) {

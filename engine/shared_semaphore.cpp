@@ -82,7 +82,8 @@ std::size_t permit_wait::take() noexcept {
 bool shared_acquire_operation::try_now(waiter&) {
   const permit_pot::counts now = pot_->look();
   if (!now.closed && permits_ > now.total) {
-    std::string text = "acquire asks for " + std::to_string(permits_) + " permits of a semaphore that has " + std::to_string(now.total);
+    std::string text = "acquire asks for " + std::to_string(permits_) + " permits of a semaphore that has " +
+                       std::to_string(now.total);
     throw task_error({error_kind::misuse, std::move(text), 0, {}});
   }
   taken_ = pot_->try_take(permits_);

@@ -44,7 +44,8 @@ error unknown_host(const std::string& name, int why) {
 
 result<raw_address> raw_path(const std::string& path) {
   sockaddr_un at{};
-  if (path.empty() || path.size() >= sizeof at.sun_path) return error::system("socket " + path, path.empty() ? EINVAL : ENAMETOOLONG);
+  if (path.empty() || path.size() >= sizeof at.sun_path)
+    return error::system("socket " + path, path.empty() ? EINVAL : ENAMETOOLONG);
   at.sun_family = AF_UNIX;
   std::memcpy(at.sun_path, path.data(), path.size());
   raw_address made;

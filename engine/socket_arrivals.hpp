@@ -66,15 +66,16 @@ class socket_arrivals : public std::enable_shared_from_this<socket_arrivals<T>> 
   void hear() {
     if (hearing_ || arrived_.closed()) return;
     hearing_ = true;
-    ready_.async_wait(asio::posix::stream_descriptor::wait_read, [weak = this->weak_from_this()](const asio::error_code& stopped) {
-      const auto self = weak.lock();
-      if (!self) return;
-      self->hearing_ = false;
-      if (stopped || self->arrived_.closed()) return;
-      while (self->arrived_.awaited() && self->fetch_one()) {
-      }
-      if (self->arrived_.awaited()) self->hear();
-    });
+    ready_.async_wait(asio::posix::stream_descriptor::wait_read,
+                      [weak = this->weak_from_this()](const asio::error_code& stopped) {
+                        const auto self = weak.lock();
+                        if (!self) return;
+                        self->hearing_ = false;
+                        if (stopped || self->arrived_.closed()) return;
+                        while (self->arrived_.awaited() && self->fetch_one()) {
+                        }
+                        if (self->arrived_.awaited()) self->hear();
+                      });
   }
 
   perilune::detail::worker& home_;

@@ -26,7 +26,7 @@ struct child {
   task_handle<void> running{};
   std::optional<instant> due{};  // when it is to start
   instant started{};
-  unsigned failures = 0;         // in a row
+  unsigned failures = 0;  // in a row
 };
 
 std::string seconds_text(duration span) {
@@ -108,7 +108,8 @@ task<bool> supervision::step() {
     const auto first = co_await select_biased(stopping_.wait_op(), until_op(*due));
     co_return first.index() == 0;
   }
-  const auto first = co_await select_biased(stopping_.wait_op(), set_.join_next_op(), until_op(due.value_or(instant::max())));
+  const auto first =
+      co_await select_biased(stopping_.wait_op(), set_.join_next_op(), until_op(due.value_or(instant::max())));
   if (first.index() != 1) co_return first.index() == 0;
   const task_handle<void> gone = *std::get<1>(first);
   child* const ended = find(gone);
@@ -218,7 +219,9 @@ task<> run_shielded(supervisor_options options) {
 }
 
 void check(const supervisor_options& options) {
-  const auto refuse = [](const std::string& what) { throw task_error({error_kind::misuse, "supervisor: " + what, 0, {}}); };
+  const auto refuse = [](const std::string& what) {
+    throw task_error({error_kind::misuse, "supervisor: " + what, 0, {}});
+  };
   if (options.period < duration::zero()) refuse("the period must not be negative");
   if (options.children.empty()) refuse("no children");
   for (const child_spec& spec : options.children) {

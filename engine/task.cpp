@@ -9,9 +9,7 @@ namespace perilune::detail {
 
 namespace {
 
-[[noreturn]] void misuse(std::string message) {
-  throw task_error({error_kind::misuse, std::move(message), 0, {}});
-}
+[[noreturn]] void misuse(std::string message) { throw task_error({error_kind::misuse, std::move(message), 0, {}}); }
 
 }  // namespace
 

@@ -37,7 +37,8 @@ void thread_gate::post(std::function<void()> fn) const {
 }
 
 void check_may_block(const char* verb) {
-  if (scheduler::here()) misuse(std::string(verb) + " would stop this worker, which alone can end the wait: use co_await here");
+  if (scheduler::here())
+    misuse(std::string(verb) + " would stop this worker, which alone can end the wait: use co_await here");
 }
 
 }  // namespace perilune::detail

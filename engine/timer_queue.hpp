@@ -82,7 +82,7 @@ class timer_queue {
   std::uint64_t base_;
   mutable std::uint64_t earliest_ = never;  // the minimum outside never_slot (`never` if there is none), or unknown
   std::size_t size_ = 0;
-  std::uint32_t levels_ = 0;                           // bit l: level l has an occupied slot
+  std::uint32_t levels_ = 0;                            // bit l: level l has an occupied slot
   std::array<std::uint64_t, slot_count / 64> slots_{};  // bit s: slot s is occupied
   std::array<timer_node*, slot_count + 1> heads_{};
 };

@@ -43,7 +43,8 @@ void token_state::cancel(const reason_ptr& reason) noexcept {
       at->reason_ = reason;
       if (at->link_) at->link_->spread(reason ? *reason : cancel_reason{});
       at->wake_all();
-      for (token_bond* bond = at->bonds_.front(); bond; bond = at->bonds_.after(*bond)) perilune::cancel(*bond->scope_, reason);
+      for (token_bond* bond = at->bonds_.front(); bond; bond = at->bonds_.after(*bond))
+        perilune::cancel(*bond->scope_, reason);
     }
     if (token_state* below = at->children_.front()) {
       at = below;

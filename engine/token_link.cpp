@@ -34,14 +34,17 @@ void token_link::leave(const token_state& state) noexcept {
   std::erase_if(members_, [&](const member& each) { return each.state == &state; });
 }
 
-reason_ptr token_link::reason_here() const { return reason_ptr::make(why_.source, why_.text, why_.by_task, why_.by_name); }
+reason_ptr token_link::reason_here() const {
+  return reason_ptr::make(why_.source, why_.text, why_.by_task, why_.by_name);
+}
 
 void token_link::spread(const cancel_reason& why) noexcept {
   const std::lock_guard lock(mutex_);
   if (cancelled()) return;
   why_ = why;
   cancelled_.store(true, std::memory_order_release);
-  for (const member& each : members_) each.door.post([self = shared_from_this(), home = each.home] { self->reach(home); });
+  for (const member& each : members_)
+    each.door.post([self = shared_from_this(), home = each.home] { self->reach(home); });
 }
 
 // On the member's thread: nobody else lets go of its state.

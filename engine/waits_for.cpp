@@ -51,7 +51,8 @@ void for_each_awaited(task_header& task, const operation* wanted, F visit) {
 }
 
 bool will_be_cut(const wait_cycle& cycle) noexcept {
-  return std::any_of(cycle.begin(), cycle.end(), [](const task_header* task) { return task->top->deadline_in_force(); });
+  return std::any_of(cycle.begin(), cycle.end(),
+                     [](const task_header* task) { return task->top->deadline_in_force(); });
 }
 
 std::string describe_operation(const operation& op) {

@@ -77,7 +77,10 @@ class watch_state final : public std::enable_shared_from_this<watch_state> {
  public:
   // On the pool; everything else on the worker that waits first.
   watch_state(std::shared_ptr<watch_tree> tree, std::vector<watch_event> first, const watch_options& options)
-      : tree_(std::move(tree)), first_(std::move(first)), debounce_(options.debounce), longest_queue_(options.longest_queue) {}
+      : tree_(std::move(tree)),
+        first_(std::move(first)),
+        debounce_(options.debounce),
+        longest_queue_(options.longest_queue) {}
   watch_state(const watch_state&) = delete;
   watch_state& operator=(const watch_state&) = delete;
   ~watch_state() { let_go(); }
@@ -137,7 +140,9 @@ namespace {
 class tree_read final : public perilune::detail::blocking_job {
  public:
   tree_read(std::weak_ptr<watch_state> to, std::shared_ptr<watch_tree> tree)
-      : blocking_job({.name = "watch", .crew = blocking_crew::files, .abandonable = true}), to_(std::move(to)), tree_(std::move(tree)) {}
+      : blocking_job({.name = "watch", .crew = blocking_crew::files, .abandonable = true}),
+        to_(std::move(to)),
+        tree_(std::move(tree)) {}
 
   void run() noexcept override {
     try {
@@ -223,13 +228,15 @@ std::optional<watch_event> watch_operation::take_result() { return state_->queue
 void watcher::close() const noexcept { state_->close(); }
 
 pending<watcher> watch(std::string path, const watch_options& options) {
-  return pending<watcher>({.name = "watch", .crew = blocking_crew::files, .abandonable = true}, [path = std::move(path), options]() -> result<watcher> {
-    std::vector<watch_event> first;
-    auto tree = detail::watch_tree::open(path, options.recursive, first);
-    if (!tree.ok()) return std::move(tree).error();
-    std::shared_ptr<detail::watch_tree> shared = *std::move(tree);
-    return watcher(std::make_shared<detail::watch_state>(std::move(shared), std::move(first), options));
-  });
+  return pending<watcher>(
+      {.name = "watch", .crew = blocking_crew::files, .abandonable = true},
+      [path = std::move(path), options]() -> result<watcher> {
+        std::vector<watch_event> first;
+        auto tree = detail::watch_tree::open(path, options.recursive, first);
+        if (!tree.ok()) return std::move(tree).error();
+        std::shared_ptr<detail::watch_tree> shared = *std::move(tree);
+        return watcher(std::make_shared<detail::watch_state>(std::move(shared), std::move(first), options));
+      });
 }
 
 }  // namespace perilune::fs

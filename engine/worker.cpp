@@ -35,7 +35,8 @@ worker::worker(runtime& owner, unsigned index, const runtime_options& options)
   scheduler_.seed(options.seed + index * 0x9E3779B97F4A7C15ULL);
   scheduler_.shuffle(options.shuffle);
   scheduler_.observe(options.observed_by);
-  scheduler_.holds.set_limit(static_cast<std::uint32_t>(std::min(options.long_hold.count() / 1'000'000, longest_hold_ms)));
+  scheduler_.holds.set_limit(
+      static_cast<std::uint32_t>(std::min(options.long_hold.count() / 1'000'000, longest_hold_ms)));
   sweep_.self = this;
   sweep_.kind = static_cast<std::uint8_t>(timer_kind::callback);
   sweep_.fire = [](timer_callback& timer) noexcept { static_cast<sweep_timer&>(timer).self->sweep(); };

@@ -22,15 +22,16 @@ class host_state;
 
 // Shared by a host and all its anchors.
 struct anchor_home {
-  std::mutex mutex;           // guards what follows
-  host_state* host = nullptr;  // nullptr when it is gone
-  std::vector<int> dropped;    // entries that nobody refers to
+  std::mutex mutex;                                     // guards what follows
+  host_state* host = nullptr;                           // nullptr when it is gone
+  std::vector<int> dropped;                             // entries that nobody refers to
   std::thread::id thread = std::this_thread::get_id();  // the host's
 };
 
 class anchor {
  public:
-  anchor(std::shared_ptr<anchor_home> home, int entry, lua_task* task) noexcept : home_(std::move(home)), entry_(entry), task_(task) {}
+  anchor(std::shared_ptr<anchor_home> home, int entry, lua_task* task) noexcept
+      : home_(std::move(home)), entry_(entry), task_(task) {}
   anchor(const anchor&) = delete;
   anchor& operator=(const anchor&) = delete;
   ~anchor();

@@ -38,7 +38,8 @@ bool push_library_name(lua_State* L, int function) {
 bool is_transparent(lua_State* L, const lua_Debug& frame, int function) {
   const lua_CFunction native = lua_tocfunction(L, function);
   if (protect::calls_back(native)) return true;
-  if (frame.name && std::strcmp(frame.name, "close") == 0 && std::strcmp(frame.namewhat, "metamethod") == 0) return true;
+  if (frame.name && std::strcmp(frame.name, "close") == 0 && std::strcmp(frame.namewhat, "metamethod") == 0)
+    return true;
   if (!push_library_name(L, function)) return false;
   const bool ours = std::strncmp(lua_tostring(L, -1), "perilune.", 9) == 0;
   lua_pop(L, 1);

@@ -46,7 +46,9 @@ namespace {
 peri_error out_of_memory{error_kind::limit, "not enough memory", {}};
 
 peri_error* failure(error problem) { return new peri_error{problem.kind, std::move(problem.message), {}}; }
-peri_error* failure(const script_error& problem) { return new peri_error{problem.kind, problem.message, problem.full_report}; }
+peri_error* failure(const script_error& problem) {
+  return new peri_error{problem.kind, problem.message, problem.full_report};
+}
 peri_error* misuse(const char* text) { return failure(error{error_kind::misuse, text, 0, {}}); }
 
 // Nothing that C++ throws goes any further.
@@ -77,7 +79,9 @@ peri_error* end_of(const script_outcome& end, peri_values** results) {
 }
 
 value_list copy_of(const peri_values* list) { return list ? list->list : value_list(); }
-std::string_view text(const char* data, std::size_t size) noexcept { return data ? std::string_view(data, size) : std::string_view(); }
+std::string_view text(const char* data, std::size_t size) noexcept {
+  return data ? std::string_view(data, size) : std::string_view();
+}
 const char* shown(const std::string& text, std::size_t* size) noexcept {
   if (size) *size = text.size();
   return text.c_str();
@@ -117,7 +121,9 @@ host_options options_of(const peri_host_options& given, manual_clock& clock) {
   options.seed = given.seed;
   options.deterministic = given.deterministic != 0;
   if (given.report)
-    options.report = [report, tell = given.report](const std::string& said) { tell(report->ctx, said.data(), said.size()); };
+    options.report = [report, tell = given.report](const std::string& said) {
+      tell(report->ctx, said.data(), said.size());
+    };
   return options;
 }
 
@@ -263,7 +269,8 @@ peri_error* take(script_task spawned, peri_task** out) {
 
 }  // namespace
 
-peri_error* peri_host_load(peri_host* host, const char* source, size_t size, const char* name, size_t name_size, peri_script** out) {
+peri_error* peri_host_load(peri_host* host, const char* source, size_t size, const char* name, size_t name_size,
+                           peri_script** out) {
   return guarded([&] { return take(host->made.load(text(source, size), std::string(text(name, name_size))), out); });
 }
 peri_error* peri_host_load_file(peri_host* host, const char* path, size_t path_size, peri_script** out) {
@@ -271,11 +278,12 @@ peri_error* peri_host_load_file(peri_host* host, const char* path, size_t path_s
 }
 void peri_script_free(peri_script* script) { delete script; }
 
-peri_error* peri_host_run(peri_host* host, const peri_script* script, const peri_values* arguments, peri_values** results) {
+peri_error* peri_host_run(peri_host* host, const peri_script* script, const peri_values* arguments,
+                          peri_values** results) {
   return guarded([&] { return end_of(host->made.run(script->made, copy_of(arguments)), results); });
 }
-peri_error* peri_host_spawn(peri_host* host, const peri_script* script, const peri_values* arguments, const char* name, size_t name_size,
-                            peri_task** out) {
+peri_error* peri_host_spawn(peri_host* host, const peri_script* script, const peri_values* arguments, const char* name,
+                            size_t name_size, peri_task** out) {
   return guarded([&] { return take(host->made.spawn(script->made, copy_of(arguments), text(name, name_size)), out); });
 }
 peri_error* peri_host_join(peri_host* host, const peri_task* task, peri_values** results) {
@@ -317,7 +325,8 @@ int peri_host_collect_for(peri_host* host, int64_t time) {
 uint64_t peri_host_memory_used(peri_host* host) { return host->made.memory_used(); }
 
 peri_error* peri_host_set(peri_host* host, const char* path, size_t size, const peri_values* list, size_t index) {
-  return guarded([&] { return end_of(host->made.set(text(path, size), at(list, index) ? *at(list, index) : value())); });
+  return guarded(
+      [&] { return end_of(host->made.set(text(path, size), at(list, index) ? *at(list, index) : value())); });
 }
 peri_error* peri_host_get(peri_host* host, const char* path, size_t size, peri_values** out) {
   return guarded([&]() -> peri_error* {
@@ -345,7 +354,8 @@ peri_error* peri_group_new(peri_host* host, const char* name, size_t size, peri_
     return nullptr;
   });
 }
-peri_error* peri_group_spawn(const peri_group* group, const peri_script* script, const peri_values* arguments, peri_task** out) {
+peri_error* peri_group_spawn(const peri_group* group, const peri_script* script, const peri_values* arguments,
+                             peri_task** out) {
   return guarded([&] { return take(group->made.spawn(script->made, copy_of(arguments)), out); });
 }
 void peri_group_cancel(const peri_group* group, const char* reason, size_t size) {
@@ -353,13 +363,17 @@ void peri_group_cancel(const peri_group* group, const char* reason, size_t size)
 }
 void peri_group_free(peri_group* group) { delete group; }
 
-peri_error* peri_host_define(peri_host* host, const char* path, size_t size, peri_function fn, void* ctx, void (*destroy)(void*)) {
+peri_error* peri_host_define(peri_host* host, const char* path, size_t size, peri_function fn, void* ctx,
+                             void (*destroy)(void*)) {
   return guarded([&] {
-    const auto call = [fn, kept = keep(ctx, destroy)](args a) { call_with(a.frame(), [&](peri_call* c) { fn(kept->ctx, c); }); };
+    const auto call = [fn, kept = keep(ctx, destroy)](args a) {
+      call_with(a.frame(), [&](peri_call* c) { fn(kept->ctx, c); });
+    };
     return end_of(host->made.define(text(path, size), call));
   });
 }
-peri_error* peri_host_define_async(peri_host* host, const char* path, size_t size, peri_async_function fn, void* ctx, void (*destroy)(void*)) {
+peri_error* peri_host_define_async(peri_host* host, const char* path, size_t size, peri_async_function fn, void* ctx,
+                                   void (*destroy)(void*)) {
   return guarded([&] {
     const auto call = [fn, kept = keep(ctx, destroy)](args a, completion done) {
       auto end = std::make_unique<peri_completion>(peri_completion{std::move(done)});
@@ -375,7 +389,8 @@ void peri_call_return(peri_call* call, const peri_values* results) {
   tried([&] { return call->results.list = copy_of(results), 1; });
 }
 void peri_call_fail(peri_call* call, const char* message, size_t size) {
-  tried([&] { return detail::fail_call(*call->frame, {error_kind::error, std::string(text(message, size)), 0, {}}), 1; });
+  tried(
+      [&] { return detail::fail_call(*call->frame, {error_kind::error, std::string(text(message, size)), 0, {}}), 1; });
 }
 void peri_call_refuse(peri_call* call, size_t argument, const char* expected, size_t size) {
   tried([&] { return detail::refuse_argument(*call->frame, argument, std::string(text(expected, size)).c_str()), 1; });

@@ -24,7 +24,8 @@ class pending_call final : public outside_call {
 class call_frame {
  public:
   // The arguments begin at this index of the stack.
-  call_frame(lua_State* state, vm& v, int from) noexcept : L(state), machine(v), first(from), count(lua_gettop(state) - from + 1) {}
+  call_frame(lua_State* state, vm& v, int from) noexcept
+      : L(state), machine(v), first(from), count(lua_gettop(state) - from + 1) {}
   call_frame(const call_frame&) = delete;
   call_frame& operator=(const call_frame&) = delete;
 
@@ -33,15 +34,17 @@ class call_frame {
   void refuse(reply with) noexcept {
     if (refused == 0) refused = with;
   }
-  int index_of(std::size_t argument) const noexcept { return argument < static_cast<std::size_t>(count) ? first + static_cast<int>(argument) : 0; }
+  int index_of(std::size_t argument) const noexcept {
+    return argument < static_cast<std::size_t>(count) ? first + static_cast<int>(argument) : 0;
+  }
 
   lua_State* const L;
   vm& machine;
   const int first;
   const int count;
-  int pushed = 0;   // results that are on the stack
+  int pushed = 0;  // results that are on the stack
   reply refused = 0;
-  value_list results;   // that follow those
+  value_list results;  // that follow those
   std::shared_ptr<pending_call> pending;
   task<value_list> body;
 };

@@ -24,21 +24,26 @@ constexpr name_list list(const std::string_view (&names)[N]) {
 }
 
 constexpr std::string_view base_names[] = {
-    "_G", "_VERSION", "assert", "collectgarbage", "error", "getmetatable", "ipairs", "load", "next", "pairs", "pcall", "print",
-    "rawequal", "rawget", "rawlen", "rawset", "require", "select", "setmetatable", "tonumber", "tostring", "type", "xpcall"};
-constexpr std::string_view string_names[] = {"byte", "char", "find", "format", "gmatch", "gsub", "len", "lower", "match", "pack",
-                                        "packsize", "rep", "reverse", "sub", "unpack", "upper"};
+    "_G",      "_VERSION", "assert",       "collectgarbage", "error",    "getmetatable", "ipairs", "load",
+    "next",    "pairs",    "pcall",        "print",          "rawequal", "rawget",       "rawlen", "rawset",
+    "require", "select",   "setmetatable", "tonumber",       "tostring", "type",         "xpcall"};
+constexpr std::string_view string_names[] = {"byte",    "char",  "find",   "format", "gmatch",   "gsub",
+                                             "len",     "lower", "match",  "pack",   "packsize", "rep",
+                                             "reverse", "sub",   "unpack", "upper"};
 constexpr std::string_view table_names[] = {"concat", "insert", "move", "pack", "remove", "sort", "unpack"};
-constexpr std::string_view math_names[] = {"abs", "acos", "asin", "atan", "ceil", "cos", "deg", "exp", "floor", "fmod", "huge", "log",
-                                      "max", "maxinteger", "min", "mininteger", "modf", "pi", "rad", "random", "randomseed",
-                                      "sin", "sqrt", "tan", "tointeger", "type", "ult"};
+constexpr std::string_view math_names[] = {"abs", "acos",       "asin", "atan",      "ceil", "cos",    "deg",
+                                           "exp", "floor",      "fmod", "huge",      "log",  "max",    "maxinteger",
+                                           "min", "mininteger", "modf", "pi",        "rad",  "random", "randomseed",
+                                           "sin", "sqrt",       "tan",  "tointeger", "type", "ult"};
 constexpr std::string_view utf8_names[] = {"char", "charpattern", "codepoint", "codes", "len", "offset"};
-constexpr std::string_view coroutine_names[] = {"close", "create", "isyieldable", "resume", "running", "status", "wrap", "yield"};
+constexpr std::string_view coroutine_names[] = {"close",   "create", "isyieldable", "resume",
+                                                "running", "status", "wrap",        "yield"};
 constexpr std::string_view time_names[] = {"clock", "date", "difftime", "time"};
 constexpr std::string_view debug_names[] = {"traceback"};
-constexpr std::string_view tool_os_names[] = {"clock", "date", "difftime", "getenv", "remove", "rename", "time", "tmpname"};
-constexpr std::string_view tool_io_names[] = {"close", "input", "lines", "open", "output", "read", "stderr", "stdin", "stdout",
-                                         "tmpfile", "type", "write"};
+constexpr std::string_view tool_os_names[] = {"clock",  "date",   "difftime", "getenv",
+                                              "remove", "rename", "time",     "tmpname"};
+constexpr std::string_view tool_io_names[] = {"close",  "input", "lines",  "open",    "output", "read",
+                                              "stderr", "stdin", "stdout", "tmpfile", "type",   "write"};
 
 constexpr const char* environment_key = "perilune.environment";
 
@@ -60,15 +65,55 @@ constexpr library libraries[] = {
 };
 
 // Of the perilune table, and modules by their short names.
-constexpr std::string_view untrusted_parts[] = {
-    "barrier", "broadcast", "cancel_requested", "channel", "choose", "clock", "critical", "data", "deadline", "defer",
-    "interval", "is_error", "join_set", "keyed_mutex", "mutex", "notify", "now", "on_unobserved", "once", "oneshot", "perform",
-    "rwlock", "scope", "select", "self", "semaphore", "shield", "sleep", "sleep_op", "spawn", "spawn_below_task_", "time_left",
-    "timeout", "token", "try_select", "try_timeout", "unbounded", "until_op", "wait_group", "watch", "with_token", "yield",
-    "groups", "retry", "stream", "supervisor"};
-constexpr std::string_view tool_parts[] = {
-    "buffer", "db", "env", "fs", "hash", "http", "json", "log", "net", "process", "shared", "shared_channel", "span", "tls",
-    "toml", "trace", "worker_id", "workers"};
+constexpr std::string_view untrusted_parts[] = {"barrier",
+                                                "broadcast",
+                                                "cancel_requested",
+                                                "channel",
+                                                "choose",
+                                                "clock",
+                                                "critical",
+                                                "data",
+                                                "deadline",
+                                                "defer",
+                                                "interval",
+                                                "is_error",
+                                                "join_set",
+                                                "keyed_mutex",
+                                                "mutex",
+                                                "notify",
+                                                "now",
+                                                "on_unobserved",
+                                                "once",
+                                                "oneshot",
+                                                "perform",
+                                                "rwlock",
+                                                "scope",
+                                                "select",
+                                                "self",
+                                                "semaphore",
+                                                "shield",
+                                                "sleep",
+                                                "sleep_op",
+                                                "spawn",
+                                                "spawn_below_task_",
+                                                "time_left",
+                                                "timeout",
+                                                "token",
+                                                "try_select",
+                                                "try_timeout",
+                                                "unbounded",
+                                                "until_op",
+                                                "wait_group",
+                                                "watch",
+                                                "with_token",
+                                                "yield",
+                                                "groups",
+                                                "retry",
+                                                "stream",
+                                                "supervisor"};
+constexpr std::string_view tool_parts[] = {"buffer", "db",  "env",  "fs",      "hash",      "http",
+                                           "json",   "log", "net",  "process", "shared",    "shared_channel",
+                                           "span",   "tls", "toml", "trace",   "worker_id", "workers"};
 
 // Functions of the base library in a form for such VMs; Lua's own is the upvalue of those that call it.
 
@@ -90,10 +135,12 @@ bool is_read_only(lua_State* L, int index) {
 reply rawset_body(lua_State* L, vm& v) {
   if (is_read_only(L, 1)) return refuse_change(L, v);
   if (!lua_istable(L, 1)) return wrong_type(L, v, 1, "table");
-  if (lua_isnone(L, 3)) return v.message = "value expected", v.argument = lua_isnone(L, 2) ? 2 : 3, action::raise_argument;
+  if (lua_isnone(L, 3))
+    return v.message = "value expected", v.argument = lua_isnone(L, 2) ? 2 : 3, action::raise_argument;
   lua_settop(L, 3);
   if (lua_isnil(L, 2)) return raise_text(v, "table index is nil");
-  if (lua_type(L, 2) == LUA_TNUMBER && lua_tonumber(L, 2) != lua_tonumber(L, 2)) return raise_text(v, "table index is NaN");
+  if (lua_type(L, 2) == LUA_TNUMBER && lua_tonumber(L, 2) != lua_tonumber(L, 2))
+    return raise_text(v, "table index is NaN");
   lua_rawset(L, 1);
   return 1;
 }

@@ -5,8 +5,8 @@
 #include <new>
 #include <utility>
 
-#include "lua_task.hpp"
 #include "library.hpp"
+#include "lua_task.hpp"
 #include "object.hpp"
 #include "traceback.hpp"
 #include "type_names.hpp"
@@ -291,7 +291,8 @@ void error_object::push_text(lua_State* L, int index) {
     if (e.kind == error_kind::cancelled && !std::strcmp(message, "cancelled"))
       name ? lua_pushfstring(L, "task %I (%s) %s", id, name, verb) : lua_pushfstring(L, "task %I %s", id, verb);
     else if (e.kind == error_kind::cancelled)
-      name ? lua_pushfstring(L, "task %I (%s) was %s", id, name, message) : lua_pushfstring(L, "task %I was %s", id, message);
+      name ? lua_pushfstring(L, "task %I (%s) was %s", id, name, message)
+           : lua_pushfstring(L, "task %I was %s", id, message);
     else
       name ? lua_pushfstring(L, "task %I (%s) %s: %s", id, name, verb, message)
            : lua_pushfstring(L, "task %I %s: %s", id, verb, message);

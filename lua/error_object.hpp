@@ -49,12 +49,12 @@ class error_object {
   vm* host;
   bool unobserved = false;
   std::list<vm::unobserved_failure>::iterator place;  // among those of the VM, while unobserved
-  const void* reason = nullptr;   // identity of the cancel_reason, for sharing
+  const void* reason = nullptr;                       // identity of the cancel_reason, for sharing
   error_kind kind;
   bool is_cancellation = false;   // the very object a cancellation is raised as
   bool is_close_request = false;  // the very object coroutine.close raises inside a coroutine
   bool during_cancel = false;
-  bool shares_fields = false;     // the table of fields belongs to a cancellation object: copied before it is changed
+  bool shares_fields = false;  // the table of fields belongs to a cancellation object: copied before it is changed
 };
 
 }  // namespace perilune

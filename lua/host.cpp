@@ -29,7 +29,11 @@ script_outcome refused(error why) {
 }
 
 runtime_options engine_options(const host_options& options) {
-  return {.workers = options.workers, .time = options.clock, .seed = options.seed, .grace = options.grace, .on_ready = options.on_ready};
+  return {.workers = options.workers,
+          .time = options.clock,
+          .seed = options.seed,
+          .grace = options.grace,
+          .on_ready = options.on_ready};
 }
 
 }  // namespace
@@ -66,7 +70,8 @@ host::~host() {
 }
 
 std::optional<error> host::refuse_end() const {
-  if (state_->home()->thread != std::this_thread::get_id()) return misuse("a host was ended on a thread that is not its own");
+  if (state_->home()->thread != std::this_thread::get_id())
+    return misuse("a host was ended on a thread that is not its own");
   return state_.use_count() > 1 ? std::optional(misuse("a host was ended inside a call of its own")) : std::nullopt;
 }
 
@@ -199,7 +204,8 @@ struct global_access {
 reply set_body(lua_State* L, vm& v) {
   const auto& access = *static_cast<global_access*>(lua_touserdata(L, 1));
   if (!push_place(L, access.path, true)) return no_place(v, access.path);
-  if (!push_value(L, v, *access.given)) return raise_error(v, misuse("a value of another host, or an object of a class that is not defined here"));
+  if (!push_value(L, v, *access.given))
+    return raise_error(v, misuse("a value of another host, or an object of a class that is not defined here"));
   lua_rawset(L, -3);
   return 0;
 }
@@ -208,7 +214,9 @@ reply get_body(lua_State* L, vm& v) {
   const auto& access = *static_cast<global_access*>(lua_touserdata(L, 1));
   if (!push_place(L, access.path, false)) return 0;
   lua_rawget(L, -2);
-  return read_value(L, v, -1, *access.out) ? 0 : raise_error(v, {error_kind::transfer, "a table is nested too deep", 0, {}});
+  return read_value(L, v, -1, *access.out)
+             ? 0
+             : raise_error(v, {error_kind::transfer, "a table is nested too deep", 0, {}});
 }
 
 }  // namespace
@@ -271,7 +279,8 @@ std::string host::dump() const {
       if (child->has(cancel_node::is_task)) {
         const task_header& task = child->owner();
         text.append(static_cast<std::size_t>(depth) * 2, ' ') += label_of(task) + " " + to_string(task.shown_state());
-        if (task.status == task_state::waiting || task.status == task_state::closing) text += ", waits in " + name_of_wait(task);
+        if (task.status == task_state::waiting || task.status == task_state::closing)
+          text += ", waits in " + name_of_wait(task);
         if (const std::string place = task.where(); !place.empty()) text += " at " + place;
         text += '\n';
       }
@@ -298,7 +307,8 @@ script_outcome script_task::outcome() const {
 bool script_task::ask(std::string_view reason, bool kills) const {
   if (!held_ || !held_->use(nullptr) || held_->task()->settled()) return false;
   lua_task& task = *held_->task();
-  (kills ? perilune::kill : perilune::cancel)(task, reason_ptr::make(cancel_source::cancel, std::string(reason), 0, "host"));
+  (kills ? perilune::kill : perilune::cancel)(task,
+                                              reason_ptr::make(cancel_source::cancel, std::string(reason), 0, "host"));
   task.home->nudge();
   return true;
 }

@@ -305,7 +305,8 @@ struct completion::last_copy {
   last_copy(const last_copy&) = delete;
   last_copy& operator=(const last_copy&) = delete;
   ~last_copy() {
-    if (!call->given_up()) call->finish({}, error{error_kind::error, "the host dropped the call without an end", 0, {}});
+    if (!call->given_up())
+      call->finish({}, error{error_kind::error, "the host dropped the call without an end", 0, {}});
   }
   std::shared_ptr<pending_call> call;
 };
@@ -320,11 +321,13 @@ bool completion::cancelled() const noexcept { return end_->call->given_up(); }
 // Defining.
 
 status host::define_native(std::string_view name, kind how, native_function fn) const {
-  constexpr lua_CFunction calls[] = {protect::native<plain_body>, protect::native<async_body>, protect::native<coroutine_body>};
+  constexpr lua_CFunction calls[] = {protect::native<plain_body>, protect::native<async_body>,
+                                     protect::native<coroutine_body>};
   return state_->define(name, calls[static_cast<int>(how)], fn);
 }
 
-status host::define_method(const void* type, std::string_view class_name, std::string_view name, native_function fn) const {
+status host::define_method(const void* type, std::string_view class_name, std::string_view name,
+                           native_function fn) const {
   definition made{name, protect::native<plain_body>, &fn, type, class_name};
   return state_->define_by(protect::native<method_body>, &made, fn);
 }

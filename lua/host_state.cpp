@@ -18,7 +18,8 @@ error misuse(std::string text) { return {error_kind::misuse, std::move(text), 0,
 
 lua_host_options lua_options(host_options&& given, runtime_options&& engine, hook_observer& hooks) {
   lua_host_options options;
-  if (given.deterministic && given.preempt.how != preemption::mode::fuel) given.preempt = {.how = preemption::mode::fuel};
+  if (given.deterministic && given.preempt.how != preemption::mode::fuel)
+    given.preempt = {.how = preemption::mode::fuel};
   if (hooks.wanted()) engine.observed_by = &hooks;
   options.runtime = std::move(engine);
   options.preempt = given.preempt;
@@ -129,7 +130,8 @@ reply spawn_body(lua_State* L, vm& v) {
   luaL_checkstack(L, static_cast<int>(spawn.arguments.size()) + LUA_MINSTACK, "too many arguments");
   bool whole = true;
   for (const value& each : spawn.arguments) whole &= push_value(L, v, each);
-  if (!whole) return raise_error(v, misuse("an argument of another host, or an object of a class that is not defined here"));
+  if (!whole)
+    return raise_error(v, misuse("an argument of another host, or an object of a class that is not defined here"));
   spawn.task = &spawn_function(L, v, static_cast<int>(spawn.arguments.size()), {.below = &spawn.below}, options);
   lua_rawseti(L, LUA_REGISTRYINDEX, spawn.entry);
   return 0;
@@ -137,7 +139,8 @@ reply spawn_body(lua_State* L, vm& v) {
 
 }  // namespace
 
-script_task host_state::spawn(const script& what, const value_list& arguments, std::string_view name, cancel_node& below) {
+script_task host_state::spawn(const script& what, const value_list& arguments, std::string_view name,
+                              cancel_node& below) {
   if (auto why = refuse()) return script_task(*std::move(why));
   if (!what) return script_task(misuse("spawned a script that is none"));
   if (what.held()->home() != home_) return script_task(misuse("spawned a script of another host"));

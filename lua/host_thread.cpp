@@ -23,7 +23,8 @@ namespace {
 void wait_for(int fd, std::optional<duration> limit) noexcept {
   pollfd ready{fd, POLLIN, 0};
   timespec time{};
-  if (limit) time = {static_cast<time_t>(limit->count() / 1'000'000'000), static_cast<long>(limit->count() % 1'000'000'000)};
+  if (limit)
+    time = {static_cast<time_t>(limit->count() / 1'000'000'000), static_cast<long>(limit->count() % 1'000'000'000)};
   ::ppoll(&ready, 1, limit ? &time : nullptr, nullptr);
 }
 

@@ -30,7 +30,8 @@ host_state* anchor::use(error* refused) const noexcept {
   const std::lock_guard lock(home_->mutex);
   if (home_->host && home_->thread == std::this_thread::get_id()) return home_->host;
   if (refused)
-    *refused = {error_kind::misuse, home_->host ? "used on a thread that is not its host's" : "its host is gone", 0, {}};
+    *refused = {
+        error_kind::misuse, home_->host ? "used on a thread that is not its host's" : "its host is gone", 0, {}};
   return nullptr;
 }
 
@@ -44,7 +45,8 @@ std::optional<std::int64_t> whole(const value& v) noexcept {
 }  // namespace detail
 
 const char* to_string(value_type type) noexcept {
-  constexpr const char* names[] = {"nil", "boolean", "number", "number", "string", "table", "function", "task", "object", "userdata"};
+  constexpr const char* names[] = {"nil",   "boolean",  "number", "number", "string",
+                                   "table", "function", "task",   "object", "userdata"};
   return names[static_cast<unsigned char>(type)];
 }
 
@@ -210,7 +212,8 @@ bool read_at(lua_State* L, vm& v, int index, value& out, int depth) {
       out = value(lua_toboolean(L, index) != 0);
       return true;
     case LUA_TNUMBER:
-      out = lua_isinteger(L, index) ? value(static_cast<std::int64_t>(lua_tointeger(L, index))) : value(lua_tonumber(L, index));
+      out = lua_isinteger(L, index) ? value(static_cast<std::int64_t>(lua_tointeger(L, index)))
+                                    : value(lua_tonumber(L, index));
       return true;
     case LUA_TSTRING: {
       std::size_t size = 0;
@@ -251,7 +254,9 @@ anchor_ptr keep_value(lua_State* L, vm& v, int index) {
   return kept ? std::make_shared<const anchor>(v.anchors, entry, task) : nullptr;
 }
 
-bool read_value(lua_State* L, vm& v, int index, value& out) { return read_at(L, v, lua_absindex(L, index), out, deepest); }
+bool read_value(lua_State* L, vm& v, int index, value& out) {
+  return read_at(L, v, lua_absindex(L, index), out, deepest);
+}
 
 namespace {
 

@@ -77,7 +77,8 @@ class event_recorder final : public nlohmann::json_sax<nlohmann::json> {
   bool boolean(bool value) override { return tape_.put_boolean(value), true; }
   bool number_integer(number_integer_t value) override { return tape_.put_integer(value), true; }
   bool number_unsigned(number_unsigned_t value) override {
-    if (value > static_cast<number_unsigned_t>(LUA_MAXINTEGER)) return tape_.put_number(static_cast<double>(value)), true;
+    if (value > static_cast<number_unsigned_t>(LUA_MAXINTEGER))
+      return tape_.put_number(static_cast<double>(value)), true;
     return tape_.put_integer(static_cast<lua_Integer>(value)), true;
   }
   bool number_float(number_float_t value, const string_t&) override { return tape_.put_number(value), true; }

@@ -103,8 +103,8 @@ void open_base(lua_State* L) {
   };
   set_functions(L, functions);
   lua_pushglobaltable(L);
-  constexpr library_function globals[] = {{"pcall", protect::pcall}, {"xpcall", protect::xpcall},
-                                          {"print", protect::native<print_body>}};
+  constexpr library_function globals[] = {
+      {"pcall", protect::pcall}, {"xpcall", protect::xpcall}, {"print", protect::native<print_body>}};
   set_functions(L, globals);
   lua_getfield(L, -1, LUA_OSLIBNAME);
   lua_pushcfunction(L, protect::native<exit_body>);
@@ -121,9 +121,9 @@ void open_base(lua_State* L) {
 void open_coroutines(lua_State* L) {
   lua_getglobal(L, LUA_COLIBNAME);
   constexpr library_function functions[] = {
-      {"create", protect::coroutine_create}, {"resume", protect::coroutine_resume},
-      {"wrap", protect::coroutine_wrap},     {"yield", protect::coroutine_yield},
-      {"close", protect::coroutine_close},   {"status", protect::coroutine_status},
+      {"create", protect::coroutine_create},      {"resume", protect::coroutine_resume},
+      {"wrap", protect::coroutine_wrap},          {"yield", protect::coroutine_yield},
+      {"close", protect::coroutine_close},        {"status", protect::coroutine_status},
       {"running", protect::native<running_body>}, {"isyieldable", protect::native<is_yieldable_body>},
   };
   set_functions(L, functions);

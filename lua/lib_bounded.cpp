@@ -77,7 +77,8 @@ reply insert_body(lua_State* L, vm& v) {
   if (lua_gettop(L) == 3) {
     reply refused = 0;
     if (!read_integer(L, v, 2, false, at, refused)) return refused;
-    if (static_cast<lua_Unsigned>(at) - 1U >= static_cast<lua_Unsigned>(free)) return bad_value(v, 2, "position out of bounds");
+    if (static_cast<lua_Unsigned>(at) - 1U >= static_cast<lua_Unsigned>(free))
+      return bad_value(v, 2, "position out of bounds");
     for (lua_Integer i = free; i > at; --i) move_one(L, i - 1, i);
   } else if (lua_gettop(L) != 2) {
     return raise_text(v, "wrong number of arguments to 'insert'");

@@ -16,7 +16,8 @@ struct lua_broadcast final : broadcast_core {
   static constexpr int ring_table = 1;
   static constexpr int first_slot = 2;
 
-  explicit lua_broadcast(std::size_t capacity) noexcept : broadcast_core(capacity), values(capacity, ring_table, first_slot) {}
+  explicit lua_broadcast(std::size_t capacity) noexcept
+      : broadcast_core(capacity), values(capacity, ring_table, first_slot) {}
   // Drops values from the front, which nobody needs any more. The broadcast stands at `at`.
   void drop(lua_State* L, int at, std::size_t count) {
     for (; count; --count) {

@@ -37,7 +37,8 @@ class buffer_crossing final : public crossing {
   buffer_crossing& operator=(const buffer_crossing&) = delete;
   ~buffer_crossing() override {
     const void* nobody = nullptr;
-    if (!arrived_.load(std::memory_order_acquire)) body_->owner.compare_exchange_strong(nobody, from_, std::memory_order_acq_rel);
+    if (!arrived_.load(std::memory_order_acquire))
+      body_->owner.compare_exchange_strong(nobody, from_, std::memory_order_acq_rel);
   }
   // The first who unpacks it has it; for others it is dead.
   void push(lua_State* L, vm&) override {
@@ -142,7 +143,8 @@ reply fill_body(lua_State* L, vm& v) {
   std::size_t end = 0;
   if ((refused = read_byte(L, v, 2, byte)) < 0) return refused;
   if ((refused = read_range(L, v, 3, bytes->size(), begin, end)) < 0) return refused;
-  std::fill(bytes->begin() + static_cast<std::ptrdiff_t>(begin), bytes->begin() + static_cast<std::ptrdiff_t>(end), byte);
+  std::fill(bytes->begin() + static_cast<std::ptrdiff_t>(begin), bytes->begin() + static_cast<std::ptrdiff_t>(end),
+            byte);
   return lua_settop(L, 1), 1;
 }
 
@@ -246,12 +248,14 @@ void open_buffers(lua_State* L) {
   constexpr library_function functions[] = {{"buffer", protect::native<buffer_body>}};
   set_functions(L, functions);
   constexpr library_function methods[] = {
-      {"get", protect::native<get_body>},   {"set", protect::native<set_body>},     {"sub", protect::native<sub_body>},
-      {"fill", protect::native<fill_body>}, {"write", protect::native<write_body>}, {"append", protect::native<append_body>},
+      {"get", protect::native<get_body>},     {"set", protect::native<set_body>},
+      {"sub", protect::native<sub_body>},     {"fill", protect::native<fill_body>},
+      {"write", protect::native<write_body>}, {"append", protect::native<append_body>},
       {"len", protect::native<length_body>},
   };
-  constexpr library_function metamethods[] = {
-      {"__len", protect::native<length_body>}, {"__tostring", protect::native<print_body>}, {"__gc", protect::native<collect_buffer>}};
+  constexpr library_function metamethods[] = {{"__len", protect::native<length_body>},
+                                              {"__tostring", protect::native<print_body>},
+                                              {"__gc", protect::native<collect_buffer>}};
   define_type(L, type_name::buffer, "perilune.buffer", methods, metamethods);
 }
 

@@ -299,11 +299,15 @@ reply with_token_body(lua_State* L, vm& v) {
 
 void define_tokens(lua_State* L) {
   constexpr library_function methods[] = {
-      {"cancel", protect::native<cancel_token_body>}, {"child", protect::native<child_body>},
-      {"is_cancelled", protect::native<is_cancelled_body>}, {"wait", protect::native<wait_body>},
-      {"wait_op", protect::native<make_operation<wait_verb, token>>}, {"guard", protect::native<guard_body>},
+      {"cancel", protect::native<cancel_token_body>},
+      {"child", protect::native<child_body>},
+      {"is_cancelled", protect::native<is_cancelled_body>},
+      {"wait", protect::native<wait_body>},
+      {"wait_op", protect::native<make_operation<wait_verb, token>>},
+      {"guard", protect::native<guard_body>},
   };
-  constexpr library_function metamethods[] = {{"__gc", protect::native<collect_token>}, {"__eq", protect::native<equal_tokens>}};
+  constexpr library_function metamethods[] = {{"__gc", protect::native<collect_token>},
+                                              {"__eq", protect::native<equal_tokens>}};
   define_type(L, type_name::token, "perilune.token", methods, metamethods);
   set_index(L, type_name::token, protect::native<index_token>);
   constexpr library_function guard_methods[] = {{"disarm", protect::native<disarm_body>}};

@@ -174,7 +174,9 @@ struct recv_many_kind final : operation_kind {
         return not_ready;
     }
   }
-  operation& arm_target(lua_State* L, vm& v, int at, waiter& by) const override { return recv_verb.arm_target(L, v, at, by); }
+  operation& arm_target(lua_State* L, vm& v, int at, waiter& by) const override {
+    return recv_verb.arm_target(L, v, at, by);
+  }
   int collect(lua_State* L, vm& v, int at) const override {
     if (v.running().note_closed) return lua_newtable(L), 1;
     object_at<lua_channel>(L, at).accepted();
@@ -261,7 +263,8 @@ reply stats_body(lua_State* L, vm& v) {
 
 reply print_body(lua_State* L, vm&) {
   const auto& channel = object_at<lua_channel>(L, 1);
-  lua_pushfstring(L, "channel: %p (%I of ", static_cast<const void*>(&channel), static_cast<lua_Integer>(channel.stored()));
+  lua_pushfstring(L, "channel: %p (%I of ", static_cast<const void*>(&channel),
+                  static_cast<lua_Integer>(channel.stored()));
   push_capacity(L, channel.capacity());
   luaL_tolstring(L, -1, nullptr);
   lua_remove(L, -2);

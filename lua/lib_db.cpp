@@ -31,7 +31,8 @@ struct lua_database {
     const auto same = [sql](sqlite3_stmt* one) { return one && sqlite3_sql(one) == sql; };
     const auto found = std::find_if(kept.begin(), kept.end(), same);
     if (found == kept.end())
-      return sqlite3_prepare_v3(open, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+      return sqlite3_prepare_v3(open, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &statement,
+                                nullptr);
     statement = std::exchange(*found, nullptr);
     return SQLITE_OK;
   }
@@ -68,7 +69,8 @@ reply open_body(lua_State* L, vm& v) {
   auto& made = push_object<lua_database>(L, 0);
   set_type(L, type_name::database);
   const int access = lua_toboolean(L, 2) ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-  if (sqlite3_open_v2(path, &made.open, access | SQLITE_OPEN_URI, nullptr) != SQLITE_OK) return raise_sqlite(v, made.open, std::string("open ") + path);
+  if (sqlite3_open_v2(path, &made.open, access | SQLITE_OPEN_URI, nullptr) != SQLITE_OK)
+    return raise_sqlite(v, made.open, std::string("open ") + path);
   sqlite3_busy_timeout(made.open, busy_ms);
   return 1;
 }

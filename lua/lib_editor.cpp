@@ -36,12 +36,13 @@ bool load_library() {
   static const bool loaded = [] {
     void* const library = dlopen("libedit.so.2", RTLD_NOW | RTLD_LOCAL);
     const auto find = [library](auto& function, const char* name) {
-      function = library ? reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, name)) : nullptr;
+      function =
+          library ? reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, name)) : nullptr;
       return function != nullptr;
     };
     return find(edit.el_init, "el_init") && find(edit.el_set, "el_set") && find(edit.el_gets, "el_gets") &&
-           find(edit.el_resize, "el_resize") && find(edit.el_source, "el_source") && find(edit.history_init, "history_init") &&
-           find(edit.history, "history");
+           find(edit.el_resize, "el_resize") && find(edit.el_source, "el_source") &&
+           find(edit.history_init, "history_init") && find(edit.history, "history");
   }();
   return loaded;
 }
@@ -70,7 +71,9 @@ bool take_interrupt() {
 
 void follow_size() {
   winsize now{};
-  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &now) != 0 || (now.ws_col == editor.size.ws_col && now.ws_row == editor.size.ws_row)) return;
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &now) != 0 ||
+      (now.ws_col == editor.size.ws_col && now.ws_row == editor.size.ws_row))
+    return;
   editor.size = now;
   edit.el_resize(editor.line);
 }
@@ -107,9 +110,10 @@ int read_character(EditLine*, wchar_t* character) {
 char* prompt_of(EditLine*) { return editor.prompt.data(); }
 
 void bind_keys() {
-  const char* const keys[][2] = {{"^R", "em-inc-search-prev"},    {"\\e[3~", "ed-delete-next-char"}, {"\\e[H", "ed-move-to-beg"},
-                                 {"\\e[F", "ed-move-to-end"},     {"\\e[1~", "ed-move-to-beg"},      {"\\e[4~", "ed-move-to-end"},
-                                 {"\\e[1;5D", "ed-prev-word"},    {"\\e[1;5C", "em-next-word"}};
+  const char* const keys[][2] = {{"^R", "em-inc-search-prev"}, {"\\e[3~", "ed-delete-next-char"},
+                                 {"\\e[H", "ed-move-to-beg"},  {"\\e[F", "ed-move-to-end"},
+                                 {"\\e[1~", "ed-move-to-beg"}, {"\\e[4~", "ed-move-to-end"},
+                                 {"\\e[1;5D", "ed-prev-word"}, {"\\e[1;5C", "em-next-word"}};
   for (const auto& key : keys) edit.el_set(editor.line, EL_BIND, key[0], key[1], nullptr);
 }
 

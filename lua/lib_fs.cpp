@@ -202,7 +202,8 @@ reply walk_body(lua_State* L, vm&) {
   lua_insert(L, 1);
   auto& made = push_object<lua_walk>(L, 0);
   set_type(L, type_name::walker);
-  made.walker.emplace(text(L, 1), fs::walk_options{.follow_links = flag(L, 3, false), .max_depth = count(L, 2, fs::unlimited)});
+  made.walker.emplace(text(L, 1),
+                      fs::walk_options{.follow_links = flag(L, 3, false), .max_depth = count(L, 2, fs::unlimited)});
   return 1;
 }
 reply walk_next_body(lua_State* L, vm& v) {

@@ -84,7 +84,8 @@ result<std::string> hash_content(const named& what);
 result<std::string> hash_folder(const std::string& path) {
   std::error_code ignored;
   std::vector<std::string> lines;
-  for (const auto& entry : files::recursive_directory_iterator(path, files::directory_options::skip_permission_denied, ignored)) {
+  for (const auto& entry :
+       files::recursive_directory_iterator(path, files::directory_options::skip_permission_denied, ignored)) {
     const std::string name = entry.path().string();
     if (entry.is_directory(ignored) || entry.is_other(ignored)) {
       lines.push_back(name);
@@ -184,8 +185,9 @@ reply file_body(lua_State* L, vm& v) {
   if (lua_type(L, 1) != LUA_TSTRING) return bad_argument(v, 1, "a path expected", L);
   lua_settop(L, 1);
   const auto make = [L] {
-    return blocking_operation<result<std::string>>({.name = "hash.file", .abandonable = true},
-                                                   [path = std::string(lua_tostring(L, 2))] { return hash_file(path); });
+    return blocking_operation<result<std::string>>(
+        {.name = "hash.file", .abandonable = true},
+        [path = std::string(lua_tostring(L, 2))] { return hash_file(path); });
   };
   return perform_fs(L, v, make, push_hash);
 }
@@ -193,7 +195,8 @@ reply file_body(lua_State* L, vm& v) {
 }  // namespace
 
 int open_hash(lua_State* L) {
-  constexpr library_function functions[] = {{"text", protect::native<text_body>}, {"file", protect::native<file_body>},
+  constexpr library_function functions[] = {{"text", protect::native<text_body>},
+                                            {"file", protect::native<file_body>},
                                             {"contents", protect::native<contents_body>}};
   lua_createtable(L, 0, 3);
   set_functions(L, functions);

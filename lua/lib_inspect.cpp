@@ -235,10 +235,8 @@ reply stacked_body(lua_State* L, vm&) {
 
 int open_inspect_natives(lua_State* L) {
   constexpr library_function functions[] = {
-      {"snapshot", protect::native<snapshot_body>},
-      {"holders", protect::native<holders_body>},
-      {"stats", protect::native<stats_body>},
-      {"slots", protect::native<slots_body>},
+      {"snapshot", protect::native<snapshot_body>}, {"holders", protect::native<holders_body>},
+      {"stats", protect::native<stats_body>},       {"slots", protect::native<slots_body>},
       {"stacked", protect::native<stacked_body>},
   };
   lua_createtable(L, 0, 5);

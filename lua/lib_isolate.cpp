@@ -36,8 +36,8 @@ std::size_t bytes_at(lua_State* L, int index) noexcept {
   constexpr struct {
     const char* name;
     double bytes;
-  } units[] = {{"", 1},      {"B", 1},       {"kB", 1e3},     {"KB", 1e3},     {"MB", 1e6},
-               {"GB", 1e9},  {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}};
+  } units[] = {{"", 1},     {"B", 1},        {"kB", 1e3},     {"KB", 1e3},    {"MB", 1e6},
+               {"GB", 1e9}, {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}};
   while (*end == ' ') ++end;
   for (const auto& unit : units)
     if (!std::strcmp(end, unit.name) && count * unit.bytes >= 1 && count * unit.bytes < 0x1p53)
@@ -48,19 +48,22 @@ std::size_t bytes_at(lua_State* L, int index) noexcept {
 // A whole number from `least` on, or `none`.
 std::uint64_t count_at(lua_State* L, int index, double least) noexcept {
   const double count = lua_type(L, index) == LUA_TNUMBER ? lua_tonumber(L, index) : -1;
-  return count >= least && count < 0x1p53 && count == std::floor(count) ? static_cast<std::uint64_t>(count) : run_limits::none;
+  return count >= least && count < 0x1p53 && count == std::floor(count) ? static_cast<std::uint64_t>(count)
+                                                                        : run_limits::none;
 }
 
 reply read_memory(lua_State* L, vm& v, sandbox& rules) {
   rules.limits.memory = bytes_at(L, -1);
   if (rules.limits.memory >= least_memory) return 0;
-  return bad_option(L, v, "memory", "isolate", "a number of bytes, at least 256 KiB, or a text such as \"16MiB\" expected");
+  return bad_option(L, v, "memory", "isolate",
+                    "a number of bytes, at least 256 KiB, or a text such as \"16MiB\" expected");
 }
 
 reply read_count(lua_State* L, vm& v, const char* name, double least, std::uint64_t& count) {
   count = count_at(L, -1, least);
   if (count != run_limits::none) return 0;
-  return bad_option(L, v, name, "isolate", least > 0 ? "a positive integer expected" : "a non-negative integer expected");
+  return bad_option(L, v, name, "isolate",
+                    least > 0 ? "a positive integer expected" : "a non-negative integer expected");
 }
 
 reply read_deadline(lua_State* L, vm& v, sandbox& rules) {
@@ -102,7 +105,8 @@ reply read_modules(lua_State* L, vm& v, sandbox& rules) {
   for (lua_Integer i = 1; i <= count; ++i) {
     if (lua_rawgeti(L, list, i) != LUA_TSTRING) return bad_option(L, v, "modules", "isolate", expected);
     const char* name = lua_tostring(L, -1);
-    if (!is_known(L, name)) return raise_text(v, std::string("bad option 'modules' to 'isolate' (no module '") + name + "')");
+    if (!is_known(L, name))
+      return raise_text(v, std::string("bad option 'modules' to 'isolate' (no module '") + name + "')");
     rules.modules.emplace_back(name);
     lua_pop(L, 1);
   }
@@ -159,7 +163,8 @@ reply wrong_self(lua_State* L, vm& v) { return bad_argument(v, 1, "an isolate ex
 reply run_body(lua_State* L, vm& v) {
   const isolate* in = isolate_at(L);
   if (!in) return wrong_self(L, v);
-  if (lua_type(L, 2) != LUA_TSTRING && !lua_isfunction(L, 2)) return bad_argument(v, 2, "Lua text or a function expected", L);
+  if (lua_type(L, 2) != LUA_TSTRING && !lua_isfunction(L, 2))
+    return bad_argument(v, 2, "Lua text or a function expected", L);
   if (in->closed()) return raise_text(v, "the isolate is closed");
   if (const reply refused = check_room(v); refused < 0) return refused;
   spawn_request asked;

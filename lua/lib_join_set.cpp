@@ -28,7 +28,8 @@ reply check_owned(lua_State* L, vm& v) {
   const lua_join_set* set = check_set(L);
   if (!set) return wrong_set(L, v);
   if (!set->entered() || set->owner_task() == &v.running()) return 0;
-  return raise_text(v, "the join set belongs to " + label_of(*set->owner_task()) + ", which alone can join and close it");
+  return raise_text(v,
+                    "the join set belongs to " + label_of(*set->owner_task()) + ", which alone can join and close it");
 }
 
 // Takes the next member that has ended; pushes its handle and outcome. 0 when there is none.
@@ -103,7 +104,8 @@ reply join_all_body(lua_State* L, vm& v) {
   if (const reply refused = check_owned(L, v); refused < 0) return refused;
   lua_settop(L, 1);
   if (v.running().cancel_pending()) return action::raise_cancel;
-  if (task_header* member = object_at<lua_join_set>(L, 1).first_running()) return wait_for(L, v, *member, join_all_body);
+  if (task_header* member = object_at<lua_join_set>(L, 1).first_running())
+    return wait_for(L, v, *member, join_all_body);
   return push_all(L);
 }
 
@@ -206,7 +208,8 @@ void start_after(lua_State* L, const member_request& request) {
 reply spawn_keyed_body(lua_State* L, vm& v) {
   member_request request;
   if (!check_set(L)) return wrong_set(L, v);
-  const bool unfit = lua_isnoneornil(L, 2) || (lua_type(L, 2) == LUA_TNUMBER && lua_tonumber(L, 2) != lua_tonumber(L, 2));
+  const bool unfit =
+      lua_isnoneornil(L, 2) || (lua_type(L, 2) == LUA_TNUMBER && lua_tonumber(L, 2) != lua_tonumber(L, 2));
   if (unfit) return bad_argument(v, 2, "a key other than nil and NaN expected", L);
   if (const reply refused = read_member(L, v, 3, request); refused < 0) return refused;
   lua_task* before = push_replaced(L, v, 2);

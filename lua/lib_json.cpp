@@ -72,8 +72,7 @@ reply read_indent(lua_State* L, vm& v, json_layout& layout) {
       layout.indent_size = 2;
       return 0;
     case LUA_TNUMBER:
-      if (read_count(L, -1, widest_indent) < 0)
-        return bad_option(L, v, "indent", "encode", expected);
+      if (read_count(L, -1, widest_indent) < 0) return bad_option(L, v, "indent", "encode", expected);
       layout.indent = spaces;
       layout.indent_size = static_cast<std::size_t>(lua_tointeger(L, -1));
       layout.pretty = layout.indent_size > 0;

@@ -39,7 +39,8 @@ struct lua_udp {
 net::endpoint endpoint_at(lua_State* L, int index) {
   std::size_t size = 0;
   const char* host = lua_tolstring(L, index, &size);
-  return {std::string(host, size), static_cast<std::uint16_t>(lua_tointeger(L, index + 1)), lua_toboolean(L, index + 2) != 0};
+  return {std::string(host, size), static_cast<std::uint16_t>(lua_tointeger(L, index + 1)),
+          lua_toboolean(L, index + 2) != 0};
 }
 
 void join(lua_stream& into, net::connection made) {
@@ -70,7 +71,9 @@ struct connect_kind final : operation_kind {
   int attempt(lua_State* L, vm& v, int at) const override {
     return object_at<lua_connector>(L, at).op->try_now(v.running()) ? collect(L, v, at) : not_ready;
   }
-  operation& arm_target(lua_State* L, vm&, int at, waiter&) const override { return *object_at<lua_connector>(L, at).op; }
+  operation& arm_target(lua_State* L, vm&, int at, waiter&) const override {
+    return *object_at<lua_connector>(L, at).op;
+  }
   int collect(lua_State* L, vm& v, int at) const override {
     lua_stream& made = push_stream(L);
     return take_connection(v, object_at<lua_connector>(L, at), made) ? 1 : action::raise_problem;
@@ -177,7 +180,9 @@ struct receive_kind final : operation_kind {
   int attempt(lua_State* L, vm& v, int at) const override {
     return object_at<lua_udp>(L, at).receiving->try_now(v.running()) ? collect(L, v, at) : not_ready;
   }
-  operation& arm_target(lua_State* L, vm&, int at, waiter&) const override { return *object_at<lua_udp>(L, at).receiving; }
+  operation& arm_target(lua_State* L, vm&, int at, waiter&) const override {
+    return *object_at<lua_udp>(L, at).receiving;
+  }
   int collect(lua_State* L, vm& v, int at) const override {
     // The sender's address is numeric, and short.
     char host[64];

@@ -108,7 +108,8 @@ void sort_by_key(lua_State* L, select_setup& setup) {
   for (std::size_t i = 1; i < setup.count; ++i) {
     const gathered arm = setup.arms[i];
     std::size_t at = i;
-    for (; at > 0 && arm.key_at && setup.arms[at - 1].key_at && key_before(L, arm.key_at, setup.arms[at - 1].key_at); --at)
+    for (; at > 0 && arm.key_at && setup.arms[at - 1].key_at && key_before(L, arm.key_at, setup.arms[at - 1].key_at);
+         --at)
       setup.arms[at] = setup.arms[at - 1];
     setup.arms[at] = arm;
   }
@@ -133,7 +134,8 @@ reply gather(lua_State* L, vm& v, select_setup& setup, bool biased) {
       lua_pop(L, 1);
       continue;
     }
-    if (biased) return raise_text(v, "bad argument #1 to 'select' (a biased select takes a list: other keys have no order)");
+    if (biased)
+      return raise_text(v, "bad argument #1 to 'select' (a biased select takes a list: other keys have no order)");
     if (const reply refused = add_arm(L, v, setup, lua_gettop(L) - 1, 0); refused < 0) return refused;
     lua_pushvalue(L, -2);
   }
@@ -239,7 +241,8 @@ reply select_body(lua_State* L, vm& v) {
   bool biased = false;
   if (lua_istable(L, 2)) {
     constexpr const char* known[] = {"biased"};
-    if (const reply refused = check_option_names(L, v, 2, Waits ? "select" : "try_select", known); refused < 0) return refused;
+    if (const reply refused = check_option_names(L, v, 2, Waits ? "select" : "try_select", known); refused < 0)
+      return refused;
     lua_getfield(L, 2, "biased");
     biased = lua_toboolean(L, -1) != 0;
     lua_settop(L, 2);

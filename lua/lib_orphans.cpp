@@ -36,7 +36,8 @@ std::string read_whole(pid_t pid, const char* what, std::size_t most) {
   if (fd < 0) return text;
   std::array<char, 4096> block{};
   ssize_t got = 0;
-  while (text.size() < most && (got = read(fd, block.data(), block.size())) > 0) text.append(block.data(), static_cast<std::size_t>(got));
+  while (text.size() < most && (got = read(fd, block.data(), block.size())) > 0)
+    text.append(block.data(), static_cast<std::size_t>(got));
   close(fd);
   return text;
 }
@@ -47,7 +48,8 @@ std::string variable_of(pid_t pid, std::string_view name) {
   std::size_t at = 0;
   while (at < all.size()) {
     const std::string_view entry(all.c_str() + at);
-    if (entry.size() > name.size() && entry.starts_with(name) && entry[name.size()] == '=') return std::string(entry.substr(name.size() + 1));
+    if (entry.size() > name.size() && entry.starts_with(name) && entry[name.size()] == '=')
+      return std::string(entry.substr(name.size() + 1));
     at += entry.size() + 1;
   }
   return {};

@@ -39,8 +39,9 @@ bool is_plain(const text& pattern) noexcept {
 
 reply find_plainly(lua_State* L, const text& subject, const text& wanted, std::size_t start) {
   protect::charge(L, (size_of(subject) - start) / 16);
-  const void* found = size_of(wanted) ? memmem(subject.begin + start, size_of(subject) - start, wanted.begin, size_of(wanted))
-                                      : subject.begin + start;
+  const void* found = size_of(wanted)
+                          ? memmem(subject.begin + start, size_of(subject) - start, wanted.begin, size_of(wanted))
+                          : subject.begin + start;
   if (!found) return lua_pushnil(L), 1;
   const auto at = static_cast<lua_Integer>(static_cast<const char*>(found) - subject.begin) + 1;
   lua_pushinteger(L, at);
@@ -178,8 +179,7 @@ bool add_value(const replacing& r, int kind) {
     luaL_addlstring(r.result, r.begin, static_cast<std::size_t>(r.end - r.begin));
     return false;
   }
-  if (!lua_isstring(L, -1))
-    refuse(L, lua_pushfstring(L, "invalid replacement value (a %s)", luaL_typename(L, -1)));
+  if (!lua_isstring(L, -1)) refuse(L, lua_pushfstring(L, "invalid replacement value (a %s)", luaL_typename(L, -1)));
   luaL_addvalue(r.result);
   return true;
 }

@@ -290,7 +290,8 @@ reply spawn_member(lua_State* L, vm& v) {
   if (!r || r->closed || !r->entered()) return raise_text(v, "scope closed: nothing can be spawned into it any more");
   spawn_request request;
   if (const reply refused = read_spawn_arguments(L, v, 2, request); refused < 0) return refused;
-  if (request.options.detached) return raise_text(v, "bad option 'detached' to 'spawn' (a scope waits for its tasks; use peri.spawn)");
+  if (request.options.detached)
+    return raise_text(v, "bad option 'detached' to 'spawn' (a scope waits for its tasks; use peri.spawn)");
   request.options.below = r;
   request.options.member = true;
   lua_getiuservalue(L, 1, 1);

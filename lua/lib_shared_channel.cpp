@@ -16,7 +16,8 @@ using channel_state = detail::shared_channel_state<parcel>;
 // What the handles of all VMs have in common.
 class named_channel final : public crossing, public std::enable_shared_from_this<named_channel> {
  public:
-  named_channel(std::size_t capacity, std::string_view shown) : state(std::make_shared<channel_state>(capacity)), name(shown) {}
+  named_channel(std::size_t capacity, std::string_view shown)
+      : state(std::make_shared<channel_state>(capacity)), name(shown) {}
   void push(lua_State* L, vm& v) override;
   const std::shared_ptr<channel_state> state;
   const std::string name;
@@ -31,7 +32,8 @@ struct shared_handle {
 class channel_wait final : public channel_state::wait {
  public:
   template <class... Value>
-  explicit channel_wait(const std::shared_ptr<channel_state>& channel, Value&&... value) : wait(channel, std::forward<Value>(value)...) {}
+  explicit channel_wait(const std::shared_ptr<channel_state>& channel, Value&&... value)
+      : wait(channel, std::forward<Value>(value)...) {}
   // What is not sent is let go at once, and the buffers in it come back.
   void disarm(waiter& by) noexcept override {
     wait::disarm(by);
@@ -207,7 +209,8 @@ reply recv_body(lua_State* L, vm& v) {
 // A reply < 0 refuses what recv_many was given.
 reply check_recv_many(lua_State* L, vm& v) {
   if (!to_object<shared_handle>(L, 1)) return wrong_self(L, v);
-  if (!lua_isinteger(L, 2) || lua_tointeger(L, 2) < 0) return bad_argument(v, 2, "max must be a non-negative integer", L);
+  if (!lua_isinteger(L, 2) || lua_tointeger(L, 2) < 0)
+    return bad_argument(v, 2, "max must be a non-negative integer", L);
   lua_settop(L, 2);
   return 0;
 }
@@ -354,8 +357,10 @@ void open_shared_channels(lua_State* L) {
       {"stats", protect::native<stats_body>},
   };
   constexpr library_function metamethods[] = {
-      {"__len", protect::native<length_body>},   {"__close", protect::native<close_body>},
-      {"__eq", protect::native<equal_body>},     {"__tostring", protect::native<print_body>},
+      {"__len", protect::native<length_body>},
+      {"__close", protect::native<close_body>},
+      {"__eq", protect::native<equal_body>},
+      {"__tostring", protect::native<print_body>},
       {"__gc", protect::native<collect<shared_handle>>},
   };
   define_type(L, type_name::shared_channel, "perilune.shared_channel", methods, metamethods);

@@ -185,9 +185,9 @@ void open_shared_values(lua_State* L) {
   set_functions(L, functions);
   constexpr library_function* none = nullptr;
   constexpr library_function metamethods[] = {
-      {"__index", protect::native<index_body>}, {"__newindex", protect::native<newindex_body>},
-      {"__len", protect::native<length_body>},  {"__pairs", protect::native<pairs_body>},
-      {"__eq", protect::native<equal_body>},    {"__tostring", protect::native<print_body>},
+      {"__index", protect::native<index_body>},  {"__newindex", protect::native<newindex_body>},
+      {"__len", protect::native<length_body>},   {"__pairs", protect::native<pairs_body>},
+      {"__eq", protect::native<equal_body>},     {"__tostring", protect::native<print_body>},
       {"__gc", protect::native<collect_handle>},
   };
   define_type(L, type_name::shared_value, "perilune.shared", none, 0, metamethods, std::size(metamethods));

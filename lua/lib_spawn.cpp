@@ -18,7 +18,8 @@ constexpr const char* option_names[] = {"name", "labels", "daemon", "detached", 
 // Reads the options table at `index`. A reply < 0 refuses.
 reply read_options(lua_State* L, vm& v, int index, spawn_request& request) {
   const std::size_t known = std::size(option_names) - (request.takes_worker ? 0 : 1);
-  if (const reply refused = check_option_names(L, v, index, request.call, option_names, known); refused < 0) return refused;
+  if (const reply refused = check_option_names(L, v, index, request.call, option_names, known); refused < 0)
+    return refused;
   spawn_options& engine = request.options;
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
     const char* key = lua_tostring(L, -2);
@@ -33,7 +34,8 @@ reply read_options(lua_State* L, vm& v, int index, spawn_request& request) {
       const lua_Integer workers = v.host_runtime().workers();
       request.worker = read_count(L, -1, workers);
       if (request.worker < 1)
-        return bad_option(L, v, key, request.call, ("a worker from 1 to " + std::to_string(workers) + " expected").c_str());
+        return bad_option(L, v, key, request.call,
+                          ("a worker from 1 to " + std::to_string(workers) + " expected").c_str());
     } else {
       if (!lua_istable(L, -1)) return bad_option(L, v, key, request.call, "a table expected");
       request.kept = index;
@@ -149,7 +151,8 @@ reply read_spawn_arguments(lua_State* L, vm& v, int first, spawn_request& reques
 reply check_room(vm& v) {
   if (!v.full()) return 0;
   const std::size_t most = v.options().rules.limits.max_tasks;
-  return raise_error(v, {error_kind::limit, "too many tasks: no more than " + std::to_string(most) + " at once", 0, {}});
+  return raise_error(v,
+                     {error_kind::limit, "too many tasks: no more than " + std::to_string(most) + " at once", 0, {}});
 }
 
 lua_task& spawn_function(lua_State* L, vm& v, int arguments, const spawn_options& options, int option_table) {

@@ -7,8 +7,8 @@
 #include "lua_select.hpp"
 #include "object.hpp"
 #include "operation_object.hpp"
-#include "traceback.hpp"
 #include "protect_handlers.hpp"
+#include "traceback.hpp"
 #include "tree.hpp"
 
 namespace perilune {
@@ -231,7 +231,6 @@ reply self_body(lua_State* L, vm& v) {
   v.push_handle(L, v.running().slot);
   return 1;
 }
-
 
 reply after_yield(lua_State*, vm& v) { return v.running().cancel_pending() ? action::raise_cancel : 0; }
 

@@ -76,7 +76,9 @@ int push_end(lua_State* L, vm& v, int at) {
 
 struct far_join_kind final : operation_kind {
   const char* name() const noexcept override { return "join"; }
-  int attempt(lua_State* L, vm& v, int at) const override { return link_at(L, at).over->happened() ? push_end(L, v, at) : not_ready; }
+  int attempt(lua_State* L, vm& v, int at) const override {
+    return link_at(L, at).over->happened() ? push_end(L, v, at) : not_ready;
+  }
   operation& arm_target(lua_State* L, vm&, int at, waiter&) const override {
     far_waiting& made = push_waiting(L, link_at(L, at).over, "join", &link_at(L, at));
     lua_replace(L, at + 1);
@@ -151,7 +153,8 @@ reply status_body(lua_State* L, vm& v) {
   task_link& link = link_at(L, 1);
   lua_settop(L, 1);
   const bool over = link.over->happened();
-  if (over || !protect::suspendable(L, v.running())) return lua_pushstring(L, to_string(over ? link.ended_as() : task_state::running)), 1;
+  if (over || !protect::suspendable(L, v.running()))
+    return lua_pushstring(L, to_string(over ? link.ended_as() : task_state::running)), 1;
   if (v.running().cancel_pending()) return action::raise_cancel;
   auto said = std::make_shared<shared_event>();
   far_waiting& asked = push_waiting(L, said, "status", &link);
@@ -225,8 +228,9 @@ void open_task_links(lua_State* L) {
       {"status", protect::native<status_body>},
       {"join_op", protect::native<make_operation<far_join_verb, far_task>>},
   };
-  constexpr library_function metamethods[] = {
-      {"__eq", protect::native<equal_body>}, {"__tostring", protect::native<print_body>}, {"__gc", protect::native<collect<far_task>>}};
+  constexpr library_function metamethods[] = {{"__eq", protect::native<equal_body>},
+                                              {"__tostring", protect::native<print_body>},
+                                              {"__gc", protect::native<collect<far_task>>}};
   define_type(L, type_name::far_task, "perilune.task", methods, metamethods);
   set_index(L, type_name::far_task, protect::native<index_body>);
   constexpr library_function* none = nullptr;

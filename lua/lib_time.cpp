@@ -29,9 +29,9 @@ reply sleep_body(lua_State* L, vm& v) {
   lua_task& task = v.running();
   if (task.cancel_pending()) return action::raise_cancel;
   if (!protect::suspendable(L, task)) return action::raise_unsuspendable;
-  if (seconds <= 0) return yield_and_retry(L, v, [](lua_State*, vm& w) -> reply {
-    return w.running().cancel_pending() ? action::raise_cancel : 0;
-  });
+  if (seconds <= 0)
+    return yield_and_retry(
+        L, v, [](lua_State*, vm& w) -> reply { return w.running().cancel_pending() ? action::raise_cancel : 0; });
   task.deadline = after(v, seconds);
   return wait_for(L, v, timer_wait, slept);
 }

@@ -32,8 +32,12 @@ std::string text_at(lua_State* L, int index) {
 }
 
 bool make_context(lua_State* L, vm& v, lua_tls_context& into) {
-  tls::options how{.ca_file = text_at(L, 3), .cert_file = text_at(L, 4), .key_file = text_at(L, 5), .alpn = {},
-                   .server = lua_toboolean(L, 1) != 0, .verify = lua_toboolean(L, 2) != 0};
+  tls::options how{.ca_file = text_at(L, 3),
+                   .cert_file = text_at(L, 4),
+                   .key_file = text_at(L, 5),
+                   .alpn = {},
+                   .server = lua_toboolean(L, 1) != 0,
+                   .verify = lua_toboolean(L, 2) != 0};
   const int last = lua_absindex(L, -2);
   for (int at = 6; at <= last; ++at) how.alpn.push_back(text_at(L, at));
   auto made = tls::context::make(std::move(how));

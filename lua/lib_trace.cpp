@@ -26,7 +26,8 @@ reply start_body(lua_State* L, vm& v) {
   if (!v.has_worker()) return raise_text(v, "nothing can be traced inside peri.blocking: there are no tasks");
   auto& on = recording_of(L);
   const bool begins = on == nullptr;
-  if (begins) on = std::make_unique<trace_recorder>(v.host_runtime(), v.tasks(), static_cast<std::size_t>(lua_tointeger(L, 1)));
+  if (begins)
+    on = std::make_unique<trace_recorder>(v.host_runtime(), v.tasks(), static_cast<std::size_t>(lua_tointeger(L, 1)));
   lua_pushboolean(L, begins);
   return 1;
 }

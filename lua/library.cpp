@@ -16,8 +16,8 @@ void push_new_type(lua_State* L, type_name name, int fields) {
   lua_rawseti(L, LUA_REGISTRYINDEX, registry_key(name));
 }
 
-void define_type(lua_State* L, type_name name, const char* shown, const library_function* methods, std::size_t method_count,
-                 const library_function* metamethods, std::size_t metamethod_count) {
+void define_type(lua_State* L, type_name name, const char* shown, const library_function* methods,
+                 std::size_t method_count, const library_function* metamethods, std::size_t metamethod_count) {
   constexpr int common = 3;
   push_new_type(L, name, common + static_cast<int>(metamethod_count));
   if (method_count) {

@@ -33,8 +33,8 @@ void push_new_type(lua_State* L, type_name name, int fields);
 
 // Makes a type's metatable: `methods` become __index, `metamethods` are set as they are; __name and a protecting
 // __metatable are added.
-void define_type(lua_State* L, type_name name, const char* shown, const library_function* methods, std::size_t method_count,
-                 const library_function* metamethods, std::size_t metamethod_count);
+void define_type(lua_State* L, type_name name, const char* shown, const library_function* methods,
+                 std::size_t method_count, const library_function* metamethods, std::size_t metamethod_count);
 
 template <std::size_t M, std::size_t K>
 void define_type(lua_State* L, type_name name, const char* shown, const library_function (&methods)[M],
@@ -128,11 +128,11 @@ struct spawn_request {
   const char* call = "spawn";  // what messages call it
   bool takes_worker = false;   // the options may name a worker
   spawn_options options;
-  int function = 0;  // where the function stands; its arguments follow
-  lua_Integer worker = 0;  // the one named, from 1; 0 for none
+  int function = 0;                              // where the function stands; its arguments follow
+  lua_Integer worker = 0;                        // the one named, from 1; 0 for none
   const std::shared_ptr<isolate>* in = nullptr;  // where vm:run runs it
-  permit_wait* place = nullptr;  // granted, for a call on the blocking pool
-  int kept = 0;      // where a table with name, labels or local_data stands, or 0
+  permit_wait* place = nullptr;                  // granted, for a call on the blocking pool
+  int kept = 0;                                  // where a table with name, labels or local_data stands, or 0
 };
 // A reply < 0 refuses.
 reply read_spawn_arguments(lua_State* L, vm& v, int first, spawn_request& request);

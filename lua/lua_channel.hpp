@@ -31,7 +31,9 @@ class lua_channel final : public channel_core<lua_channel> {
   explicit lua_channel(std::size_t capacity) noexcept
       : channel_core(capacity), values_(capacity, ring_table, first_slot), receiving_(*this), sending_(*this) {}
 
-  static int user_values_for(std::size_t capacity) noexcept { return first_slot - 1 + lua_ring::user_values_for(capacity); }
+  static int user_values_for(std::size_t capacity) noexcept {
+    return first_slot - 1 + lua_ring::user_values_for(capacity);
+  }
 
   // channel_core's storage.
   std::size_t stored() const noexcept { return returned_ + values_.size(); }
@@ -87,13 +89,15 @@ class lua_channel final : public channel_core<lua_channel> {
 
   static lua_task& lua_task_of(waiter& w) noexcept { return static_cast<lua_task&>(*w.task); }
   // The stack position of the channel in the waiting call.
-  static int position_of(waiter& w) noexcept { return &w == static_cast<waiter*>(w.task) ? 1 : static_cast<int>(w.stamp); }
+  static int position_of(waiter& w) noexcept {
+    return &w == static_cast<waiter*>(w.task) ? 1 : static_cast<int>(w.stamp);
+  }
   void keep_returned(lua_State* L, int at, lua_Integer order) noexcept;
 
   lua_ring values_;
-  std::size_t returned_ = 0;           // values in the table of given-back values
+  std::size_t returned_ = 0;  // values in the table of given-back values
   std::size_t returned_capacity_ = 0;
-  std::size_t promised_ = 0;           // receivers armed, or granted and not resumed
+  std::size_t promised_ = 0;  // receivers armed, or granted and not resumed
   receive_side receiving_;
   send_side sending_;
 };

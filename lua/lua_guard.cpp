@@ -174,7 +174,8 @@ reply merge_body(lua_State* L, vm& v) {
   if (!other || other->kind != guard_kind::permits) return bad_argument(v, 2, "a permit expected", L);
   holding& held = object_at<lua_guard>(L, 1).held;
   if (!other->held.of) return raise_text(v, "bad argument #1 to 'merge' (the permit has been released already)");
-  if (other->held.of != held.of) return raise_text(v, "bad argument #1 to 'merge' (a permit of the same semaphore expected)");
+  if (other->held.of != held.of)
+    return raise_text(v, "bad argument #1 to 'merge' (a permit of the same semaphore expected)");
   if (&other->held == &held) return raise_text(v, "bad argument #1 to 'merge' (a permit cannot be merged into itself)");
   semaphore_of(held).merge(held, other->held);
   return lua_settop(L, 1), 1;
@@ -201,7 +202,8 @@ reply index_permit(lua_State* L, vm& v) {
 }  // namespace
 
 void open_guards(lua_State* L) {
-  constexpr library_function metamethods[] = {{"__close", protect::native<close_body>}, {"__gc", protect::native<collect_body>}};
+  constexpr library_function metamethods[] = {{"__close", protect::native<close_body>},
+                                              {"__gc", protect::native<collect_body>}};
   constexpr library_function methods[] = {{"release", protect::native<release_body>}};
   define_type(L, type_name::guard, "perilune.guard", methods, metamethods);
   constexpr library_function rwlock_methods[] = {{"release", protect::native<release_body>},

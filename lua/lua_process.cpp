@@ -247,9 +247,9 @@ void push_exit_status(lua_State* L, const exit_status& status) {
 
 void define_process(lua_State* L) {
   constexpr library_function methods[] = {
-      {"wait", protect::native<wait_body>},     {"wait_op", protect::native<make_operation<wait_verb, lua_process>>},
-      {"signal", protect::native<signal_body>}, {"kill", protect::native<kill_body>},
-      {"close", protect::native<close_body>},   {"running", protect::native<running_body>},
+      {"wait", protect::native<wait_body>},       {"wait_op", protect::native<make_operation<wait_verb, lua_process>>},
+      {"signal", protect::native<signal_body>},   {"kill", protect::native<kill_body>},
+      {"close", protect::native<close_body>},     {"running", protect::native<running_body>},
       {"members", protect::native<members_body>},
   };
   constexpr library_function metamethods[] = {{"__close", protect::native<close_body>},

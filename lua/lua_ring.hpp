@@ -15,7 +15,10 @@ class lua_ring {
 
   // `table` is the object's user value for the table; those from `first` on are the ring, where it is a small one.
   lua_ring(std::size_t capacity, int table, int first) noexcept
-      : slots_(capacity <= inline_capacity ? capacity : 0), table_(table), first_(first), in_table_(capacity > inline_capacity) {}
+      : slots_(capacity <= inline_capacity ? capacity : 0),
+        table_(table),
+        first_(first),
+        in_table_(capacity > inline_capacity) {}
   // How many user values the ring itself needs.
   static int user_values_for(std::size_t capacity) noexcept {
     return capacity <= inline_capacity ? static_cast<int>(capacity) : 0;

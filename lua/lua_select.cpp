@@ -75,7 +75,8 @@ reply wait_with_limit(lua_State* L, vm& v, operation& op, double seconds, native
   lua_select& block = lua_select::take(v, 2);
   block.waiters()[0].op = &op;
   block.waiters()[1].op = &timer_wait;
-  block.waiters()[1].deadline = static_cast<std::uint64_t>(saturating_add(v.host_runtime().time().now(), from_seconds(seconds)).count());
+  block.waiters()[1].deadline =
+      static_cast<std::uint64_t>(saturating_add(v.host_runtime().time().now(), from_seconds(seconds)).count());
   return wait_in_select(L, v, block, 2, then);
 }
 

@@ -16,8 +16,8 @@ class operation_kind;
 
 struct select_arm {
   const operation_kind* kind;
-  int at;           // stack position of resource and value
-  int key_at;       // stack position of the key, 0 for the integer `key`
+  int at;      // stack position of resource and value
+  int key_at;  // stack position of the key, 0 for the integer `key`
   lua_Integer key;
 };
 

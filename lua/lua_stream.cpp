@@ -246,7 +246,7 @@ reply shutdown_body(lua_State* L, vm& v) {
   return 0;
 }
 
-template <std::unique_ptr<net::endpoint> lua_stream::*End>
+template <std::unique_ptr<net::endpoint> lua_stream::* End>
 reply endpoint_body(lua_State* L, vm& v) {
   const lua_stream* stream = to_stream(L, 1);
   if (!stream) return wrong_self(L, v);
@@ -347,10 +347,14 @@ void open_streams(lua_State* L) {
   lua_pop(L, 2);
   if (opened) return;
   constexpr library_function methods[] = {
-      {"read", protect::native<read_body>},   {"read_op", protect::native<read_op_body>},
-      {"lines", protect::native<lines_body>}, {"write", protect::native<write_body>},
-      {"flush", protect::native<flush_body>}, {"write_op", protect::native<write_op_body>},
-      {"close", protect::native<close_body>}, {"shutdown", protect::native<shutdown_body>},
+      {"read", protect::native<read_body>},
+      {"read_op", protect::native<read_op_body>},
+      {"lines", protect::native<lines_body>},
+      {"write", protect::native<write_body>},
+      {"flush", protect::native<flush_body>},
+      {"write_op", protect::native<write_op_body>},
+      {"close", protect::native<close_body>},
+      {"shutdown", protect::native<shutdown_body>},
       {"address", protect::native<endpoint_body<&lua_stream::here>>},
       {"peer", protect::native<endpoint_body<&lua_stream::there>>},
   };

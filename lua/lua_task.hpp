@@ -73,29 +73,28 @@ class lua_task final : public task_header, public unwinding {
   static void write_spawn_site(lua_State* L, int handle, char* out, std::size_t size) noexcept;
 
  public:
-
   vm* host;
   lua_State* thread = nullptr;
-  lua_State* leaf = nullptr;           // the innermost Lua thread that suspended
-  lua_State* innermost = nullptr;      // the Lua thread that runs, as far as coroutine.resume knows
-  lua_State* blocked_at = nullptr;     // where a coroutine was resumed from code that cannot be suspended
-  allowance* run = nullptr;            // in an isolate: the run that it belongs to
-  std::int32_t incoming = 0;           // values pushed onto `leaf` for the resume
+  lua_State* leaf = nullptr;        // the innermost Lua thread that suspended
+  lua_State* innermost = nullptr;   // the Lua thread that runs, as far as coroutine.resume knows
+  lua_State* blocked_at = nullptr;  // where a coroutine was resumed from code that cannot be suspended
+  allowance* run = nullptr;         // in an isolate: the run that it belongs to
+  std::int32_t incoming = 0;        // values pushed onto `leaf` for the resume
   std::uint32_t slot = 0;
-  std::int32_t line = 0;               // of the spawn
-  std::uint32_t resumes = 0;           // how often it has run
-  std::uint32_t suppressed = 0;        // errors of closers kept in the extras while the task unwinds
-  std::uint32_t place = 0;             // in a nursery: when it ended, from 1; in a join set: where its handle is kept
+  std::int32_t line = 0;         // of the spawn
+  std::uint32_t resumes = 0;     // how often it has run
+  std::uint32_t suppressed = 0;  // errors of closers kept in the extras while the task unwinds
+  std::uint32_t place = 0;       // in a nursery: when it ended, from 1; in a join set: where its handle is kept
   std::uint16_t critical = 0;
   result_kind kind = result_kind::none;
-  bool note_closed = false;            // the wait ended because its resource was closed
-  bool has_data = false;               // extras hold task-local data
+  bool note_closed = false;  // the wait ended because its resource was closed
+  bool has_data = false;     // extras hold task-local data
   bool has_extras = false;
-  bool reports = false;                // calls the script's reporter of unobserved failures, or is below one that does
-  bool elsewhere = false;              // its body waits for a function in another VM: it starts though cancelled
-  bool preempted = false;              // a hook has suspended it: nobody touches its stack
-  bool asks = false;                   // looks by itself whether it has been cancelled
-  std::uint8_t kill_strikes = 0;       // how often a kill has unwound it while it ran
+  bool reports = false;           // calls the script's reporter of unobserved failures, or is below one that does
+  bool elsewhere = false;         // its body waits for a function in another VM: it starts though cancelled
+  bool preempted = false;         // a hook has suspended it: nobody touches its stack
+  bool asks = false;              // looks by itself whether it has been cancelled
+  std::uint8_t kill_strikes = 0;  // how often a kill has unwound it while it ran
   union {
     lua_Integer integer;
     lua_Number number;

@@ -19,7 +19,7 @@ bool find(void* library, const char* name, F& into) noexcept {
 std::optional<openssl> load_library() noexcept {
   void* const library = ::dlopen(openssl::file_name(), RTLD_NOW | RTLD_LOCAL);
   openssl found;
-#define PERILUNE_OPENSSL_FIND(name) && find(library, #name, found.name)
+#define PERILUNE_OPENSSL_FIND(name) &&find(library, #name, found.name)
   const bool whole = library PERILUNE_OPENSSL(PERILUNE_OPENSSL_FIND);
 #undef PERILUNE_OPENSSL_FIND
   return whole ? std::optional(found) : std::nullopt;

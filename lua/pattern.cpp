@@ -21,18 +21,41 @@ bool may_be_absent(char repetition) noexcept { return repetition == '*' || repet
 bool in_class(int c, int name) noexcept {
   bool found = false;
   switch (std::tolower(name)) {
-    case 'a': found = std::isalpha(c) != 0; break;
-    case 'c': found = std::iscntrl(c) != 0; break;
-    case 'd': found = std::isdigit(c) != 0; break;
-    case 'g': found = std::isgraph(c) != 0; break;
-    case 'l': found = std::islower(c) != 0; break;
-    case 'p': found = std::ispunct(c) != 0; break;
-    case 's': found = std::isspace(c) != 0; break;
-    case 'u': found = std::isupper(c) != 0; break;
-    case 'w': found = std::isalnum(c) != 0; break;
-    case 'x': found = std::isxdigit(c) != 0; break;
-    case 'z': found = c == 0; break;
-    default: return name == c;
+    case 'a':
+      found = std::isalpha(c) != 0;
+      break;
+    case 'c':
+      found = std::iscntrl(c) != 0;
+      break;
+    case 'd':
+      found = std::isdigit(c) != 0;
+      break;
+    case 'g':
+      found = std::isgraph(c) != 0;
+      break;
+    case 'l':
+      found = std::islower(c) != 0;
+      break;
+    case 'p':
+      found = std::ispunct(c) != 0;
+      break;
+    case 's':
+      found = std::isspace(c) != 0;
+      break;
+    case 'u':
+      found = std::isupper(c) != 0;
+      break;
+    case 'w':
+      found = std::isalnum(c) != 0;
+      break;
+    case 'x':
+      found = std::isxdigit(c) != 0;
+      break;
+    case 'z':
+      found = c == 0;
+      break;
+    default:
+      return name == c;
   }
   return std::isupper(name) ? !found : found;
 }

@@ -35,7 +35,7 @@ class pattern_match {
  private:
   static constexpr std::ptrdiff_t unfinished = -1;
   static constexpr std::ptrdiff_t position = -2;
-  static constexpr int deepest = 200;       // what Lua allows
+  static constexpr int deepest = 200;  // what Lua allows
   static constexpr int most_captures = 32;
   static constexpr std::uint32_t portion = 4096;
 

@@ -45,7 +45,8 @@ constexpr std::uint32_t guard_of(lua_KContext context) noexcept {
 
 // Nothing can end the wait of the task: keeps the error that says so.
 reply note_deadlock(vm& v, lua_task& task) {
-  const wait_description wait = task.op ? task.op->describe() : wait_description{"select", "set of operations", nullptr};
+  const wait_description wait =
+      task.op ? task.op->describe() : wait_description{"select", "set of operations", nullptr};
   task.woken_by = wake_kind::granted;
   return raise_error(v, v.tasks().take_deadlock(task, wait));
 }
@@ -91,7 +92,8 @@ int on_xpcall_error(lua_State* L) {
   lua_task& task = v.running();
   if (task.depth > task.guard) return on_guarded_error(L);
   const lua_CFunction handler = lua_tocfunction(L, lua_upvalueindex(1));
-  if (handler && handler == v.stock_traceback && lua_isstring(L, 1)) return luaL_traceback(L, L, lua_tostring(L, 1), 1), 1;
+  if (handler && handler == v.stock_traceback && lua_isstring(L, 1))
+    return luaL_traceback(L, L, lua_tostring(L, 1), 1), 1;
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
   const std::uint32_t depth = task.depth;
@@ -145,8 +147,7 @@ int conclude_otherwise(lua_State* L, vm& v, reply r) {
     case action::run_region:
       return run_region(L, v);
     case action::call_plain:
-      lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0,
-                [](lua_State* l, int, lua_KContext) { return lua_gettop(l); });
+      lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, [](lua_State* l, int, lua_KContext) { return lua_gettop(l); });
       return lua_gettop(L);
     case action::call_closing: {
       const auto then = reinterpret_cast<lua_KContext>(v.continuation);
@@ -218,7 +219,9 @@ bool is_message_handler(lua_CFunction function) noexcept { return function == on
 
 void call(lua_State* L, int arguments, int results) { lua_call(L, arguments, results); }
 
-bool try_call(lua_State* L, int arguments, int results) noexcept { return lua_pcall(L, arguments, results, 0) == LUA_OK; }
+bool try_call(lua_State* L, int arguments, int results) noexcept {
+  return lua_pcall(L, arguments, results, 0) == LUA_OK;
+}
 
 bool call_traced(lua_State* L, int arguments, int results) {
   const int function = lua_gettop(L) - arguments;

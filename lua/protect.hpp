@@ -25,8 +25,9 @@ inline constexpr reply raise_problem = -5;   // raise vm::problem as an error ob
 inline constexpr reply suspend = -6;         // the task is parked or queued; vm::continuation runs when it resumes
 inline constexpr reply run_region = -7;      // call the function in a region, see region.hpp
 inline constexpr reply call_plain = -8;      // call stack[1] with the rest, results are the results
-inline constexpr reply call_closing = -11;   // call stack[3] with the rest, stack[2] closed when it raises; then vm::continuation
-inline constexpr reply exit_host = -9;       // suspend for good: the run is being shut down
+inline constexpr reply call_closing =
+    -11;  // call stack[3] with the rest, stack[2] closed when it raises; then vm::continuation
+inline constexpr reply exit_host = -9;  // suspend for good: the run is being shut down
 inline constexpr reply raise_unsuspendable = -10;
 }  // namespace action
 

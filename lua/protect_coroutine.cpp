@@ -177,9 +177,7 @@ lua_State* check_coroutine(lua_State* L) {
   return co;
 }
 
-int call_wrapped(lua_State* L) {
-  return resume_checked(L, lua_tothread(L, lua_upvalueindex(1)), lua_gettop(L), true);
-}
+int call_wrapped(lua_State* L) { return resume_checked(L, lua_tothread(L, lua_upvalueindex(1)), lua_gettop(L), true); }
 
 int after_yield(lua_State* L, int, lua_KContext context) {
   vm& v = vm_of(L);
@@ -292,7 +290,8 @@ int coroutine_close(lua_State* L) {
   if (s != co_status::dead && is_marked(co, thread_mark::of_task))
     return luaL_error(L, "cannot close the coroutine of a task; cancel the task instead");
   if (waits_inside(co)) return luaL_error(L, "cannot close a coroutine in which a task waits");
-  if (s != co_status::suspended && s != co_status::dead) return luaL_error(L, "cannot close a %s coroutine", name_of(s));
+  if (s != co_status::suspended && s != co_status::dead)
+    return luaL_error(L, "cannot close a %s coroutine", name_of(s));
   lua_settop(L, 1);
   if (s != co_status::suspended || lua_status(co) != LUA_YIELD) return conclude_close(L, co);
   vm_of(L).to_close = co;

@@ -32,7 +32,8 @@ bool must_unwind(const lua_task& task) noexcept {
   if (!task.cancel_pending()) return false;
   if (task.top->has(cancel_node::killed)) return true;
   std::uint32_t before = 0;
-  if (task.regions && task.top != &task) before = static_cast<const region*>(static_cast<scope_node*>(task.top))->outer_depth;
+  if (task.regions && task.top != &task)
+    before = static_cast<const region*>(static_cast<scope_node*>(task.top))->outer_depth;
   return task.depth == before;
 }
 

@@ -50,18 +50,18 @@ class region final : public scope_node {
   std::uint32_t outer_guard = 0;
   std::uint32_t outer_suppressed = 0;
   bool shield = false;
-  bool limited = false;      // deadline_ns counts
-  bool nursery = false;      // waits for its members when the body returns
-  bool body_ok = false;      // the body returned
-  bool cut = false;          // a cancellation aimed at this region ended the body
-  bool passing = false;      // a cancellation aimed further out passes through
-  bool closed = false;       // over: nothing can be spawned into it
+  bool limited = false;  // deadline_ns counts
+  bool nursery = false;  // waits for its members when the body returns
+  bool body_ok = false;  // the body returned
+  bool cut = false;      // a cancellation aimed at this region ended the body
+  bool passing = false;  // a cancellation aimed further out passes through
+  bool closed = false;   // over: nothing can be spawned into it
   bool cancel_on_failure = false;
   bool cancel_on_success = false;
   std::uint32_t settled_members = 0;
   std::uint32_t failed_members = 0;
   std::uint32_t failed_before_body = 0;  // members that had failed when the body did
-  std::uint32_t winner = 0;  // settle order of the first member that returned, under cancel_on_success
+  std::uint32_t winner = 0;              // settle order of the first member that returned, under cancel_on_success
 };
 
 }  // namespace perilune

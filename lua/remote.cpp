@@ -48,7 +48,8 @@ void push_surroundings(lua_State* L, int options) {
   lua_getglobal(L, LUA_LOADLIBNAME);
   const int package = lua_gettop(L);
   const bool there = lua_istable(L, package);
-  for (const char* field : {"path", "cpath"}) there ? static_cast<void>(lua_getfield(L, package, field)) : lua_pushnil(L);
+  for (const char* field : {"path", "cpath"})
+    there ? static_cast<void>(lua_getfield(L, package, field)) : lua_pushnil(L);
   options ? static_cast<void>(lua_getfield(L, options, "name")) : lua_pushnil(L);
   lua_remove(L, package);
   push_loaded_modules(L);
@@ -69,7 +70,9 @@ reply make_call(lua_State* L, vm& v, const spawn_request& asked, int values, int
 
 // Natives of perilune.remote.
 
-const remote_request& request_at(lua_State* L, int index) { return *static_cast<const remote_request*>(lua_touserdata(L, index)); }
+const remote_request& request_at(lua_State* L, int index) {
+  return *static_cast<const remote_request*>(lua_touserdata(L, index));
+}
 
 // surroundings(request) -> names of modules, path, cpath
 reply surroundings_body(lua_State* L, vm&) {
@@ -197,7 +200,8 @@ void pack_task_end(lua_State* L, int handle, bool looks, remote_end& end) noexce
 // Nothing of a script's, no finalizer either, may run meanwhile.
 void pack_settling(lua_task& task, bool looks, remote_end& end) noexcept {
   lua_State* L = task.host->main();
-  if (!lua_checkstack(L, LUA_MINSTACK)) return static_cast<void>(end.problem = {error_kind::limit, "not enough memory", 0, {}});
+  if (!lua_checkstack(L, LUA_MINSTACK))
+    return static_cast<void>(end.problem = {error_kind::limit, "not enough memory", 0, {}});
   const vm::main_in_use use(*task.host);
   const bool collects = lua_gc(L, LUA_GCISRUNNING) != 0;
   lua_gc(L, LUA_GCSTOP);
@@ -254,10 +258,8 @@ void open_remotes(lua_State* L) {
   define_type(L, type_name::remote, "perilune.remote", none, 0, metamethods, 1);
   define_blocking_place(L);
   constexpr library_function functions[] = {
-      {"blocking", protect::native<blocking_body>},
-      {"parallel", protect::native<parallel_body>},
-      {"thread", protect::native<thread_body>},
-      {"workers", protect::native<workers_body>},
+      {"blocking", protect::native<blocking_body>},   {"parallel", protect::native<parallel_body>},
+      {"thread", protect::native<thread_body>},       {"workers", protect::native<workers_body>},
       {"worker_id", protect::native<worker_id_body>},
   };
   set_functions(L, functions);

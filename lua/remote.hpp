@@ -18,10 +18,10 @@ class vm_group;
 
 // What is called, in words for the VM that calls it.
 struct remote_request {
-  parcel values;           // the function and its arguments
-  std::string path;        // package.path of the caller
-  std::string cpath;       // package.cpath
-  std::string name;        // of the task, or ""
+  parcel values;      // the function and its arguments
+  std::string path;   // package.path of the caller
+  std::string cpath;  // package.cpath
+  std::string name;   // of the task, or ""
 };
 
 // How the function ended: with results, with an error object, or, before either, with a problem.
@@ -75,7 +75,8 @@ struct remote {
 
 // Spawns the task for the function and arguments on the stack, as peri.spawn does, where `make` is given the request and
 // returns what the task waits for.
-using make_remote = std::unique_ptr<remote_wait> (*)(vm& v, std::shared_ptr<remote_request> request, const spawn_request& asked);
+using make_remote = std::unique_ptr<remote_wait> (*)(vm& v, std::shared_ptr<remote_request> request,
+                                                     const spawn_request& asked);
 reply spawn_remote(lua_State* L, vm& v, const spawn_request& asked, make_remote make);
 
 // Pushes the function that runs a request, which is a light userdata, in this VM. May raise.

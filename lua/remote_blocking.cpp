@@ -96,10 +96,11 @@ std::unique_ptr<remote_wait> call_on_pool(vm& v, std::shared_ptr<remote_request>
   else if (!places->try_take(1))
     places->take_over(1);
   auto place = std::make_shared<shared_permit>(places, 1);
-  return std::make_unique<pool_wait>([group = std::move(group), request = std::move(request), place = std::move(place)] {
-    place->release();
-    return run_on_pool(*group, *request);
-  });
+  return std::make_unique<pool_wait>(
+      [group = std::move(group), request = std::move(request), place = std::move(place)] {
+        place->release();
+        return run_on_pool(*group, *request);
+      });
 }
 
 reply blocking_body(lua_State* L, vm& v) {
@@ -108,7 +109,8 @@ reply blocking_body(lua_State* L, vm& v) {
   if (const reply refused = read_spawn_arguments(L, v, 1, asked); refused < 0) return refused;
   const std::shared_ptr<permit_pot>& places = v.options().group->blocking_places();
   const permit_pot::counts now = places->look();
-  if ((now.available > 0 && now.waiting == 0) || !protect::suspendable(L, v.running())) return spawn_remote(L, v, asked, call_on_pool);
+  if ((now.available > 0 && now.waiting == 0) || !protect::suspendable(L, v.running()))
+    return spawn_remote(L, v, asked, call_on_pool);
   if (v.running().cancel_pending()) return action::raise_cancel;
   auto& held = push_object<held_place>(L, 0);
   set_type(L, type_name::blocking_place);

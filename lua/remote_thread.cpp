@@ -18,7 +18,9 @@ namespace {
 class thread_call final : public remote_task {
  public:
   thread_call(std::shared_ptr<vm_group> group, const runtime_options& rules, std::shared_ptr<remote_request> request)
-      : remote_task(std::move(request)), name(request_->name.empty() ? "peri.thread" : request_->name), group_(std::move(group)) {
+      : remote_task(std::move(request)),
+        name(request_->name.empty() ? "peri.thread" : request_->name),
+        group_(std::move(group)) {
     rules_.seed = rules.seed;
     rules_.grace = rules.grace;
     rules_.long_hold = rules.long_hold;
@@ -38,8 +40,8 @@ class thread_call final : public remote_task {
 
   const std::shared_ptr<vm_group> group_;
   runtime_options rules_;
-  std::mutex mutex_;            // guards what follows
-  runtime* engine_ = nullptr;   // while the function runs
+  std::mutex mutex_;           // guards what follows
+  runtime* engine_ = nullptr;  // while the function runs
   struct asked {
     cancel_reason why;
     bool kills;
@@ -106,7 +108,9 @@ using thread_operation = blocking_operation<std::unique_ptr<remote_end>>;
 class thread_wait final : public remote_wait {
  public:
   explicit thread_wait(const std::shared_ptr<thread_call>& call)
-      : call_({.name = call->name.c_str(), .crew = blocking_crew::own}, [call] { return std::make_unique<remote_end>(call->run()); }), relayed_(call_, call) {}
+      : call_({.name = call->name.c_str(), .crew = blocking_crew::own},
+              [call] { return std::make_unique<remote_end>(call->run()); }),
+        relayed_(call_, call) {}
   bool start() override { return call_.start(), true; }
   operation& op() noexcept override { return relayed_; }
   remote_end take() override { return std::move(*call_.take_result()); }
@@ -115,7 +119,8 @@ class thread_wait final : public remote_wait {
   // Holds until the thread has ended, or its task is killed.
   class relaying final : public delegated_operation<thread_operation> {
    public:
-    relaying(thread_operation& op, std::shared_ptr<thread_call> call) noexcept : delegated_operation(op), call_(std::move(call)) {}
+    relaying(thread_operation& op, std::shared_ptr<thread_call> call) noexcept
+        : delegated_operation(op), call_(std::move(call)) {}
     bool holds(waiter& by) noexcept override {
       relay_.look(by, [this](const cancel_reason& why, bool kills) { call_->cancel(why, kills); });
       return resource_->holds(by);
@@ -135,7 +140,8 @@ class thread_wait final : public remote_wait {
 
 std::unique_ptr<remote_wait> call_on_thread(vm& v, std::shared_ptr<remote_request> request, const spawn_request&) {
   auto group = v.options().group->shared_from_this();
-  return std::make_unique<thread_wait>(std::make_shared<thread_call>(std::move(group), v.host_runtime().options(), std::move(request)));
+  return std::make_unique<thread_wait>(
+      std::make_shared<thread_call>(std::move(group), v.host_runtime().options(), std::move(request)));
 }
 
 }  // namespace perilune

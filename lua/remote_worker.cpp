@@ -91,7 +91,8 @@ class worker_wait final : public remote_wait {
 
 }  // namespace
 
-std::unique_ptr<remote_wait> call_on_worker(vm& v, std::shared_ptr<remote_request> request, const spawn_request& asked) {
+std::unique_ptr<remote_wait> call_on_worker(vm& v, std::shared_ptr<remote_request> request,
+                                            const spawn_request& asked) {
   const unsigned home = v.options().worker;
   const unsigned away = asked.worker ? static_cast<unsigned>(asked.worker) - 1 : v.options().group->next_after(home);
   return std::make_unique<worker_wait>(std::make_shared<worker_call>(v, away, std::move(request)));

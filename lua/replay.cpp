@@ -173,7 +173,8 @@ tick_report session::tick(duration by) {
   hash_ = hash_of(state_);
   ++ticks_;
   char line[64];
-  std::snprintf(line, sizeof line, "tick %lld %llx\n", static_cast<long long>(by.count()), static_cast<unsigned long long>(hash_));
+  std::snprintf(line, sizeof line, "tick %lld %llx\n", static_cast<long long>(by.count()),
+                static_cast<unsigned long long>(hash_));
   record_ += line;
   return report;
 }
@@ -201,7 +202,8 @@ result<std::optional<session_difference>> session::replay(std::string_view recor
       if (in.bad()) return no_record();
       tick(by);
       if (hash == hash_) continue;
-      return std::optional(session_difference{ticks_, first_of(missing_in(recorded, state_)), first_of(missing_in(state_, recorded))});
+      return std::optional(
+          session_difference{ticks_, first_of(missing_in(recorded, state_)), first_of(missing_in(state_, recorded))});
     } else {
       return no_record();
     }

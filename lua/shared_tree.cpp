@@ -7,7 +7,8 @@
 namespace perilune {
 
 const shared_value* shared_table::find(const shared_value& key) const {
-  if (const auto* index = std::get_if<lua_Integer>(&key); index && *index >= 1 && static_cast<std::size_t>(*index) <= list_.size())
+  if (const auto* index = std::get_if<lua_Integer>(&key);
+      index && *index >= 1 && static_cast<std::size_t>(*index) <= list_.size())
     return &list_[static_cast<std::size_t>(*index) - 1];
   const auto found = places_.find(key);
   return found == places_.end() ? nullptr : &entries_[found->second].value;
@@ -15,7 +16,8 @@ const shared_value* shared_table::find(const shared_value& key) const {
 
 bool shared_table::next(const shared_value& key, item& found) const {
   std::size_t at = 0;  // of the item behind, the list counted first
-  if (const auto* index = std::get_if<lua_Integer>(&key); index && *index >= 1 && static_cast<std::size_t>(*index) <= list_.size()) {
+  if (const auto* index = std::get_if<lua_Integer>(&key);
+      index && *index >= 1 && static_cast<std::size_t>(*index) <= list_.size()) {
     at = static_cast<std::size_t>(*index);
   } else if (!std::holds_alternative<std::monostate>(key)) {
     const auto place = places_.find(key);
@@ -59,7 +61,8 @@ void shared_table::finish() {
 // Reads what pack() wrote in this process; what makes no sense ends the reading.
 class shared_tree::reader {
  public:
-  reader(const parcel& from, shared_tree& into) noexcept : from_(from), into_(into), at_(from.bytes.data()), end_(at_ + from.bytes.size()) {}
+  reader(const parcel& from, shared_tree& into) noexcept
+      : from_(from), into_(into), at_(from.bytes.data()), end_(at_ + from.bytes.size()) {}
 
   bool value(shared_value& into);
 

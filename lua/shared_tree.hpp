@@ -64,7 +64,8 @@ class shared_tree {
 // A table of a tree, as it is handed around.
 class shared_view final : public crossing, public std::enable_shared_from_this<shared_view> {
  public:
-  shared_view(std::shared_ptr<const shared_tree> of, const shared_table& shown) noexcept : tree(std::move(of)), table(shown) {}
+  shared_view(std::shared_ptr<const shared_tree> of, const shared_table& shown) noexcept
+      : tree(std::move(of)), table(shown) {}
   void push(lua_State* L, vm& v) override;
   const std::shared_ptr<const shared_tree> tree;
   const shared_table& table;

@@ -38,7 +38,8 @@ void keep(lua_State* L, compiled_module& where) noexcept {
   try {
     auto code = std::make_unique<std::string>();
     const std::string* none = nullptr;
-    if (lua_dump(L, append, code.get(), 0) == 0 && where.code.compare_exchange_strong(none, code.get())) static_cast<void>(code.release());
+    if (lua_dump(L, append, code.get(), 0) == 0 && where.code.compare_exchange_strong(none, code.get()))
+      static_cast<void>(code.release());
   } catch (...) {  // no memory: later VMs compile it as well
   }
 }

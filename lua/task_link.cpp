@@ -109,7 +109,8 @@ bool task_link::push_own(lua_State* L, const vm& v) const {
 
 void task_link::observe() {
   if (observed_.exchange(true, std::memory_order_relaxed)) return;
-  visit(home_, machine_, [self = shared_from_this()](vm& v) { protect::call_outside(v.main(), look_at_end, self.get(), nullptr); });
+  visit(home_, machine_,
+        [self = shared_from_this()](vm& v) { protect::call_outside(v.main(), look_at_end, self.get(), nullptr); });
 }
 
 void task_link::cancel(const cancel_reason& why, bool kills) {

@@ -46,7 +46,8 @@ void test_observer::check_limit() noexcept {
   unchecked_ = 0;
   if (!over && wall_clock::now() < patience_ends_) return;
   task_header& task = *std::exchange(limited_, nullptr);
-  cancel(task, reason_ptr::make(cancel_source::timeout, over ? "took too long" : "ran too long in real time", 0, "time limit"));
+  cancel(task, reason_ptr::make(cancel_source::timeout, over ? "took too long" : "ran too long in real time", 0,
+                                "time limit"));
 }
 
 void test_observer::resumed(task_header& task) noexcept {
@@ -55,7 +56,8 @@ void test_observer::resumed(task_header& task) noexcept {
 }
 
 void test_observer::suspended(task_header& task) noexcept {
-  if (traces(task)) note(task, with_place(task.status == task_state::ready ? "yields" : "waits in " + name_of_wait(task), task));
+  if (traces(task))
+    note(task, with_place(task.status == task_state::ready ? "yields" : "waits in " + name_of_wait(task), task));
   const bool over = task.status == task_state::closing;
   if (!target_ || over || !stands_below(task, *target_) || --left_ > 0) return;
   point_ = with_place(name_of_wait(task), task);

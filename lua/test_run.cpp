@@ -129,13 +129,20 @@ reply cancel_others_body(lua_State* L, vm& v) {
 }
 
 constexpr library_function functions[] = {
-    {"take_reports", protect::native<take_reports_body>},   {"take_stalls", protect::native<take_stalls_body>},
-    {"add_result", protect::native<add_result_body>},       {"limit", protect::native<limit_body>},
-    {"cancel_at", protect::native<cancel_at_body>},         {"cancelled_at", protect::native<cancelled_at_body>},
-    {"seed", protect::native<seed_body>},                   {"start_trace", protect::native<start_trace_body>},
-    {"take_trace", protect::native<take_trace_body>},       {"cancel_others", protect::native<cancel_others_body>},
-    {"advance", protect::native<advance_body>},             {"now_ns", protect::native<now_ns_body>},
-    {"reports", protect::native<reports_body>},             {"shuffle", protect::native<shuffle_body>},
+    {"take_reports", protect::native<take_reports_body>},
+    {"take_stalls", protect::native<take_stalls_body>},
+    {"add_result", protect::native<add_result_body>},
+    {"limit", protect::native<limit_body>},
+    {"cancel_at", protect::native<cancel_at_body>},
+    {"cancelled_at", protect::native<cancelled_at_body>},
+    {"seed", protect::native<seed_body>},
+    {"start_trace", protect::native<start_trace_body>},
+    {"take_trace", protect::native<take_trace_body>},
+    {"cancel_others", protect::native<cancel_others_body>},
+    {"advance", protect::native<advance_body>},
+    {"now_ns", protect::native<now_ns_body>},
+    {"reports", protect::native<reports_body>},
+    {"shuffle", protect::native<shuffle_body>},
 };
 
 int publish_functions(lua_State* L) {
@@ -160,7 +167,8 @@ lua_host_options test_run::options(std::uint64_t seed, bool shuffle) {
   result.runtime.observed_by = &watch;
   result.runtime.on_stall = [this](const std::string& text) { stalls.push_back(text); };
   result.runtime.on_overstay = [this](const task_header& task) {
-    reports.push_back("overstay: task " + std::to_string(task.id) + " at " + task.where() + " did not end within its grace; killed");
+    reports.push_back("overstay: task " + std::to_string(task.id) + " at " + task.where() +
+                      " did not end within its grace; killed");
   };
   result.report = [this](const std::string& text) { reports.push_back(text); };
   return result;

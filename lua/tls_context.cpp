@@ -14,12 +14,13 @@ namespace {
 // OpenSSL asks the terminal for the password of a key otherwise.
 int no_password(char*, int, int, void*) { return 0; }
 
-int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* size, const unsigned char* offered, unsigned int offered_size,
-                    void* mine) {
+int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* size, const unsigned char* offered,
+                    unsigned int offered_size, void* mine) {
   const auto& protocols = *static_cast<const std::string*>(mine);
   unsigned char* found = nullptr;
-  const int how = openssl::load()->SSL_select_next_proto(&found, size, reinterpret_cast<const unsigned char*>(protocols.data()),
-                                                         static_cast<unsigned>(protocols.size()), offered, offered_size);
+  const int how =
+      openssl::load()->SSL_select_next_proto(&found, size, reinterpret_cast<const unsigned char*>(protocols.data()),
+                                             static_cast<unsigned>(protocols.size()), offered, offered_size);
   *chosen = found;
   return how == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }

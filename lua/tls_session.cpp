@@ -11,8 +11,12 @@
 namespace perilune::tls {
 
 session::session(std::shared_ptr<const context> of, std::string peer)
-    : context_(std::move(of)), library_(context_->library()), peer_(std::move(peer)), ssl_(library_.SSL_new(context_->get())),
-      incoming_(library_.BIO_new(library_.BIO_s_mem())), outgoing_(library_.BIO_new(library_.BIO_s_mem())) {
+    : context_(std::move(of)),
+      library_(context_->library()),
+      peer_(std::move(peer)),
+      ssl_(library_.SSL_new(context_->get())),
+      incoming_(library_.BIO_new(library_.BIO_s_mem())),
+      outgoing_(library_.BIO_new(library_.BIO_s_mem())) {
   if (!ssl_ || !incoming_ || !outgoing_) throw std::bad_alloc();
   library_.SSL_set_bio(ssl_, incoming_, outgoing_);
   if (context_->how().server)
@@ -65,7 +69,8 @@ stream_layer::decoded session::decode(std::string_view arrived) {
   decoded got;
   char piece[16384];
   int read = 0;
-  while ((read = library_.SSL_read(ssl_, piece, sizeof piece)) > 0) got.bytes.append(piece, static_cast<std::size_t>(read));
+  while ((read = library_.SSL_read(ssl_, piece, sizeof piece)) > 0)
+    got.bytes.append(piece, static_cast<std::size_t>(read));
   const int why = library_.SSL_get_error(ssl_, read);
   got.ended = why == SSL_ERROR_ZERO_RETURN;
   if (!got.ended && why != SSL_ERROR_WANT_READ) got.problem = refusal("read");
@@ -76,7 +81,8 @@ stream_layer::decoded session::decode(std::string_view arrived) {
 result<std::string> session::encode(std::string_view bytes) {
   library_.ERR_clear_error();
   while (!bytes.empty()) {
-    const int written = library_.SSL_write(ssl_, bytes.data(), static_cast<int>(std::min<std::size_t>(bytes.size(), 1 << 24)));
+    const int written =
+        library_.SSL_write(ssl_, bytes.data(), static_cast<int>(std::min<std::size_t>(bytes.size(), 1 << 24)));
     if (written <= 0) return refusal("write");
     bytes.remove_prefix(static_cast<std::size_t>(written));
   }

@@ -51,8 +51,8 @@ void trace_recorder::append_time(std::string_view name, duration time) {
   events_ += text;
 }
 
-void trace_recorder::begin(const task_header& task, std::string_view phase, std::string_view category, std::string_view name,
-                           instant at) {
+void trace_recorder::begin(const task_header& task, std::string_view phase, std::string_view category,
+                           std::string_view name, instant at) {
   events_ += '{';
   append_field("ph", phase);
   append_field("cat", category);
@@ -138,7 +138,8 @@ void trace_recorder::span_ended(const task_header& task, std::string_view name, 
 }
 
 std::string trace_recorder::text() const {
-  std::string all = "{\"displayTimeUnit\":\"ms\",\"otherData\":{\"dropped\":" + std::to_string(dropped_) + "},\"traceEvents\":[\n";
+  std::string all =
+      "{\"displayTimeUnit\":\"ms\",\"otherData\":{\"dropped\":" + std::to_string(dropped_) + "},\"traceEvents\":[\n";
   all += std::string_view(events_).substr(0, events_.empty() ? 0 : events_.size() - 2);
   return all + "\n]}\n";
 }

@@ -26,7 +26,8 @@ class trace_recorder final : public observer {
   trace_recorder& operator=(const trace_recorder&) = delete;
 
   // A span of the task that ends now and began so many seconds ago.
-  void span_ended(const task_header& task, std::string_view name, std::int64_t id, double seconds, std::string_view status) noexcept;
+  void span_ended(const task_header& task, std::string_view name, std::int64_t id, double seconds,
+                  std::string_view status) noexcept;
   // The whole trace up to now, as JSON.
   std::string text() const;
 
@@ -45,7 +46,8 @@ class trace_recorder final : public observer {
   template <class F>
   void record(F event) noexcept;
   void introduce(const task_header& task) noexcept;
-  void begin(const task_header& task, std::string_view phase, std::string_view category, std::string_view name, instant at);
+  void begin(const task_header& task, std::string_view phase, std::string_view category, std::string_view name,
+             instant at);
   void append_field(std::string_view name, std::string_view value);
   void append_time(std::string_view name, duration time);
   void append_stretch(const task_header& task, const stretch& past);
@@ -57,7 +59,7 @@ class trace_recorder final : public observer {
   const instant began_;
   std::size_t left_;
   std::uint64_t dropped_ = 0;
-  std::string events_;  // JSON objects, a comma behind each
+  std::string events_;                                  // JSON objects, a comma behind each
   std::unordered_map<std::uint64_t, stretch> present_;  // of tasks that were seen, by their ids
 };
 

@@ -46,7 +46,7 @@ struct parcel {
 };
 
 struct transfer_limits {
-  std::size_t depth = 500;                               // tables and functions inside each other
+  std::size_t depth = 500;  // tables and functions inside each other
   std::size_t bytes = std::size_t{256} * 1024 * 1024;
   bool plain = false;  // data only: no functions, modules, errors and metatables, and of handles only shared values
 };
@@ -71,16 +71,21 @@ bool unpack(lua_State* L, vm& v, const parcel& from);
 
 // The format: each value begins with one of these.
 enum class transfer_tag : unsigned char {
-  nil, no, yes, integer, number, string,
-  table,    // flag: has a metatable, which comes first; pairs of values, ended by `end`
+  nil,
+  no,
+  yes,
+  integer,
+  number,
+  string,
+  table,  // flag: has a metatable, which comes first; pairs of values, ended by `end`
   end,
-  again,    // an object that has begun before, by its number
-  globals,  // the table of globals
-  module,   // by name
-  member,   // of a module, by both names
-  function, // chunk, count of upvalues, each: a value or `join`
-  join,     // the upvalue of an earlier function: both numbers
-  failure,  // an error object: kind, flags, value, fields as a table
+  again,     // an object that has begun before, by its number
+  globals,   // the table of globals
+  module,    // by name
+  member,    // of a module, by both names
+  function,  // chunk, count of upvalues, each: a value or `join`
+  join,      // the upvalue of an earlier function: both numbers
+  failure,   // an error object: kind, flags, value, fields as a table
   handle,
   last,
 };

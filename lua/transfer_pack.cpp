@@ -91,7 +91,7 @@ class packer {
   parcel& out_;
   const transfer_limits& limits_;
   const void* globals_;
-  const bool trusted_;  // else only plain values and handles leave the VM
+  const bool trusted_;                                   // else only plain values and handles leave the VM
   std::unordered_map<const void*, std::uint32_t> seen_;  // tables, functions, errors, handles, by number
   std::unordered_map<const void*, cell> cells_;          // upvalues that functions share
   std::unordered_map<const void*, place> modules_;
@@ -146,7 +146,8 @@ bool packer::object(int index, std::size_t depth) {
 void packer::note_modules() {
   if (std::exchange(modules_noted_, true)) return;
   for (lua_pushnil(L_); lua_next(L_, loaded_); lua_pop(L_, 1))
-    if (lua_type(L_, -2) == LUA_TSTRING && lua_istable(L_, -1)) modules_.try_emplace(lua_topointer(L_, -1), place{lua_tostring(L_, -2), nullptr});
+    if (lua_type(L_, -2) == LUA_TSTRING && lua_istable(L_, -1))
+      modules_.try_emplace(lua_topointer(L_, -1), place{lua_tostring(L_, -2), nullptr});
 }
 
 // The functions, metatables and values without a copy that stand in modules. What stands in another module, too, is not
@@ -205,7 +206,8 @@ bool packer::name_it(int index) {
 bool packer::table(int index, std::size_t depth) {
   const void* address = lua_topointer(L_, index);
   if (!limits_.plain) {
-    if (address == globals_) return trusted_ ? (put(tag::globals), true) : refuse("the globals of a VM that is not trusted");
+    if (address == globals_)
+      return trusted_ ? (put(tag::globals), true) : refuse("the globals of a VM that is not trusted");
     note_modules();
     if (const auto module = modules_.find(address); module != modules_.end()) return by_name(&module->second);
   }
@@ -232,7 +234,8 @@ std::string packer::step_to(int key) const {
     const auto is_word = [](std::string_view s) {
       constexpr const char* letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
       return !s.empty() && s.size() <= 64 && std::strchr(letters, s[0]) &&
-             s.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789") == std::string_view::npos;
+             s.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789") ==
+                 std::string_view::npos;
     };
     return is_word(name) ? "." + std::string(name) : "[\"" + std::string(name.substr(0, 64)) + "\"]";
   }
@@ -388,7 +391,8 @@ bool pack(lua_State* L, int first, int count, const transfer_names& names, parce
     if (packing.value(first + i)) continue;
     lua_settop(L, top);
     const std::string way = name_of(names, i) + packing.where;
-    problem = (limits.plain ? "cannot be shared: " : "cannot cross VMs: ") + (way.empty() ? "the value" : way) + " is " + packing.why;
+    problem = (limits.plain ? "cannot be shared: " : "cannot cross VMs: ") + (way.empty() ? "the value" : way) +
+              " is " + packing.why;
     return false;
   }
   return true;

@@ -162,7 +162,9 @@ bool unpacker::table(unsigned depth) {
   remember();
   if (has_metatable) {
     unsigned char how = 0;
-    if (!take_byte(how) || (how != static_cast<unsigned char>(tag::module) && how != static_cast<unsigned char>(tag::member))) return false;
+    if (!take_byte(how) ||
+        (how != static_cast<unsigned char>(tag::module) && how != static_cast<unsigned char>(tag::member)))
+      return false;
     if (!named(how == static_cast<unsigned char>(tag::member)) || !lua_istable(L_, -1)) return false;
   }
   if (!pairs(depth, made)) return false;
@@ -175,7 +177,8 @@ bool unpacker::pairs(unsigned depth, int table) {
   for (;;) {
     if (at_ != end_ && *at_ == static_cast<char>(tag::end)) return ++at_, true;
     if (!value(depth + 1)) return false;
-    const bool is_key = !lua_isnil(L_, -1) && !(lua_type(L_, -1) == LUA_TNUMBER && lua_tonumber(L_, -1) != lua_tonumber(L_, -1));
+    const bool is_key =
+        !lua_isnil(L_, -1) && !(lua_type(L_, -1) == LUA_TNUMBER && lua_tonumber(L_, -1) != lua_tonumber(L_, -1));
     if (!is_key || !value(depth + 1)) return false;
     lua_rawset(L_, table);
   }
@@ -260,7 +263,8 @@ bool unpacker::join(int function, int number) {
 bool unpacker::failure(unsigned depth) {
   unsigned char kind = 0;
   unsigned char during_cancel = 0;
-  if (!take_byte(kind) || !take_byte(during_cancel) || kind > static_cast<unsigned char>(error_kind::misuse)) return false;
+  if (!take_byte(kind) || !take_byte(during_cancel) || kind > static_cast<unsigned char>(error_kind::misuse))
+    return false;
   error_object& e = error_object::push_new(L_, vm_, static_cast<error_kind>(kind), false);
   e.during_cancel = during_cancel != 0;
   const int made = lua_gettop(L_);

@@ -51,7 +51,8 @@ std::uint64_t portion_of(const vm_options& options) noexcept {
 
 vm::vm(runtime& rt, vm_options options)
     : runtime_(rt),
-      idle_(options.worker == vm_options::no_worker ? std::make_unique<scheduler>(rt.worker(0), rt.workers()) : nullptr),
+      idle_(options.worker == vm_options::no_worker ? std::make_unique<scheduler>(rt.worker(0), rt.workers())
+                                                    : nullptr),
       tasks_(idle_ ? *idle_ : rt.worker_scheduler(options.worker)),
       options_(std::move(options)) {
   if (options_.allocate) memory_.draw_from(options_.allocate, options_.allocate_data);

@@ -66,8 +66,8 @@ struct vm_options {
   std::function<void(const log_record&)> log;  // what perilune.log writes; default: standard error
   // The source of a module that scripts require, asked before files are looked for.
   std::function<std::optional<module_source>(std::string_view)> load_module;
-  bool manual_gc = false;       // the collector works when the host says so
-  bool deterministic = false;   // math.random begins with the runtime's seed, and pairs goes in the order of keys
+  bool manual_gc = false;      // the collector works when the host says so
+  bool deterministic = false;  // math.random begins with the runtime's seed, and pairs goes in the order of keys
   std::string script_path = "?";
   preemption preempt;
   watchdog* dog = nullptr;  // of the host, in mode slice; outlives the VM
@@ -159,20 +159,20 @@ class vm {
   std::string message;
   error problem;
   int argument = 0;
-  bool suspending = false;  // the yield under way is a suspension, not a script's coroutine.yield
+  bool suspending = false;        // the yield under way is a suspension, not a script's coroutine.yield
   lua_State* to_close = nullptr;  // the coroutine that is to raise the close request when it resumes
   int (*continuation)(lua_State*, vm&) = nullptr;
-  bool unyielding = false;  // the budget is spent where nothing can yield: the next operation is free
+  bool unyielding = false;                  // the budget is spent where nothing can yield: the next operation is free
   bool refused_to_suspend = false;          // the last error said that Lua cannot suspend here
   lua_CFunction stock_traceback = nullptr;  // debug.traceback
-  bool exiting = false;  // os.exit was called
+  bool exiting = false;                     // os.exit was called
   int exit_code = 0;
 
   std::shared_ptr<detail::anchor_home> anchors;  // where the host keeps values of this VM, if it does
-  std::unique_ptr<turn_watch> watch;  // in mode slice
-  bool holder_told = false;           // the long turn under way has been reported already
-  duration fuel_spent{0};             // in mode fuel: what the present turn has used, a slice for a stretch of fuel
-  std::uint64_t fuel_portion = 0;     // in mode fuel: instructions from one look to the next
+  std::unique_ptr<turn_watch> watch;             // in mode slice
+  bool holder_told = false;                      // the long turn under way has been reported already
+  duration fuel_spent{0};          // in mode fuel: what the present turn has used, a slice for a stretch of fuel
+  std::uint64_t fuel_portion = 0;  // in mode fuel: instructions from one look to the next
 
   // What other workers send here looks whether the VM is still there. Touched by its own thread.
   const std::shared_ptr<vm*> here = std::make_shared<vm*>(this);

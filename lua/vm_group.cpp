@@ -96,8 +96,9 @@ void vm_group::count_blocking(duration took) {
     if (each >= worth_it) return;
     warned_ = true;
   }
-  const std::string text = "warning: calls of peri.blocking take less than 20 us each, which is what it costs to send them; call such "
-                           "functions directly, or send more work at once";
+  const std::string text =
+      "warning: calls of peri.blocking take less than 20 us each, which is what it costs to send them; call such "
+      "functions directly, or send more work at once";
   pattern_.report ? pattern_.report(text) : static_cast<void>(std::fprintf(stderr, "perilune: %s\n", text.c_str()));
 }
 

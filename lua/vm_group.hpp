@@ -79,7 +79,7 @@ class vm_group : public std::enable_shared_from_this<vm_group> {
   std::vector<place> places_;  // of workers 0 to N-1; 0 stays empty
   std::atomic<unsigned> turn_{0};
   std::atomic<std::uint64_t> unobserved_{0};
-  std::mutex mutex_;           // guards what follows
+  std::mutex mutex_;  // guards what follows
   std::vector<std::unique_ptr<vm>> idle_;
   bool closed_ = false;
   std::uint64_t blocking_calls_ = 0;  // of the present sample

@@ -46,7 +46,7 @@ void install(int number, void (*handler)(int, siginfo_t*, void*)) {
   const std::lock_guard lock(installed_mutex);
   for (installed_signal& each : installed)
     if (each.number == number) return void(++each.uses);
-  struct sigaction ours {};
+  struct sigaction ours{};
   ours.sa_sigaction = handler;
   ours.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
   sigemptyset(&ours.sa_mask);

@@ -73,11 +73,11 @@ class turn_watch {
 
   static constinit thread_local turn_watch* here_;
 
-  std::atomic<std::uint64_t> turn_{0};  // odd while a task runs
-  std::atomic<pid_t> thread_{0};        // the worker's, as the system numbers it
+  std::atomic<std::uint64_t> turn_{0};         // odd while a task runs
+  std::atomic<pid_t> thread_{0};               // the worker's, as the system numbers it
   std::atomic<std::uint64_t> struck_turn_{0};  // the turn that `spent_ns_` is about
   std::atomic<std::int64_t> spent_ns_{0};
-  std::atomic<std::int64_t> held_ns_{0};       // of a turn that has become longer than the hold limit
+  std::atomic<std::int64_t> held_ns_{0};      // of a turn that has become longer than the hold limit
   const std::atomic<bool>* alarm_ = nullptr;  // the watchdog sleeps and wants to be told
   vm& owner_;
   watchdog& dog_;

@@ -40,7 +40,8 @@ task<> whole_program() {
 
   // Two at a time, values in the order of the items.
   const std::vector<std::string> addresses{"x", "y", "z"};
-  const auto mapped = co_await perilune::map(addresses, [](const std::string& from) { return fetch(from, 1s); }, {.concurrency = 2});
+  const auto mapped =
+      co_await perilune::map(addresses, [](const std::string& from) { return fetch(from, 1s); }, {.concurrency = 2});
   std::printf("%zu pages after %d s\n", mapped.size(), seconds_so_far());
 
   // Again after 1 s, then 2 s, until it returns.

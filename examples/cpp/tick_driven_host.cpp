@@ -46,7 +46,7 @@ int main() {
   for (; !guard.done(); ++frames) {
     const bool paused = frames == 10;  // a pause: the frame passes, game time does not
     if (!paused) clock.advance(100ms);
-    const auto report = host.tick({.time = 2ms});                // what is ready runs; what is not keeps waiting
+    const auto report = host.tick({.time = 2ms});                  // what is ready runs; what is not keeps waiting
     if (report.slack > 200us) host.collect_for(report.slack / 4);  // garbage goes in what is left of the frame
   }
   std::printf("%d frames\n", frames);

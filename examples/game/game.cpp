@@ -75,8 +75,8 @@ class game {
     for (int y = 0; y < height; ++y) mvaddch(y + 1, width + 1, '|');
     for (const auto& [id, each] : creatures_) mvaddch(each.y + 1, each.x + 1, static_cast<chtype>(each.shown));
     mvaddch(player_y_ + 1, player_x_ + 1, '@');
-    mvprintw(0, 0, "frame %zu  %s  tasks %llu  memory %zu KiB", frames_, mode, static_cast<unsigned long long>(host_.live_tasks()),
-             host_.memory_used() / 1024);
+    mvprintw(0, 0, "frame %zu  %s  tasks %llu  memory %zu KiB", frames_, mode,
+             static_cast<unsigned long long>(host_.live_tasks()), host_.memory_used() / 1024);
     mvprintw(height + 1, 0, "arrows move, p pauses, s is slow motion, k removes one, r reloads, q quits");
     draw_graph();
     mvprintw(height + 7, 0, "%s", said_.c_str());
@@ -137,7 +137,10 @@ class game {
       const int scripts = tenths(each.scripts), both = scripts + tenths(each.collector);
       for (int row = 0; row < std::clamp(both, 1, rows); ++row)
         mvaddch(height + 6 - row, static_cast<int>(i),
-                both == 0 ? '_' : row == rows - 1 && both > rows ? '^' : row < scripts ? '#' : '+');
+                both == 0                        ? '_'
+                : row == rows - 1 && both > rows ? '^'
+                : row < scripts                  ? '#'
+                                                 : '+');
     }
     mvprintw(height + 2, 0, "0.1 ms a row: # scripts, most %.2f; + collector, most %.2f; of 16.67 ms", ms(most.scripts),
              ms(most.collector));
@@ -174,17 +177,24 @@ std::optional<command_line> read(int argc, char** argv) {
   command_line line;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
-    if (word == "--frames" && i + 1 < argc) line.frames = std::strtoull(argv[++i], nullptr, 10);
-    else if (word == "--record" && i + 1 < argc) line.record = argv[++i];
-    else if (word == "--replay" && i + 1 < argc) line.replay = argv[++i];
-    else if (line.folder.empty() && !word.starts_with("--")) line.folder = word;
-    else return std::nullopt;
+    if (word == "--frames" && i + 1 < argc)
+      line.frames = std::strtoull(argv[++i], nullptr, 10);
+    else if (word == "--record" && i + 1 < argc)
+      line.record = argv[++i];
+    else if (word == "--replay" && i + 1 < argc)
+      line.replay = argv[++i];
+    else if (line.folder.empty() && !word.starts_with("--"))
+      line.folder = word;
+    else
+      return std::nullopt;
   }
   if (line.folder.empty()) return std::nullopt;
   return line;
 }
 
-value action(const char* what, int dx = 0, int dy = 0) { return perilune::table({{"what", what}, {"dx", dx}, {"dy", dy}}); }
+value action(const char* what, int dx = 0, int dy = 0) {
+  return perilune::table({{"what", what}, {"dx", dx}, {"dy", dy}});
+}
 
 void play(game& g, std::size_t frames) {
   bool paused = false, slow = false;
@@ -209,7 +219,8 @@ void play(game& g, std::size_t frames) {
 
 int replay(game& g, const std::string& path) {
   const auto record = read_file(path);
-  const auto end = record ? g.session().replay(*record) : perilune::error{perilune::error_kind::io, "cannot read " + path, 0, {}};
+  const auto end =
+      record ? g.session().replay(*record) : perilune::error{perilune::error_kind::io, "cannot read " + path, 0, {}};
   if (!end) return std::fprintf(stderr, "%s\n", end.error().message.c_str()), 2;
   if (*end) return std::printf("the run is not the recorded one: %s\n", (*end)->text().c_str()), 1;
   std::printf("the same run, state %016llx\n", static_cast<unsigned long long>(g.session().state_hash()));
@@ -222,7 +233,8 @@ int main(int argc, char** argv) {
   const auto line = read(argc, argv);
   if (!line) return std::fputs("usage: game [--frames N] [--record FILE | --replay FILE] FOLDER\n", stderr), 2;
   game g(line->folder);
-  if (const std::string problem = g.populate(); !problem.empty()) return std::fprintf(stderr, "%s\n", problem.c_str()), 1;
+  if (const std::string problem = g.populate(); !problem.empty())
+    return std::fprintf(stderr, "%s\n", problem.c_str()), 1;
   if (!line->replay.empty()) return replay(g, line->replay);
   initscr();
   cbreak();

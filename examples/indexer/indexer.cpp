@@ -20,9 +20,9 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <sqlite3.h>
 #include <asio/io_context.hpp>
 #include <asio/signal_set.hpp>
-#include <sqlite3.h>
 
 #include <perilune/asio.hpp>
 #include <perilune/host.hpp>
@@ -157,7 +157,8 @@ int main(int argc, char** argv) {
   const auto script = host.load_file(INDEXER_SCRIPT);
   if (!script) return std::fprintf(stderr, "%s\n", script.error().message.c_str()), 1;
   const value_list plugins(argv + 4, argv + argc);
-  const auto task = host.spawn(*script, {perilune::table({{"files", argv[2]}, {"plugins", argv[3]}}), plugins}, "index");
+  const auto task =
+      host.spawn(*script, {perilune::table({{"files", argv[2]}, {"plugins", argv[3]}}), plugins}, "index");
 
   asio::signal_set interrupts(io, SIGINT);
   interrupts.async_wait([&](const asio::error_code& failed, int) {

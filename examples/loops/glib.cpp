@@ -65,8 +65,8 @@ int main() {
   GMainLoop* loop = g_main_loop_new(nullptr, FALSE);
   {
     perilune::host host{{.hooks = {.done = [loop](const perilune::task_info& task) {
-      if (task.name == "story") g_main_loop_quit(loop);
-    }}}};
+                           if (task.name == "story") g_main_loop_quit(loop);
+                         }}}};
     host.define("say", [](const std::string& text) { std::puts(text.c_str()); });
     host.define_async("ask", [](const std::string& question, perilune::completion done) {
       std::printf("loop: asked '%s'\n", question.c_str());
@@ -79,7 +79,8 @@ int main() {
     GSource* source = attach(host, *descriptor);
     const auto task = host.spawn(*script, {}, "story");
     g_main_loop_run(loop);
-    std::printf("loop: the story has %s\n", task.outcome().returned() ? "ended" : task.outcome().error().message.c_str());
+    std::printf("loop: the story has %s\n",
+                task.outcome().returned() ? "ended" : task.outcome().error().message.c_str());
     g_source_destroy(source);
     g_source_unref(source);
   }

@@ -63,7 +63,8 @@ void ask(uv_loop_t* loop, const perilune::completion& done) {
   asked->timer.data = asked;
   const auto answer = [](uv_timer_t* timer) {
     static_cast<question*>(timer->data)->done.resolve("half past nine");
-    uv_close(reinterpret_cast<uv_handle_t*>(timer), [](uv_handle_t* closed) { delete static_cast<question*>(closed->data); });
+    uv_close(reinterpret_cast<uv_handle_t*>(timer),
+             [](uv_handle_t* closed) { delete static_cast<question*>(closed->data); });
   };
   uv_timer_start(&asked->timer, answer, 20, 0);
 }
@@ -81,8 +82,8 @@ int main() {
   {
     driver* driving = nullptr;
     perilune::host host{{.hooks = {.done = [&driving](const perilune::task_info& task) {
-      if (task.name == "story") driving->close();
-    }}}};
+                           if (task.name == "story") driving->close();
+                         }}}};
     host.define("say", [](const std::string& text) { std::puts(text.c_str()); });
     host.define_async("ask", [loop](const std::string& text, perilune::completion done) {
       std::printf("loop: asked '%s'\n", text.c_str());
@@ -95,7 +96,8 @@ int main() {
     driving = &drive;
     const auto task = host.spawn(*script, {}, "story");
     uv_run(loop, UV_RUN_DEFAULT);
-    std::printf("loop: the story has %s\n", task.outcome().returned() ? "ended" : task.outcome().error().message.c_str());
+    std::printf("loop: the story has %s\n",
+                task.outcome().returned() ? "ended" : task.outcome().error().message.c_str());
   }
   uv_loop_close(loop);
 }

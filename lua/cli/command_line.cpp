@@ -32,7 +32,8 @@ bool looks_like_file(const std::string& word) { return word == "-" || word.find_
 
 // The file and what follows it: `words` are those that no option has taken.
 command_line run_line(command_line line, const std::vector<std::string>& words, int argc, char** argv) {
-  if (line.workers < 1 || line.workers > 256) return wrong("run: --workers must be 1 to 256, got " + std::to_string(line.workers));
+  if (line.workers < 1 || line.workers > 256)
+    return wrong("run: --workers must be 1 to 256, got " + std::to_string(line.workers));
   line.what = command_line::verb::run;
   line.file = words.front();
   line.arguments.assign(words.begin() + 1, words.end());
@@ -70,7 +71,8 @@ void read_late_number(const std::vector<std::string>& words, const std::string& 
 command_line lua_line(command_line line, const std::string& command, const std::vector<std::string>& words) {
   read_late_number(words, "--workers", line.workers);
   read_late_number(words, "--seed", line.seed);
-  if (line.workers < 1 || line.workers > 256) return wrong(command + ": --workers must be 1 to 256, got " + std::to_string(line.workers));
+  if (line.workers < 1 || line.workers > 256)
+    return wrong(command + ": --workers must be 1 to 256, got " + std::to_string(line.workers));
   line.what = command_line::verb::in_lua;
   line.arguments = {command};
   line.arguments.insert(line.arguments.end(), words.begin(), words.end());
@@ -117,7 +119,8 @@ command_line read_command_line(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
     const bool of_one = run->parsed() || test->parsed();
-    return lua_line(std::move(line), "help", of_one ? std::vector<std::string>{run->parsed() ? "run" : "test"} : std::vector<std::string>{});
+    return lua_line(std::move(line), "help",
+                    of_one ? std::vector<std::string>{run->parsed() ? "run" : "test"} : std::vector<std::string>{});
   } catch (const CLI::CallForVersion&) {
     return asks_for(command_line::verb::version);
   } catch (const CLI::ParseError& problem) {

@@ -28,10 +28,10 @@ struct command_line {
   std::vector<std::string> command;    // the words in front of the file, nearest first
   duration grace = std::chrono::seconds(10);
   std::uint64_t workers = 1;  // of the runtime, each with a thread and a VM
-  std::uint64_t seed = 0;  // 0 draws one
-  std::string inspect;     // where others may look inside: a path, "true" for the usual place, "" for nowhere
-  test_request test;       // of the verb `test`
-  std::string problem;     // of a usage error: one line
+  std::uint64_t seed = 0;     // 0 draws one
+  std::string inspect;        // where others may look inside: a path, "true" for the usual place, "" for nowhere
+  test_request test;          // of the verb `test`
+  std::string problem;        // of a usage error: one line
 };
 
 command_line read_command_line(int argc, char** argv);

@@ -9,8 +9,8 @@
 #include <optional>
 #include <random>
 
-#include "lua_host.hpp"
 #include "command_line.hpp"
+#include "lua_host.hpp"
 #include "run_signals.hpp"
 #include "script_file.hpp"
 #include "test_run.hpp"
@@ -34,7 +34,8 @@ std::vector<std::string> files_below(const std::string& folder) {
   std::error_code ignored;
   const auto options = fs::directory_options::skip_permission_denied;
   for (const auto& entry : fs::recursive_directory_iterator(folder, options, ignored))
-    if (is_test_file(entry.path()) && !entry.is_directory(ignored)) files.push_back(entry.path().lexically_normal().string());
+    if (is_test_file(entry.path()) && !entry.is_directory(ignored))
+      files.push_back(entry.path().lexically_normal().string());
   std::sort(files.begin(), files.end());
   return files;
 }
@@ -73,7 +74,8 @@ class reporter {
   // Calls a function of perilune.test.report. What it says the exit code is, or nothing.
   std::optional<int> call(const std::string& function, std::vector<std::string> arguments) {
     const std::string source = "return require('perilune.test.report')." + function + "(...)";
-    const script_end end = host_.run({.source = source, .name = "=report", .program = "perilune", .arguments = std::move(arguments)});
+    const script_end end =
+        host_.run({.source = source, .name = "=report", .program = "perilune", .arguments = std::move(arguments)});
     if (end.exited) return end.exit_code;
     if (end.how != script_end::kind::returned) {
       say_("internal error in the report of tests: " + (end.report.empty() ? end.message : end.report));
@@ -114,7 +116,8 @@ class file_runner {
     }
     end.results = std::move(run.results);
     for (const std::string& text : run.reports) end.text += (end.text.empty() ? "" : "\n") + text;
-    if (!request_.trace.empty()) trace_ += "# " + path + " seed " + std::to_string(seed) + "\n" + run.watch.take_trace();
+    if (!request_.trace.empty())
+      trace_ += "# " + path + " seed " + std::to_string(seed) + "\n" + run.watch.take_trace();
     return end;
   }
 
@@ -125,11 +128,11 @@ class file_runner {
   file_end run_in(lua_host& scripts, const std::string& path, const script_file& file, std::uint64_t seed) {
     file_end end;
     main_script what{.source = file.source,
-                .name = file.chunk_name,
-                .program = path,
-                .arguments = {},
-                .command = {"test", request_.program},
-                .folder = file.folder};
+                     .name = file.chunk_name,
+                     .program = path,
+                     .arguments = {},
+                     .command = {"test", request_.program},
+                     .folder = file.folder};
     script_end loaded = scripts.run(what);
     const std::string source = "require('perilune.test.runner').run(...)";
     if (loaded.how == script_end::kind::returned && !loaded.exited) {
@@ -144,8 +147,7 @@ class file_runner {
                         request_.timeout > duration::zero() ? std::to_string(to_seconds(request_.timeout)) : ""};
       loaded = scripts.run(what);
     }
-    if (loaded.exited)
-      return {.how = "exited", .text = "os.exit(" + std::to_string(loaded.exit_code) + ") was called"};
+    if (loaded.exited) return {.how = "exited", .text = "os.exit(" + std::to_string(loaded.exit_code) + ") was called"};
     if (loaded.how == script_end::kind::not_loaded) return {.how = "invalid", .text = loaded.message};
     if (loaded.how != script_end::kind::returned) return {.how = "failed", .text = loaded.report};
     return end;
@@ -166,8 +168,8 @@ bool write_file(const std::string& path, const std::string& text, message_sink s
 }
 
 // All files in all rounds. The signal that ended it, or 0.
-int run_all(const test_request& request, const std::vector<std::string>& files, std::uint64_t first_seed, file_runner& runner,
-            reporter& report) {
+int run_all(const test_request& request, const std::vector<std::string>& files, std::uint64_t first_seed,
+            file_runner& runner, reporter& report) {
   for (std::uint64_t round = 0; round < request.rounds; ++round) {
     for (const std::string& path : files) {
       file_end end = runner.run(path, first_seed + round);
@@ -192,9 +194,9 @@ int run_tests(const test_request& request, message_sink say) {
   std::uint64_t seed = request.seed;
   while (seed == 0) seed = std::random_device{}() % (largest_drawn_seed + 1);
   reporter report(say);
-  report.call("begin", {std::to_string(seed), std::to_string(request.rounds), std::to_string(files.size()), flag(request.shuffle),
-                        flag(request.cancel_here), flag(request.list), flag(request.verbose), flag(request.tap),
-                        flag(wants_color(request.color)), request.filter, request.junit});
+  report.call("begin", {std::to_string(seed), std::to_string(request.rounds), std::to_string(files.size()),
+                        flag(request.shuffle), flag(request.cancel_here), flag(request.list), flag(request.verbose),
+                        flag(request.tap), flag(wants_color(request.color)), request.filter, request.junit});
   file_runner runner(request, say);
   const int signal = run_all(request, files, seed, runner, report);
   const int code = report.call("finish", {}).value_or(exit_internal);

@@ -43,8 +43,9 @@ std::string read_test_words(const CLI::App& command, test_request& request) {
   request.paths = command.remaining();
   for (const std::string& word : request.paths)
     if (is_flag(word))
-      return "test: " + unknown("flag", word, {"--seed", "--rounds", "--shuffle", "--cancel-here", "--list", "--verbose", "--tap",
-                                               "--filter", "--timeout", "--junit", "--trace", "--color", "--help"});
+      return "test: " + unknown("flag", word,
+                                {"--seed", "--rounds", "--shuffle", "--cancel-here", "--list", "--verbose", "--tap",
+                                 "--filter", "--timeout", "--junit", "--trace", "--color", "--help"});
   if (request.paths.empty()) return "test: no path given; use: perilune test PATH...";
   if (request.color != "auto" && request.color != "always" && request.color != "never")
     return "test: --color: must be auto, always or never, got '" + request.color + "'";

@@ -22,11 +22,11 @@ struct test_request {
   bool cancel_here = false;        // each test once more for each suspension point, cancelled there
   bool list = false;               // names only
   bool verbose = false;
-  bool tap = false;                // TAP instead of the report for people
-  std::string filter;              // a part of a name, or a Lua pattern
-  duration timeout{0};             // of one test, in time of its clock; 0 for the default
-  std::string junit;               // a file to write
-  std::string trace;               // a file to write
+  bool tap = false;     // TAP instead of the report for people
+  std::string filter;   // a part of a name, or a Lua pattern
+  duration timeout{0};  // of one test, in time of its clock; 0 for the default
+  std::string junit;    // a file to write
+  std::string trace;    // a file to write
   std::string color = "auto";
 };
 

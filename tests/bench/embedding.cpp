@@ -104,9 +104,12 @@ std::size_t read_directly(lua_State* L) {
   std::vector<std::pair<std::string, double>> fields;
   lua_getglobal(L, "t");
   for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
-    if (lua_type(L, -2) == LUA_TSTRING) fields.emplace_back(lua_tostring(L, -2), lua_tonumber(L, -1));
-    else if (lua_type(L, -1) == LUA_TSTRING) fields.emplace_back(lua_tostring(L, -1), 0);
-    else fields.emplace_back(std::string(), lua_tonumber(L, -1));
+    if (lua_type(L, -2) == LUA_TSTRING)
+      fields.emplace_back(lua_tostring(L, -2), lua_tonumber(L, -1));
+    else if (lua_type(L, -1) == LUA_TSTRING)
+      fields.emplace_back(lua_tostring(L, -1), 0);
+    else
+      fields.emplace_back(std::string(), lua_tonumber(L, -1));
   }
   lua_settop(L, 0);
   return fields.size();
@@ -118,7 +121,9 @@ void values(const host& h) {
   const value given(t);
   constexpr int count = 100'000;
   const auto times = [](auto body) {
-    return best_of_five(count, [&] { for (int i = 0; i < count; ++i) body(); });
+    return best_of_five(count, [&] {
+      for (int i = 0; i < count; ++i) body();
+    });
   };
   lua_State* L = luaL_newstate();
   print("a table of 10 entries into the VM", times([&] { h.set("t", given); }), "ns");
@@ -157,7 +162,12 @@ constexpr const char* creature = R"(local peri, n = require "perilune", ...
 void frames() {
   manual_clock clock;
   host h({.clock = &clock, .gc = gc::manual});
-  print("idle tick", best_of_five(1e6, [&] { for (int i = 0; i < 1'000'000; ++i) h.tick(); }), "ns");
+  print("idle tick",
+        best_of_five(1e6,
+                     [&] {
+                       for (int i = 0; i < 1'000'000; ++i) h.tick();
+                     }),
+        "ns");
   const script life = loaded(h, creature);
   for (int i = 0; i < 1000; ++i) h.spawn(life, {i});
   h.tick();
@@ -186,7 +196,8 @@ void frames() {
 int main() {
   print("start-up and end of a host", best_of_five(1, [] { host h; }) / 1000, "us");
   lua_State* bare = nullptr;
-  print("  luaL_newstate, openlibs, close", best_of_five(1, [&] { bare = luaL_newstate(), luaL_openlibs(bare), lua_close(bare); }) / 1000, "us");
+  print("  luaL_newstate, openlibs, close",
+        best_of_five(1, [&] { bare = luaL_newstate(), luaL_openlibs(bare), lua_close(bare); }) / 1000, "us");
   host h;
   print("memory of an empty host's VM", static_cast<double>(h.memory_used()) / 1024, "KiB");
   native_calls(h);

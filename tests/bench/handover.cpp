@@ -32,7 +32,7 @@ task<long> broadcasts(long n) {
     for (long r = 0; r < receivers; ++r) co_await acks.recv();
   }
   values.close();
-  co_return n * receivers;
+  co_return n* receivers;
 }
 
 task<void> answer(watch_receiver<long> at, watch<long> back) {

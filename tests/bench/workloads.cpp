@@ -115,7 +115,8 @@ task<long> skynet(long number, long size) {
   if (size == 1) co_return number;
   std::array<task_handle<long>, 10> children;
   long sum = 0;
-  for (long i = 0; i < 10; ++i) children[static_cast<std::size_t>(i)] = spawn(skynet(number + i * (size / 10), size / 10));
+  for (long i = 0; i < 10; ++i)
+    children[static_cast<std::size_t>(i)] = spawn(skynet(number + i * (size / 10), size / 10));
   for (auto& child : children) sum += (co_await child.join()).value();
   co_return sum;
 }

@@ -77,7 +77,8 @@ TEST_CASE("tables go both ways, whole; functions by reference") {
   host h;
   table t({1, "two", value_list{3.5}});
   t.fields.emplace_back("name", "x");
-  const auto end = run(h, "local t = ... t.name = t.name .. 'y' t[4] = { deep = true } return t, function(a) return a * 2 end", {t});
+  const auto end =
+      run(h, "local t = ... t.name = t.name .. 'y' t[4] = { deep = true } return t, function(a) return a * 2 end", {t});
   REQUIRE(end.returned());
   const value& back = end.result();
   CHECK(back[0].as<int>() == 1);
@@ -122,13 +123,17 @@ TEST_CASE("a native function has typed parameters; misuse names argument, expect
   CHECK(run(h, "return math2.clamp(11, 0, 10)").result().as<double>() == 10);
   const std::string bad = failure(h, "\nmath2.clamp(1, 'low', 2)");
   CHECK(bad.find("test:2: bad argument #2 to 'clamp' (number expected, got string)") != std::string::npos);
-  CHECK(failure(h, "math2.clamp(1)").find("bad argument #2 to 'clamp' (number expected, got no value)") != std::string::npos);
+  CHECK(failure(h, "math2.clamp(1)").find("bad argument #2 to 'clamp' (number expected, got no value)") !=
+        std::string::npos);
 
-  h.define("small", [](std::uint8_t byte, bool, std::optional<std::string> text) { return std::tuple(byte, text.value_or("none")); });
+  h.define("small", [](std::uint8_t byte, bool, std::optional<std::string> text) {
+    return std::tuple(byte, text.value_or("none"));
+  });
   const auto both = run(h, "return small(7, true)");
   CHECK(both.results()[0].as<int>() == 7);
   CHECK(both.results()[1].as<std::string>() == "none");
-  CHECK(failure(h, "small(256, true)").find("bad argument #1 to 'small' (small integer >= 0 expected, got 256)") != std::string::npos);
+  CHECK(failure(h, "small(256, true)").find("bad argument #1 to 'small' (small integer >= 0 expected, got 256)") !=
+        std::string::npos);
   CHECK(failure(h, "small(1, 1)").find("bad argument #2 to 'small' (boolean expected, got 1)") != std::string::npos);
 
   h.define("sum", [](args a) {
@@ -174,7 +179,8 @@ TEST_CASE("objects of the host's have methods, are the same in both worlds, and 
     const auto end = run(h, R"(local n, again = ...
       n:heal(5)
       kept = n
-      return n:hurt(3), n:name(), n == again, same(n, again), n)", {wolf, wolf});
+      return n:hurt(3), n:name(), n == again, same(n, again), n)",
+                         {wolf, wolf});
     REQUIRE(end.returned());
     CHECK(end.results()[0].as<int>() == 12);
     CHECK(end.results()[1].as<std::string>() == "wolf");
@@ -182,7 +188,8 @@ TEST_CASE("objects of the host's have methods, are the same in both worlds, and 
     CHECK(end.results()[3].as<bool>() == true);
     CHECK(end.results()[4].as<std::shared_ptr<npc>>() == wolf);
     CHECK(failure(h, "kept.hurt(3, 4)").find("object of another type expected, got 3") != std::string::npos);
-    CHECK(failure(h, "kept:hurt('x')").find("bad argument #1 to 'hurt' (integer expected, got string)") != std::string::npos);
+    CHECK(failure(h, "kept:hurt('x')").find("bad argument #1 to 'hurt' (integer expected, got string)") !=
+          std::string::npos);
   }
   CHECK(watched.use_count() == 1);
 }

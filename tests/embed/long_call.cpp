@@ -55,7 +55,8 @@ TEST_CASE("CAN-11: inside a long C call a cancel waits, and the call is named") 
   CHECK(left);
   CHECK(task.outcome().cancelled());
   const auto names_it = [](const std::string& text) {
-    return text.find("held the worker for ") != std::string::npos && text.find(" in compute, test:1") != std::string::npos;
+    return text.find("held the worker for ") != std::string::npos &&
+           text.find(" in compute, test:1") != std::string::npos;
   };
   INFO((told.empty() ? "nothing told" : told.front()));
   CHECK(std::count_if(told.begin(), told.end(), names_it) == 1);

@@ -199,7 +199,8 @@ int use_all(const host& h) {
   good += static_cast<bool>(h.define_async("g", [](int n, completion done) { done.resolve(n, "text"); }));
   good += static_cast<bool>(h.define_task("k", [](std::string s) -> task<std::string> { co_return s; }));
   good += static_cast<bool>(h.define_class<thing>("thing").method("get", &thing::get).end());
-  const auto made = h.load("local o, t = ... local s, u = f('x', t) return s, u[1], g(3), k('y'), o and o:get()", "=all");
+  const auto made =
+      h.load("local o, t = ... local s, u = f('x', t) return s, u[1], g(3), k('y'), o and o:get()", "=all");
   good += static_cast<bool>(made);
   if (made) good += h.run(*made, {std::make_shared<thing>(), t}).returned();
   const task_group group = h.make_group("group");

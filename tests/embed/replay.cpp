@@ -38,7 +38,10 @@ constexpr std::string_view world_source = R"(
 
 struct game {
   explicit game(std::uint64_t seed = 7)
-      : h({.clock = &clock, .preempt = {.how = preemption::mode::fuel, .fuel = 5000}, .seed = seed, .deterministic = true}),
+      : h({.clock = &clock,
+           .preempt = {.how = preemption::mode::fuel, .fuel = 5000},
+           .seed = seed,
+           .deterministic = true}),
         run(h, clock, {.apply = [this](const value& what) { hear(what); }, .watched = {"world"}}) {
     const auto made = h.load(world_source, "=world");
     REQUIRE(made);
@@ -100,8 +103,9 @@ TEST_CASE("a record runs again, and a run that leaves it is told where") {
 }
 
 TEST_CASE("a text that is no record is refused, whatever is in it") {
-  for (const char* text : {"", "perilune session 1\nwhat", "perilune session 1\ninput {i1;", "perilune session 1\ninput s9:x\n",
-                           "perilune session 1\ntick x y\n", "perilune session 1\n- s1:x\n"}) {
+  for (const char* text :
+       {"", "perilune session 1\nwhat", "perilune session 1\ninput {i1;", "perilune session 1\ninput s9:x\n",
+        "perilune session 1\ntick x y\n", "perilune session 1\n- s1:x\n"}) {
     game g;
     CHECK_FALSE(g.run.replay(text));
   }

@@ -32,7 +32,8 @@ TEST_CASE("a group dies with its entity: its tasks are cancelled, closers run, w
   std::optional<task_group> npc = h.make_group("npc:17");
   const script_task first = npc->spawn(ai, {"wolf"});
   npc->spawn(ai, {"cub"});
-  const script_task waiting = h.spawn(loaded(h, "local t = ... local ok, e = t:join() note(e.kind) return e.reason"), {first});
+  const script_task waiting =
+      h.spawn(loaded(h, "local t = ... local ok, e = t:join() note(e.kind) return e.reason"), {first});
   h.tick();
   CHECK(npc->live() == 2);
   CHECK(h.live_tasks() == 3);
@@ -59,7 +60,8 @@ TEST_CASE("a group that was cancelled starts nothing more; a run does not mind g
 TEST_CASE("a task tells its outcome again and again, and is joined, cancelled and named") {
   virtual_clock time;
   host h({.clock = &time});
-  const auto task = h.spawn(loaded(h, "local peri = require 'perilune' peri.sleep(5) return peri.self().name"), {}, "sleeper");
+  const auto task =
+      h.spawn(loaded(h, "local peri = require 'perilune' peri.sleep(5) return peri.self().name"), {}, "sleeper");
   CHECK_FALSE(task.done());
   CHECK_FALSE(task.outcome().ended());
   h.tick();
@@ -81,7 +83,8 @@ TEST_CASE("hooks are told what tasks do") {
   int slow = 0;
   host h({.clock = &time,
           .hooks = {.resumed = note("resumed"),
-                    .suspended = [&](const task_info&, std::string_view waits) { told.emplace_back("waits for " + std::string(waits)); },
+                    .suspended = [&](const task_info&,
+                                     std::string_view waits) { told.emplace_back("waits for " + std::string(waits)); },
                     .done = note("done"),
                     .slow = [&](const task_info&, duration ran, std::string_view) { slow += ran >= 1ms; },
                     .slow_slice = 1ms}});
@@ -93,13 +96,16 @@ TEST_CASE("hooks are told what tasks do") {
 
 TEST_CASE("records of perilune.log come to the host") {
   std::vector<std::string> records;
-  host h({.log = [&](const log_record& r) { records.push_back(std::string(r.level) + ": " + std::string(r.message) + " by " + std::string(r.task_name)); }});
+  host h({.log = [&](const log_record& r) {
+    records.push_back(std::string(r.level) + ": " + std::string(r.message) + " by " + std::string(r.task_name));
+  }});
   CHECK(h.run(loaded(h, "require('perilune').log.warn('low on fuel', { left = 3 })")).returned());
   CHECK(records == std::vector<std::string>{"warn: low on fuel by main"});
 }
 
 TEST_CASE("modules come from the host, and a reload keeps the old code when the new does not load") {
-  std::map<std::string, std::string, std::less<>> modules{{"wolf", "local m = {} function m.bite() return 1 end function m.old() end return m"}};
+  std::map<std::string, std::string, std::less<>> modules{
+      {"wolf", "local m = {} function m.bite() return 1 end function m.old() end return m"}};
   host h({.load_module = [&](std::string_view name) -> std::optional<module_source> {
     const auto found = modules.find(name);
     if (found == modules.end()) return std::nullopt;

@@ -91,7 +91,10 @@ TEST_CASE("several values are a tuple; sockets connect and accept") {
   }(acceptor));
   const auto both = rt.spawn([](asio::io_context& loop) -> task<int> {
     auto two = co_await asio::async_initiate<const use_task_t&, void(int, std::string)>(
-        [&loop](auto handler) { asio::post(loop, [h = std::move(handler)]() mutable { std::move(h)(2, std::string("three")); }); }, use_task);
+        [&loop](auto handler) {
+          asio::post(loop, [h = std::move(handler)]() mutable { std::move(h)(2, std::string("three")); });
+        },
+        use_task);
     co_return std::get<0>(two) + static_cast<int>(std::get<1>(two).size());
   }(io));
   io.run();
@@ -126,7 +129,8 @@ TEST_CASE("a cancelled task ends when asio has let go of its buffer; so does one
   CHECK(raced.outcome_now().value() == 2);
 }
 
-TEST_CASE("the operation may run on a context that another thread runs; what has arrived before the cancellation counts") {
+TEST_CASE(
+    "the operation may run on a context that another thread runs; what has arrived before the cancellation counts") {
   asio::io_context io;
   auto work = asio::make_work_guard(io);
   std::thread other([&io] { io.run(); });

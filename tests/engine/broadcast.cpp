@@ -33,7 +33,8 @@ task<std::string> next_now(broadcast_receiver<int> from) {
 
 task<std::string> all_now(broadcast_receiver<int> from) {
   std::string all;
-  for (std::string one; one != "nothing" && one != "end"; all += (all.empty() ? "" : " ") + one) one = co_await next_now(from);
+  for (std::string one; one != "nothing" && one != "end"; all += (all.empty() ? "" : " ") + one)
+    one = co_await next_now(from);
   co_return all;
 }
 

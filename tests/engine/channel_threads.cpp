@@ -93,10 +93,11 @@ TEST_CASE("CHN-27, CHN-04: a closed channel gives the value back to the thread")
   run_and_end([&]() -> task<> {
     const channel<std::unique_ptr<int>> full(0);
     const channel<int> ready(0);
-    sender = std::thread([&refused, to = thread_channel<std::unique_ptr<int>>(full), told = thread_channel<int>(ready)] {
-      told.blocking_send(1);
-      refused = to.blocking_send(std::make_unique<int>(7));
-    });
+    sender =
+        std::thread([&refused, to = thread_channel<std::unique_ptr<int>>(full), told = thread_channel<int>(ready)] {
+          told.blocking_send(1);
+          refused = to.blocking_send(std::make_unique<int>(7));
+        });
     co_await ready.recv();
     full.close();
   });

@@ -76,8 +76,10 @@ struct program {
     for (int i = 0; i < 3; ++i) book.channels.emplace_back(random() % 4);
     const auto pick = [&] { return book.channels[random() % book.channels.size()]; };
     std::vector<task_handle<void>> tasks;
-    for (int i = 0; i < 4; ++i) tasks.push_back(spawn(produce(book, i, pick(), pick(), static_cast<std::uint32_t>(random()))));
-    for (int i = 0; i < 4; ++i) tasks.push_back(spawn(consume(book, pick(), pick(), static_cast<std::uint32_t>(random()))));
+    for (int i = 0; i < 4; ++i)
+      tasks.push_back(spawn(produce(book, i, pick(), pick(), static_cast<std::uint32_t>(random()))));
+    for (int i = 0; i < 4; ++i)
+      tasks.push_back(spawn(consume(book, pick(), pick(), static_cast<std::uint32_t>(random()))));
     for (int quiet = 0; quiet < 4;) {
       ++turns;
       if (auto due = cancels.find(turns); due != cancels.end())

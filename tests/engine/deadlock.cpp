@@ -35,7 +35,8 @@ TEST_CASE("DLK-01: two tasks that join each other: the later join throws kind de
     const error why = describe_exception(second.exception());
     CHECK(why.kind == error_kind::deadlock);
     CHECK(mentions(why.message, label_of(b->header()) + " waits in join on " + label_of(a->header())));
-    CHECK(mentions(why.message, label_of(a->header()) + " waits in join on " + label_of(b->header()) + " (for 2.000 s)"));
+    CHECK(
+        mentions(why.message, label_of(a->header()) + " waits in join on " + label_of(b->header()) + " (for 2.000 s)"));
     const outcome<std::string>& first = co_await a->join();
     REQUIRE(first.returned());
     CHECK(first.value() == "saw: " + why.message);

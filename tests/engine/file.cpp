@@ -103,8 +103,10 @@ TEST_CASE("file: after it is closed every call fails, and closing again does not
   });
 }
 
-TEST_CASE("RUN-03: a cancelled task waits for its read of a file, but not for one of a fifo; closing it then waits for nothing",
-          "[fs]") {
+TEST_CASE(
+    "RUN-03: a cancelled task waits for its read of a file, but not for one of a fifo; closing it then waits for "
+    "nothing",
+    "[fs]") {
   const temp_folder folder;
   folder.write("f", "text");
   REQUIRE(::mkfifo((folder / "fifo").c_str(), 0600) == 0);
@@ -139,8 +141,10 @@ TEST_CASE("CAN-32: what a given up read of a fifo brings is the next read's, in 
     for (int round = 0; round < 20; ++round) {
       auto cancelled = spawn(bytes_of(fifo, 2));
       // Before its thread reads, or while it does.
-      if (round % 2) co_await sleep(1ms);
-      else co_await yield();
+      if (round % 2)
+        co_await sleep(1ms);
+      else
+        co_await yield();
       cancelled.cancel();
       const bool gave_up = (co_await cancelled.join()).cancelled();
       CHECK(gave_up);

@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "support/catch.hpp"
 #include "support/as_nobody.hpp"
+#include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
 using namespace perilune;

@@ -148,7 +148,8 @@ TEST_CASE("SEL-17: race: the losers have ended when it returns") {
     CHECK(std::get<1>(won) == 7);
     CHECK(seen == trace{"loser"});
     CHECK(now() == 2s);
-    auto same = co_await race(list(value_after(2s, std::make_unique<int>(1)), value_after(1s, std::make_unique<int>(2))));
+    auto same =
+        co_await race(list(value_after(2s, std::make_unique<int>(1)), value_after(1s, std::make_unique<int>(2))));
     CHECK(same.index == 1);
     CHECK(*same.value == 2);
   });

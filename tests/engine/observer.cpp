@@ -88,8 +88,8 @@ TEST_CASE("VIR-08: an observer sees every spawn, switch, wait and end, in order"
     co_await yield();
     co_await child.join();
   });
-  CHECK(watcher.seen == trace{"1 spawned", "1 resumed", "2 spawned", "1 ready", "2 resumed", "2 sleep", "1 resumed", "1 join",
-                              "2 resumed", "2 returned", "1 resumed", "1 returned"});
+  CHECK(watcher.seen == trace{"1 spawned", "1 resumed", "2 spawned", "1 ready", "2 resumed", "2 sleep", "1 resumed",
+                              "1 join", "2 resumed", "2 returned", "1 resumed", "1 returned"});
 }
 
 TEST_CASE("VIR-08: same seed, same trace", "[observer]") {
@@ -160,7 +160,7 @@ TEST_CASE("An observer may cancel a task where it has just left off", "[observer
     int passed = 0;
     const auto end = w.end_of([&]() -> task<> {
       channel<int> ch(0);
-      for (;; ++passed) co_await(passed % 2 ? sleep(1s) : sleep(2s));
+      for (;; ++passed) co_await (passed % 2 ? sleep(1s) : sleep(2s));
     });
     CHECK(end.cancelled());
     CHECK(passed == n - 1);

@@ -145,7 +145,8 @@ TEST_CASE("retry: a time limit inside is an error like any other") {
     const int value = co_await retry({.attempts = 2}, slow);
     CHECK(value == 2);
     CHECK(now() == 1s);
-    const std::string text = co_await thrown_by(retry({.attempts = 2}, [] { return timeout(1s, value_after_an_hour()); }));
+    const std::string text =
+        co_await thrown_by(retry({.attempts = 2}, [] { return timeout(1s, value_after_an_hour()); }));
     CHECK(text == "timed out");
     CHECK(now() == 3s);
   });

@@ -83,7 +83,8 @@ TEST_CASE("RUN-11: the host is told once until it ticks, from whatever thread th
   const int before = told;
   trace seen;
   std::thread([&] {
-    for (int i = 0; i < 10; ++i) w.rt.post(0, [&] { spawn(note(seen, "posted"), {.below = &scheduler::here()->roots}); });
+    for (int i = 0; i < 10; ++i)
+      w.rt.post(0, [&] { spawn(note(seen, "posted"), {.below = &scheduler::here()->roots}); });
   }).join();
   CHECK(told == before + 1);
   CHECK(seen.empty());

@@ -84,7 +84,8 @@ TEST_CASE("SCO-04, SCO-05: the body's failure is part of the group, alone or not
       throw std::runtime_error("body");
     }));
     CHECK(both == trace{"std::runtime_error: body", "std::runtime_error: member"});
-    const auto alone = co_await group_of(with_scope(scope_policy::fail_fast, [](scope&) -> task<> { co_await fail("body"); }));
+    const auto alone =
+        co_await group_of(with_scope(scope_policy::fail_fast, [](scope&) -> task<> { co_await fail("body"); }));
     CHECK(alone == trace{"std::runtime_error: body"});
   });
 }
@@ -93,9 +94,7 @@ TEST_CASE("SCO-06: cancelled siblings are no failures; what their cleanup fails 
   world w;
   w.run([&]() -> task<> {
     const auto failures = co_await group_of(with_scope(scope_policy::fail_fast, [](scope& s) -> task<> {
-      s.spawn([]() -> task<> {
-        co_await sleep(1h);
-      }());
+      s.spawn([]() -> task<> { co_await sleep(1h); }());
       s.spawn(fail_after(1s, "cause"));
       co_return;
     }));
@@ -134,7 +133,8 @@ TEST_CASE("SCO-07: a scope cancelled from outside is cancelled; a real failure a
   });
 }
 
-TEST_CASE("SCO-07, JOIN-13: a member's failure is told when the scope is cancelled from outside before it could throw") {
+TEST_CASE(
+    "SCO-07, JOIN-13: a member's failure is told when the scope is cancelled from outside before it could throw") {
   world w;
   w.run([&]() -> task<> {
     auto owner = spawn([]() -> task<> {
@@ -207,10 +207,12 @@ TEST_CASE("SCO-19: a detached task outlives the scope it was spawned in") {
   w.run([]() -> task<> {
     task_handle<int> detached;
     co_await try_timeout(1s, [](task_handle<int>& handle) -> task<> {
-      handle = spawn([]() -> task<int> {
-        co_await sleep(5s);
-        co_return 3;
-      }(), {.detached = true});
+      handle = spawn(
+          []() -> task<int> {
+            co_await sleep(5s);
+            co_return 3;
+          }(),
+          {.detached = true});
       co_await sleep(1h);
     }(detached));
     co_await detached.join();

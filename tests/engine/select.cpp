@@ -58,9 +58,7 @@ TEST_CASE("SEL-02: of two arms that are always ready each gets its share") {
   CHECK(taken[1] >= rounds / 4);
 }
 
-TEST_CASE("SEL-04: biased, the first listed is always taken") {
-  CHECK(shares(1, in_order) == std::array{rounds, 0});
-}
+TEST_CASE("SEL-04: biased, the first listed is always taken") { CHECK(shares(1, in_order) == std::array{rounds, 0}); }
 
 TEST_CASE("SEL-08: two arms become ready before the task resumes: the first wins, the other value stays") {
   world w;

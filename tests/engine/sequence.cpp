@@ -55,9 +55,14 @@ task<std::vector<std::pair<int, int>>> timed(sequence<int> from) {
 TEST_CASE("sequence: map, filter, take and collect") {
   world w;
   w.run([]() -> task<> {
-    const auto odd_squares = co_await counting(100).filter([](int n) { return n % 2 == 1; }).map([](int n) { return n * n; }).take(3).collect();
+    const auto odd_squares = co_await counting(100)
+                                 .filter([](int n) { return n % 2 == 1; })
+                                 .map([](int n) { return n * n; })
+                                 .take(3)
+                                 .collect();
     CHECK(odd_squares == numbers{1, 9, 25});
-    const auto texts = co_await counting(2).map([](int n) -> task<std::string> { co_return std::to_string(n); }).collect();
+    const auto texts =
+        co_await counting(2).map([](int n) -> task<std::string> { co_return std::to_string(n); }).collect();
     CHECK(texts == trace{"1", "2"});
     const auto none = co_await counting(5).take(0).collect();
     CHECK(none.empty());
@@ -133,10 +138,11 @@ TEST_CASE("SEL-07: a sequence that loses a select, again and again, loses no ele
 TEST_CASE("SEL-07: nor do those below it, whether they are merged or work on elements") {
   world w;
   w.run([]() -> task<> {
-    auto merged = merge(every(3s, 3), every(5s, 2).map([](int n) { return n * 10; })).buffered(2, [](int n) -> task<int> {
-      co_await sleep(4s);
-      co_return n;
-    });
+    auto merged =
+        merge(every(3s, 3), every(5s, 2).map([](int n) { return n * 10; })).buffered(2, [](int n) -> task<int> {
+          co_await sleep(4s);
+          co_return n;
+        });
     numbers got;
     for (bool over = false; !over;) {
       auto first = co_await select(merged.next_op(), sleep_op(1s));

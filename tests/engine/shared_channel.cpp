@@ -119,7 +119,8 @@ TEST_CASE("SEL-05, SEL-07: lost arms of shared channels leave nothing behind", "
   });
 }
 
-TEST_CASE("SEM-01, SEM-11: permits go from worker to worker in order, and never too many are asked for", "[shared_channel]") {
+TEST_CASE("SEM-01, SEM-11: permits go from worker to worker in order, and never too many are asked for",
+          "[shared_channel]") {
   world w(two_workers());
   const shared_semaphore sem(2);
   const shared_channel<int> order(8);

@@ -78,7 +78,8 @@ task<> flaky(std::vector<duration>& starts, std::vector<duration>& runs, instant
 
 }  // namespace
 
-TEST_CASE("SUP-07: restarts come after a pause that grows, and that is short again after a child that ran for the period") {
+TEST_CASE(
+    "SUP-07: restarts come after a pause that grows, and that is short again after a child that ran for the period") {
   world w;
   std::vector<duration> starts;
   std::vector<duration> runs{0s, 0s, 6s, 0s};
@@ -98,7 +99,8 @@ TEST_CASE("SUP-02: one_for_all stops all in reverse order and starts all in orde
   world w;
   crew c{.fails = {{"b", 1s}}};
   w.run([&]() -> task<> {
-    const auto t = spawn(supervisor({.strategy = restart_strategy::one_for_all, .children = abc(c), .on_failure = quiet}));
+    const auto t =
+        spawn(supervisor({.strategy = restart_strategy::one_for_all, .children = abc(c), .on_failure = quiet}));
     co_await sleep(2s);
     CHECK(c.taken() == "+a +b +c -b -c -a +a +b +c");
     co_await end_of(t);
@@ -109,7 +111,8 @@ TEST_CASE("SUP-03: rest_for_one cycles only those started after it") {
   world w;
   crew c{.fails = {{"b", 1s}}};
   w.run([&]() -> task<> {
-    const auto t = spawn(supervisor({.strategy = restart_strategy::rest_for_one, .children = abc(c), .on_failure = quiet}));
+    const auto t =
+        spawn(supervisor({.strategy = restart_strategy::rest_for_one, .children = abc(c), .on_failure = quiet}));
     co_await sleep(2s);
     CHECK(c.taken() == "+a +b +c -b -c +b +c");
     co_await end_of(t);
@@ -127,10 +130,12 @@ TEST_CASE("SUP-04: more failures than the intensity allows end the supervisor") 
       throw std::runtime_error("again");
     };
     std::vector<child_spec> children{c("steady"), {.name = "bad", .start = bad}};
-    const auto t = spawn(supervisor({.intensity = 1, .period = 5s, .children = std::move(children), .on_failure = quiet}));
+    const auto t =
+        spawn(supervisor({.intensity = 1, .period = 5s, .children = std::move(children), .on_failure = quiet}));
     const auto& end = co_await t.join();
     REQUIRE(end.failed());
-    CHECK(end.error().message == "restart intensity exceeded: 2 restarts within 5 s; the last: std::runtime_error: again");
+    CHECK(end.error().message ==
+          "restart intensity exceeded: 2 restarts within 5 s; the last: std::runtime_error: again");
     try {
       std::rethrow_exception(end.exception());
     } catch (const restart_intensity_exceeded& e) {
@@ -152,7 +157,8 @@ TEST_CASE("SUP-04: failures further apart than the period go on") {
       throw std::runtime_error("again");
     };
     std::vector<child_spec> children{{.name = "slow", .start = slow}};
-    const auto t = spawn(supervisor({.intensity = 1, .period = 5s, .children = std::move(children), .on_failure = quiet}));
+    const auto t =
+        spawn(supervisor({.intensity = 1, .period = 5s, .children = std::move(children), .on_failure = quiet}));
     co_await sleep(60s);
     CHECK(count == 9);
     co_await end_of(t);
@@ -268,8 +274,9 @@ TEST_CASE("SUP-08: all_significant waits for the last of them") {
 TEST_CASE("supervisor: failures that on_failure does not take are reported") {
   world w;
   w.run([&]() -> task<> {
-    std::vector<child_spec> children{{.start = [] { return fail("broken"); }, .restart = restart_kind::temporary},
-                                     {.start = []() -> task<> { throw std::runtime_error("no coroutine"); }, .restart = restart_kind::temporary}};
+    std::vector<child_spec> children{
+        {.start = [] { return fail("broken"); }, .restart = restart_kind::temporary},
+        {.start = []() -> task<> { throw std::runtime_error("no coroutine"); }, .restart = restart_kind::temporary}};
     supervisor_options options{.children = std::move(children)};
     co_await supervisor(std::move(options));
   });

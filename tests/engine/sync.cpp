@@ -241,7 +241,7 @@ struct model {
   }
 };
 
-constexpr std::size_t total = 4;      // permits of the semaphore
+constexpr std::size_t total = 4;       // permits of the semaphore
 constexpr std::size_t readers = 1000;  // more than there are
 
 struct things {

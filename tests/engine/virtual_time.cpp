@@ -108,7 +108,8 @@ TEST_CASE("VIR-05: advancing to the end of time stops at the last deadline", "[v
   });
 }
 
-TEST_CASE("VIR-05: the host that ticks advances through the same instants, and a task may do so too", "[virtual_time]") {
+TEST_CASE("VIR-05: the host that ticks advances through the same instants, and a task may do so too",
+          "[virtual_time]") {
   world w;
   trace seen;
   w.rt.spawn(tick_each_second(seen, 3));
@@ -159,7 +160,8 @@ TEST_CASE("VIR-07: waiting until all are blocked wins over auto-advance", "[virt
   });
 }
 
-TEST_CASE("VIR-07: those who wait for the quiet are served one by one, each when the one before is blocked", "[virtual_time]") {
+TEST_CASE("VIR-07: those who wait for the quiet are served one by one, each when the one before is blocked",
+          "[virtual_time]") {
   world w;
   trace seen;
   w.run([&]() -> task<> {

@@ -62,8 +62,9 @@ TEST_CASE("SEL-05: an event whose receiver was cancelled on its way is the next 
   CHECK(end.value() == "created " + (folder / "f"));
 }
 
-TEST_CASE("watcher: a folder below that cannot be read is told as an overflow with its error, and the others are watched",
-          "[fs]") {
+TEST_CASE(
+    "watcher: a folder below that cannot be read is told as an overflow with its error, and the others are watched",
+    "[fs]") {
   const temp_folder folder;
   std::filesystem::create_directories(folder / "closed");
   std::filesystem::create_directories(folder / "open");

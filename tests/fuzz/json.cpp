@@ -58,7 +58,8 @@ void check_refusal(lua_State* L) {
   require(lua_type(L, 3) == LUA_TSTRING, "a refusal without a message");
   int line = 0;
   int column = 0;
-  require(std::sscanf(lua_tostring(L, 3), "%d:%d: ", &line, &column) == 2 && line > 0 && column > 0, "a refusal without a place");
+  require(std::sscanf(lua_tostring(L, 3), "%d:%d: ", &line, &column) == 2 && line > 0 && column > 0,
+          "a refusal without a place");
 }
 
 int check(lua_State* L) {

@@ -73,7 +73,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   given.subject = rest.substr(0, data[1] % 32);
   given.replacement = rest.substr(given.subject.size()).substr(0, 16);
   const auto repeats = [](char c) { return c == '*' || c == '+' || c == '-' || c == '?'; };
-  if (std::count_if(given.pattern.begin(), given.pattern.end(), repeats) > static_cast<std::ptrdiff_t>(most_repetitions)) return 0;
+  if (std::count_if(given.pattern.begin(), given.pattern.end(), repeats) >
+      static_cast<std::ptrdiff_t>(most_repetitions))
+    return 0;
   std::string problem;
   if (perilune::protect::call_outside(host.machine().main(), check, &given, &problem)) return 0;
   std::fprintf(stderr, "broken: %s\n", problem.c_str());

@@ -7,8 +7,8 @@
 
 #include <lua.hpp>
 
-#include "lua_host.hpp"
 #include "error_object.hpp"
+#include "lua_host.hpp"
 #include "object.hpp"
 #include "protect.hpp"
 #include "transfer.hpp"
@@ -25,7 +25,8 @@ void require(bool holds, const char* what) {
 }
 
 constexpr const char* functions =
-    "local n, t = 0, {} local function up() n = n + 1 return n end return up, function(x) t[#t + 1] = x return up(), _ENV end";
+    "local n, t = 0, {} local function up() n = n + 1 return n end return up, function(x) t[#t + 1] = x return up(), "
+    "_ENV end";
 
 // Packs the functions above, for their chunks.
 int make_chunks(lua_State* L) {

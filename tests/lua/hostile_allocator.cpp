@@ -171,7 +171,9 @@ struct hostile {
   }
 };
 
-script_end run(lua_host& scripts, std::string_view source) { return scripts.run({.source = source, .name = "=scenario"}); }
+script_end run(lua_host& scripts, std::string_view source) {
+  return scripts.run({.source = source, .name = "=scenario"});
+}
 
 lua_host_options on(hostile& memory, virtual_clock& time) {
   lua_host_options options = quiet_host(time);

@@ -9,9 +9,9 @@
 #include <perilune/scheduler.hpp>
 
 #include "lua_task.hpp"
-#include "vm.hpp"
 #include "support/catch.hpp"
 #include "support/quiet_host.hpp"
+#include "vm.hpp"
 
 using namespace perilune;
 
@@ -88,8 +88,7 @@ std::size_t run_with(std::size_t first, std::string_view profile) {
     options.allocate_data = &memory;
     lua_host scripts(std::move(options));
     REQUIRE(scripts.invalid().empty());
-    const std::string source =
-        "local PROFILE = '" + std::string(profile) + "'\n" + std::string(scenario);
+    const std::string source = "local PROFILE = '" + std::string(profile) + "'\n" + std::string(scenario);
     const script_end end = scripts.run({.source = source, .name = "=scenario"});
     INFO("request " << first << " refused: " << end.report);
     CHECK(end.how == script_end::kind::returned);

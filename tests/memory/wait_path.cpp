@@ -57,9 +57,8 @@ task<std::size_t> received_from(std::size_t capacity) {
 task<std::size_t> selected_from_four() {
   std::array<numbers, 4> c{numbers(0), numbers(1), numbers(0), numbers(1)};
   auto feeder = spawn(feed(c[0]));
-  const std::size_t allocated = co_await allocated_by([&]() -> task<> {
-    co_await select(c[0].recv_op(), c[1].recv_op(), c[2].recv_op(), c[3].recv_op());
-  });
+  const std::size_t allocated = co_await allocated_by(
+      [&]() -> task<> { co_await select(c[0].recv_op(), c[1].recv_op(), c[2].recv_op(), c[3].recv_op()); });
   co_await feeder.join();
   co_return allocated;
 }
@@ -85,7 +84,12 @@ TEST_CASE("Wait path: sleeping and yielding allocate nothing") {
 
 TEST_CASE("Wait path: the count sees what is allocated") {
   world w;
-  const auto allocated = [] { return allocated_by([]() -> task<> { delete new long(1); co_return; }); };
+  const auto allocated = [] {
+    return allocated_by([]() -> task<> {
+      delete new long(1);
+      co_return;
+    });
+  };
   CHECK(w.run(allocated) == static_cast<std::size_t>(rounds));
 }
 

@@ -98,13 +98,17 @@ int run(const char* path, std::vector<std::string> arguments, std::uint64_t seed
   options.runtime.on_stall = [](const std::string& text) { reports().push_back("deadlock:\n" + text); };
   options.report = [](const std::string& text) { reports().push_back(text); };
   options.runtime.on_long_hold = [](const std::string& warning) { reports().push_back(warning); };
-  options.runtime.on_overstay = [](const perilune::task_header& task) { reports().push_back("overstay: task " + std::to_string(task.id) + " at " + task.where()); };
+  options.runtime.on_overstay = [](const perilune::task_header& task) {
+    reports().push_back("overstay: task " + std::to_string(task.id) + " at " + task.where());
+  };
   perilune::lua_host scripts(std::move(options));
   perilune::protect::call_outside(scripts.machine().main(), add_natives, nullptr, nullptr);
-  const perilune::script_end end = scripts.run({.source = source, .name = std::string("@") + path, .program = path, .arguments = std::move(arguments)});
+  const perilune::script_end end = scripts.run(
+      {.source = source, .name = std::string("@") + path, .program = path, .arguments = std::move(arguments)});
   for (const std::string& text : reports()) std::fprintf(stderr, "%s\n", text.c_str());
   if (end.exited) return end.exit_code;
-  if (end.how != perilune::script_end::kind::returned) std::fprintf(stderr, "%s\n", end.report.empty() ? end.message.c_str() : end.report.c_str());
+  if (end.how != perilune::script_end::kind::returned)
+    std::fprintf(stderr, "%s\n", end.report.empty() ? end.message.c_str() : end.report.c_str());
   if (end.how == perilune::script_end::kind::not_loaded) return 3;
   return end.how == perilune::script_end::kind::returned && reports().empty() ? 0 : 1;
 }

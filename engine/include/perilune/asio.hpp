@@ -110,7 +110,8 @@ class asio_handler {
 
   cancellation_slot_type get_cancellation_slot() const noexcept { return call_->cancellation.slot(); }
   void operator()(const asio::error_code& failed, T... values) {
-    end(failed ? std::make_exception_ptr(asio::system_error(failed)) : nullptr, failed == asio::error::operation_aborted, std::move(values)...);
+    end(failed ? std::make_exception_ptr(asio::system_error(failed)) : nullptr,
+        failed == asio::error::operation_aborted, std::move(values)...);
   }
   void operator()(std::exception_ptr failed, T... values) { end(std::move(failed), false, std::move(values)...); }
   void operator()(T... values) { end(nullptr, false, std::move(values)...); }
@@ -162,7 +163,9 @@ struct asio_start {
   void operator()(Call& call, Handler handler) {
     if constexpr (requires { initiation.get_executor(); })
       call.stop = [&call, executor = initiation.get_executor()] {
-        asio::dispatch(executor, [held = call.shared_from_this(), &call] { call.cancellation.emit(asio::cancellation_type::terminal); });
+        asio::dispatch(executor, [held = call.shared_from_this(), &call] {
+          call.cancellation.emit(asio::cancellation_type::terminal);
+        });
       };
     else
       call.stop = [&call] { call.cancellation.emit(asio::cancellation_type::terminal); };
@@ -189,6 +192,8 @@ struct asio_values {
 template <class R, class... T>
 class asio::async_result<perilune::use_task_t, R(T...)> : public perilune::detail::asio_values<std::decay_t<T>...> {};
 template <class R, class... T>
-class asio::async_result<perilune::use_task_t, R(asio::error_code, T...)> : public perilune::detail::asio_values<std::decay_t<T>...> {};
+class asio::async_result<perilune::use_task_t, R(asio::error_code, T...)>
+    : public perilune::detail::asio_values<std::decay_t<T>...> {};
 template <class R, class... T>
-class asio::async_result<perilune::use_task_t, R(std::exception_ptr, T...)> : public perilune::detail::asio_values<std::decay_t<T>...> {};
+class asio::async_result<perilune::use_task_t, R(std::exception_ptr, T...)>
+    : public perilune::detail::asio_values<std::decay_t<T>...> {};

@@ -119,7 +119,9 @@ class broadcast_subscription final : public subscription {
 
   // As subscription::leave; returns how many values the storage is to drop from its front.
   [[nodiscard]] std::size_t leave() noexcept;
-  broadcast_receiver_stats stats() const noexcept { return {unread(), recvs_, lagged_, waiting(), of_.closed_ || left()}; }
+  broadcast_receiver_stats stats() const noexcept {
+    return {unread(), recvs_, lagged_, waiting(), of_.closed_ || left()};
+  }
   wait_description describe() const noexcept override { return {"recv", "broadcast", &of_}; }
 
  private:

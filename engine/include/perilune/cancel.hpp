@@ -51,7 +51,8 @@ class reason_ptr {
     if (reason_ && --reason_->uses_ == 0) drop(reason_);
   }
 
-  static reason_ptr make(cancel_source source, std::string text = {}, std::uint64_t by_task = 0, std::string by_name = {});
+  static reason_ptr make(cancel_source source, std::string text = {}, std::uint64_t by_task = 0,
+                         std::string by_name = {});
 
   const cancel_reason* get() const noexcept { return reason_; }
   const cancel_reason* operator->() const noexcept { return reason_; }
@@ -69,23 +70,23 @@ class reason_ptr {
 
 struct cancel_node : list_node {
   enum flag : std::uint32_t {
-    is_task = 1,      // the root node of a task; otherwise a scope_node
-    requested = 2,    // cancellation was asked for at this very node
-    cancelled = 4,    // it or, unshielded, something above it was
-    shielded = 8,     // cancellation from above stops here
-    killed = 16,      // shields no longer hold
-    has_daemons = 32, // some child is cancelled, not waited for, when the body returns
-    draining = 64,    // the owner waits here for the last child
-    observes = 128,   // a scope_node that wants child_settled() and child_left()
-    is_root = 256,    // without a task: a worker's own node, or one that a host hangs below it to hold tasks together
-    is_set = 512,     // a scope_node beside its owner's stack: while it has child tasks it counts above as one
+    is_task = 1,       // the root node of a task; otherwise a scope_node
+    requested = 2,     // cancellation was asked for at this very node
+    cancelled = 4,     // it or, unshielded, something above it was
+    shielded = 8,      // cancellation from above stops here
+    killed = 16,       // shields no longer hold
+    has_daemons = 32,  // some child is cancelled, not waited for, when the body returns
+    draining = 64,     // the owner waits here for the last child
+    observes = 128,    // a scope_node that wants child_settled() and child_left()
+    is_root = 256,     // without a task: a worker's own node, or one that a host hangs below it to hold tasks together
+    is_set = 512,      // a scope_node beside its owner's stack: while it has child tasks it counts above as one
   };
 
   cancel_node* parent = nullptr;
   linked_queue<cancel_node> children;  // tasks and scopes below, in order of creation
   reason_ptr reason;                   // why, where `requested`
   std::uint32_t flags = 0;
-  std::uint32_t child_tasks = 0;       // children that are tasks, or sets with tasks in them
+  std::uint32_t child_tasks = 0;  // children that are tasks, or sets with tasks in them
 
   bool has(flag f) const noexcept { return (flags & f) != 0; }
   void set(flag f) noexcept { flags |= f; }

@@ -59,7 +59,9 @@ template <class T>
 class send_operation final : public operation {
  public:
   send_operation(detail::channel_state<T>& to, T&& value) noexcept : channel_(to), value_(std::move(value)) {}
-  send_operation(const channel<T>& to, T value) noexcept : send_operation(to.state(), std::move(value)) { channel_.keep(); }
+  send_operation(const channel<T>& to, T value) noexcept : send_operation(to.state(), std::move(value)) {
+    channel_.keep();
+  }
 
   [[gnu::always_inline]] bool try_now(waiter&) {
     status_ = channel_->try_send(channel_->use_here(), value_);

@@ -9,7 +9,18 @@
 
 namespace perilune {
 
-enum class error_kind : unsigned char { error, cancelled, timeout, group, limit, deadlock, transfer, io, process, misuse };
+enum class error_kind : unsigned char {
+  error,
+  cancelled,
+  timeout,
+  group,
+  limit,
+  deadlock,
+  transfer,
+  io,
+  process,
+  misuse
+};
 
 // The name scripts see ("io", "timeout", ...). Static storage.
 const char* to_string(error_kind kind) noexcept;

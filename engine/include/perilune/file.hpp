@@ -19,10 +19,10 @@ class open_file;
 struct open_options {
   bool read = true;
   bool write = false;
-  bool append = false;    // every write goes to the end
-  bool create = false;    // where there is none
+  bool append = false;  // every write goes to the end
+  bool create = false;  // where there is none
   bool truncate = false;
-  unsigned mode = 0666;   // of a new file, before the umask
+  unsigned mode = 0666;  // of a new file, before the umask
 };
 
 enum class seek_from : unsigned char { start, here, end };

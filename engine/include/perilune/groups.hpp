@@ -170,7 +170,8 @@ task<race_winner<T>> race(std::vector<task<T>> bodies) {
   detail::check_contestants(bodies.size());
   auto won = co_await with_any<winner>([&](any_scope<winner>& s) -> task<> {
     for (std::size_t i = 0; i < bodies.size(); ++i)
-      s.spawn(detail::wrapped<winner>(std::move(bodies[i]), [i](detail::value_of<T> value) { return winner{i, std::move(value)}; }));
+      s.spawn(detail::wrapped<winner>(std::move(bodies[i]),
+                                      [i](detail::value_of<T> value) { return winner{i, std::move(value)}; }));
     co_return;
   });
   co_return std::move(*won);

@@ -91,7 +91,9 @@ class hold_register {
   // Somebody begins to wait for `wanted`: its holder is named when he keeps it for longer than the limit.
   void watch(const holdable& wanted, std::uint32_t now_ms) noexcept;
   // When to look, milliseconds of the worker's clock; nothing while nobody waits.
-  std::optional<std::uint32_t> next_look() const noexcept { return watching_ ? std::optional(look_at_ms_) : std::nullopt; }
+  std::optional<std::uint32_t> next_look() const noexcept {
+    return watching_ ? std::optional(look_at_ms_) : std::nullopt;
+  }
   // Calls `tell` with a line about each holding that has just become too long.
   void look(std::uint32_t now_ms, void (*tell)(void*, const std::string&), void* argument);
 

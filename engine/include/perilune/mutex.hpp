@@ -133,7 +133,9 @@ class keyed_mutex {
   auto lock(const Key& key, hold_site at = std::source_location::current()) {
     return detail::awaiter<keyed_lock_operation>(std::in_place, lock_of(key), at);
   }
-  keyed_lock_operation lock_op(const Key& key, hold_site at = std::source_location::current()) { return {lock_of(key), at}; }
+  keyed_lock_operation lock_op(const Key& key, hold_site at = std::source_location::current()) {
+    return {lock_of(key), at};
+  }
   std::optional<keyed_guard> try_lock(const Key& key, hold_site at = std::source_location::current()) {
     lock_ptr lock = lock_of(key);
     if (!lock->try_lock(*scheduler::here()->current())) return std::nullopt;

@@ -64,7 +64,7 @@ class outside_call : public operation, public std::enable_shared_from_this<outsi
   std::function<void()> cancel_;
   waiter* waiting_ = nullptr;  // the worker's, like what follows
   bool arrived_ = false;
-  bool over_ = false;  // no longer counted as something outside
+  bool over_ = false;           // no longer counted as something outside
   std::shared_ptr<void> busy_;  // meanwhile the host's loop has work, where the worker has joined one
 };
 

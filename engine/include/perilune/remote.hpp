@@ -38,7 +38,8 @@ class remote_end {
 template <class T>
 class remote_body {
  public:
-  remote_body(std::shared_ptr<remote_end<T>> end, std::string name) noexcept : end_(std::move(end)), name_(std::move(name)) {}
+  remote_body(std::shared_ptr<remote_end<T>> end, std::string name) noexcept
+      : end_(std::move(end)), name_(std::move(name)) {}
   remote_body(const remote_body&) = delete;
   remote_body& operator=(const remote_body&) = delete;
   ~remote_body() { end_->finish(task_ && task_.settled() ? take_along(std::move(task_).take()) : never_ran()); }
@@ -57,7 +58,9 @@ class remote_body {
     const cancel_reason& why = *from.reason();
     return outcome<T>(reason_ptr::make(why.source, why.text, why.by_task, why.by_name));
   }
-  static outcome<T> never_ran() { return outcome<T>(reason_ptr::make(cancel_source::shutdown, "the worker has shut down")); }
+  static outcome<T> never_ran() {
+    return outcome<T>(reason_ptr::make(cancel_source::shutdown, "the worker has shut down"));
+  }
 
   std::shared_ptr<remote_end<T>> end_;
   const std::string name_;
@@ -103,7 +106,8 @@ class remote_task {
   // Asks for cancellation, and returns. Any thread.
   void cancel(std::string reason = {}) const {
     runtime_->post(worker_, [end = end_, text = std::move(reason)] {
-      if (end->body && !end->body->settled()) perilune::cancel(*end->body, reason_ptr::make(cancel_source::cancel, text));
+      if (end->body && !end->body->settled())
+        perilune::cancel(*end->body, reason_ptr::make(cancel_source::cancel, text));
     });
   }
 

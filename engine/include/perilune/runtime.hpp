@@ -28,16 +28,16 @@ struct host_loop;
 }  // namespace detail
 
 struct runtime_options {
-  unsigned workers = 1;                         // at least 1
-  clock* time = nullptr;                        // default: a steady clock of the runtime's own
-  std::uint64_t seed = 0;                       // of every random choice; 0 draws one
-  bool shuffle = false;                         // tasks that are ready run in an order drawn from the seed
-  observer* observed_by = nullptr;              // told what every task does; outlives the runtime
-  duration grace = std::chrono::seconds(10);    // a cancelled task that lives longer is killed
+  unsigned workers = 1;                           // at least 1
+  clock* time = nullptr;                          // default: a steady clock of the runtime's own
+  std::uint64_t seed = 0;                         // of every random choice; 0 draws one
+  bool shuffle = false;                           // tasks that are ready run in an order drawn from the seed
+  observer* observed_by = nullptr;                // told what every task does; outlives the runtime
+  duration grace = std::chrono::seconds(10);      // a cancelled task that lives longer is killed
   duration long_hold = std::chrono::seconds(30);  // a lock or permit held longer while somebody waits is told; 0: never
-  std::size_t blocking_threads = 4;             // threads for blocking calls, started when needed
-  std::size_t blocking_queue = 256;             // calls that may wait for a thread before the pool counts as full
-  std::size_t file_threads = 4;                 // threads for calls on files, which no other calls hold up
+  std::size_t blocking_threads = 4;               // threads for blocking calls, started when needed
+  std::size_t blocking_queue = 256;               // calls that may wait for a thread before the pool counts as full
+  std::size_t file_threads = 4;                   // threads for calls on files, which no other calls hold up
   // A task failed and nobody looked at the outcome. Default: one line on standard error.
   std::function<void(const task_header&, const error&)> on_unobserved{};
   // A cancelled task outlived its grace and was killed. Default: one line on standard error.

@@ -93,8 +93,12 @@ class rwlock {
   rwlock_operation read_op(hold_site at = std::source_location::current()) { return {core_.reading(), at}; }
   rwlock_operation write_op(hold_site at = std::source_location::current()) { return {core_.writing(), at}; }
   // Require a running task. Nothing when access would have to wait.
-  std::optional<rwlock_guard> try_read(hold_site at = std::source_location::current()) { return attempt(core_.reading(), at); }
-  std::optional<rwlock_guard> try_write(hold_site at = std::source_location::current()) { return attempt(core_.writing(), at); }
+  std::optional<rwlock_guard> try_read(hold_site at = std::source_location::current()) {
+    return attempt(core_.reading(), at);
+  }
+  std::optional<rwlock_guard> try_write(hold_site at = std::source_location::current()) {
+    return attempt(core_.writing(), at);
+  }
   bool abandoned() const noexcept { return core_.abandoned(); }
   std::size_t waiting() const noexcept { return core_.waiting(); }
 

@@ -153,7 +153,9 @@ class scheduler {
   void set_now_ms(std::uint32_t ms) noexcept { now_ms_ = ms; }
   std::uint64_t random() noexcept;
   // Uniform among 0 ... count - 1. Requires 0 < count < 2^32.
-  std::size_t random_below(std::size_t count) noexcept { return static_cast<std::size_t>((random() & 0xFFFFFFFF) * count >> 32); }
+  std::size_t random_below(std::size_t count) noexcept {
+    return static_cast<std::size_t>((random() & 0xFFFFFFFF) * count >> 32);
+  }
   void seed(std::uint64_t value) noexcept;
   // Who is told what tasks do, or nullptr; it outlives the scheduler.
   void observe(observer* who) noexcept { observer_ = who; }
@@ -217,13 +219,13 @@ class scheduler {
     const task_header* task;
     std::string text;
   };
-  std::vector<deadlock_note> deadlocks_;  // of waits that were ended and have not said so yet
+  std::vector<deadlock_note> deadlocks_;        // of waits that were ended and have not said so yet
   const task_header* first_yielded_ = nullptr;  // of this batch
   std::uint64_t resumes_ = 0;
   std::uint64_t live_ = 0;
   std::uint64_t cancelling_ = 0;
   std::uint64_t next_id_;
-  std::uint64_t id_step_;  // the number of workers, so that ids are unique among them
+  std::uint64_t id_step_;    // the number of workers, so that ids are unique among them
   reason_ptr plain_reason_;  // the newest without a text
   std::uint64_t random_ = 0x9E3779B97F4A7C15ULL;
   std::uint32_t batches_ = 0;

@@ -73,7 +73,7 @@ class sequence_core : public operation {
  private:
   wait_queue waiters_;
   notify* listener_ = nullptr;
-  notify asked_;             // the reader waits here until something is wanted
+  notify asked_;  // the reader waits here until something is wanted
   bool has_reader_ = false;
   bool wanted_ = false;
   bool ahead_ = false;

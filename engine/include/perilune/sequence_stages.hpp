@@ -98,7 +98,8 @@ task<arrival<T>> next_until(sequence<T>& below, instant limit) {
 template <class T>
 class chunk_stage final : public stage<std::vector<T>> {
  public:
-  chunk_stage(sequence<T> below, std::size_t size, duration limit) : below_(std::move(below)), size_(size), limit_(limit) {}
+  chunk_stage(sequence<T> below, std::size_t size, duration limit)
+      : below_(std::move(below)), size_(size), limit_(limit) {}
 
  private:
   task<std::optional<std::vector<T>>> step() override {
@@ -327,7 +328,8 @@ auto sequence<T>::buffered(std::size_t size, F fn, buffer_options options) && {
   detail::check_at_least_one(size, "buffered: the size");
   using made = typename std::invoke_result_t<F&, T>::result_type;
   here();
-  return detail::make_stage<detail::buffer_stage<made, T, F>>(std::exchange(stage_, nullptr), size, std::move(fn), options);
+  return detail::make_stage<detail::buffer_stage<made, T, F>>(std::exchange(stage_, nullptr), size, std::move(fn),
+                                                              options);
 }
 template <class T>
 template <class F>

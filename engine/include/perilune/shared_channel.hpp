@@ -167,7 +167,9 @@ class shared_channel_state<T>::wait : public shared_wait {
 
  protected:
   explicit wait(std::shared_ptr<shared_channel_state> channel) : wait(channel, false) {}
-  wait(std::shared_ptr<shared_channel_state> channel, T&& value) : wait(channel, true) { mine().value.emplace(std::move(value)); }
+  wait(std::shared_ptr<shared_channel_state> channel, T&& value) : wait(channel, true) {
+    mine().value.emplace(std::move(value));
+  }
   wait(wait&&) noexcept = default;
   wait& operator=(wait&&) noexcept = default;
   ~wait() = default;
@@ -229,7 +231,9 @@ class shared_channel {
   explicit shared_channel(std::size_t capacity) : state_(std::make_shared<detail::shared_channel_state<T>>(capacity)) {}
 
   // Waits while full. Yields send_result<T>.
-  auto send(T value) const { return detail::awaiter<shared_send_operation<T>>(std::in_place, state_, std::move(value)); }
+  auto send(T value) const {
+    return detail::awaiter<shared_send_operation<T>>(std::in_place, state_, std::move(value));
+  }
   // Waits while empty. Yields std::optional<T>, empty at the end.
   auto recv() const { return detail::awaiter<shared_recv_operation<T>>(std::in_place, state_); }
   shared_send_operation<T> send_op(T value) const { return {state_, std::move(value)}; }

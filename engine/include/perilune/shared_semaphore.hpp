@@ -16,7 +16,8 @@ namespace perilune {
 class permit_pot final : public shared_resource {
  public:
   explicit permit_pot(std::size_t permits) noexcept : permit_pot(permits, permits, false) {}
-  permit_pot(std::size_t total, std::size_t available, bool closed) noexcept : total_(total), available_(available), closed_(closed) {}
+  permit_pot(std::size_t total, std::size_t available, bool closed) noexcept
+      : total_(total), available_(available), closed_(closed) {}
 
   struct counts {
     std::size_t total;  // permits there are, taken or not

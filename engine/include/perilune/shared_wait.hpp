@@ -70,8 +70,8 @@ class shared_place : public list_node, public std::enable_shared_from_this<share
   std::shared_ptr<shared_place> kept_;  // while it is in a queue
   std::shared_ptr<detail::doorway> home_;
   std::unique_ptr<detail::place_message> message_;
-  bool told_ = false;      // a message is under way
-  waiter* by_ = nullptr;   // who waits, and by what; the worker's
+  bool told_ = false;     // a message is under way
+  waiter* by_ = nullptr;  // who waits, and by what; the worker's
   shared_wait* wait_ = nullptr;
 };
 

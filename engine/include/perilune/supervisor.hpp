@@ -29,8 +29,8 @@ struct child_spec {
   std::string name{};
   std::function<task<>()> start{};  // called for each start
   restart_kind restart = restart_kind::permanent;
-  backoff pauses{};                                // before a restart; none unless given
-  duration shutdown = std::chrono::seconds(5);     // what a child that is to end has until it is killed
+  backoff pauses{};                             // before a restart; none unless given
+  duration shutdown = std::chrono::seconds(5);  // what a child that is to end has until it is killed
   bool significant = false;
 };
 

@@ -44,7 +44,7 @@ class task_header : public operation, public waiter, public cancel_node {
     observed = 32,        // somebody looked at the outcome
     foreign_wake = 64,    // waits for something outside the runtime
     unwinding = 128,
-    cancel_seen = 256,    // cancellation has reached the innermost node
+    cancel_seen = 256,  // cancellation has reached the innermost node
   };
 
   task_header() noexcept;

@@ -10,8 +10,8 @@
 namespace perilune {
 
 struct tick_budget {
-  std::optional<duration> time;    // stop after this much wall time; default: none
-  std::optional<unsigned> resumes; // stop after about this many resumes; default: until idle
+  std::optional<duration> time;     // stop after this much wall time; default: none
+  std::optional<unsigned> resumes;  // stop after about this many resumes; default: until idle
 };
 
 struct tick_report {

@@ -35,7 +35,9 @@ class advance_operation final : public operation {
   void arm(waiter& by) override;
   void disarm(waiter& by) noexcept override;
   bool give_back(waiter&) noexcept override { return false; }
-  wait_description describe() const noexcept override { return {by_ == duration::zero() ? "wait_all_blocked" : "advance", "tasks", this}; }
+  wait_description describe() const noexcept override {
+    return {by_ == duration::zero() ? "wait_all_blocked" : "advance", "tasks", this};
+  }
   unit take_result() const noexcept { return {}; }
 
  private:

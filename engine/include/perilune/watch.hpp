@@ -70,9 +70,7 @@ class watch_subscription final : public subscription {
   wait_description describe() const noexcept override { return {"changed", "watch", &of_}; }
 
  private:
-  std::size_t available() const noexcept override {
-    return left() || of_.closed_ || !current() ? unlimited : 0;
-  }
+  std::size_t available() const noexcept override { return left() || of_.closed_ || !current() ? unlimited : 0; }
 
   watch_core& of_;
   std::uint64_t seen_;

@@ -108,8 +108,8 @@ class completion {
 namespace detail {
 
 template <class T>
-concept scalar_argument = std::same_as<T, bool> || std::floating_point<T> || std::integral<T> || std::same_as<T, std::string> ||
-                          std::same_as<T, std::string_view>;
+concept scalar_argument = std::same_as<T, bool> || std::floating_point<T> || std::integral<T> ||
+                          std::same_as<T, std::string> || std::same_as<T, std::string_view>;
 
 template <class T>
 struct is_shared : std::false_type {};
@@ -180,7 +180,8 @@ struct parameter<P> {
 };
 // A reference to an object of a class of the host's: the script holds it meanwhile.
 template <class P>
-  requires(std::is_lvalue_reference_v<P> && std::is_class_v<std::remove_cvref_t<P>> && !requires { conversion<std::remove_cvref_t<P>>::expected; })
+  requires(std::is_lvalue_reference_v<P> && std::is_class_v<std::remove_cvref_t<P>> &&
+           !requires { conversion<std::remove_cvref_t<P>>::expected; })
 struct parameter<P> {
   std::shared_ptr<std::remove_cvref_t<P>> kept;
   bool take(call_frame& frame, std::size_t& index, const completion*) { return read(frame, index++, kept); }
@@ -247,7 +248,8 @@ void call_typed(F& fn, call_frame& frame, const completion* done, Then then) {
 template <class F>
 native_function wrap(F fn) {
   return {[](void* context, call_frame& frame) {
-            call_typed(*static_cast<F*>(context), frame, nullptr, [&](auto&& r) { give_result(frame, std::forward<decltype(r)>(r)); });
+            call_typed(*static_cast<F*>(context), frame, nullptr,
+                       [&](auto&& r) { give_result(frame, std::forward<decltype(r)>(r)); });
           },
           [](void* context) noexcept { delete static_cast<F*>(context); }, new F(std::move(fn))};
 }

@@ -33,10 +33,10 @@ struct task_hooks {
 
 // A record that a script has logged by perilune.log.
 struct log_record {
-  std::string_view level;    // "debug", "info", "warn", "error"
+  std::string_view level;  // "debug", "info", "warn", "error"
   std::string_view message;
-  std::string_view line;     // the whole record as perilune.log would have written it, without the end of the line
-  std::uint64_t task = 0;    // 0 for none
+  std::string_view line;   // the whole record as perilune.log would have written it, without the end of the line
+  std::uint64_t task = 0;  // 0 for none
   std::string_view task_name;
 };
 

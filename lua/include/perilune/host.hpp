@@ -54,14 +54,14 @@ struct host_options {
   perilune::clock* clock = nullptr;  // default: the machine's. Outlives the host
   vm_limits limits{};                // of memory and tasks; in effect for the VM of the driving worker
   perilune::gc gc = gc::automatic;
-  preemption preempt{};              // of tasks that compute without waiting; default: none
-  unsigned workers = 1;              // threads that run tasks, the driving one included
-  std::uint64_t seed = 0;            // of every random choice; 0 draws one
+  preemption preempt{};    // of tasks that compute without waiting; default: none
+  unsigned workers = 1;    // threads that run tasks, the driving one included
+  std::uint64_t seed = 0;  // of every random choice; 0 draws one
   // The same inputs, the same run: tasks are interrupted by instructions instead of time, math.random begins with `seed`, and pairs
   // goes in the order of keys where they are strings and numbers. With a manual clock; see <perilune/replay.hpp>.
   bool deterministic = false;
   duration grace = std::chrono::seconds(10);  // a cancelled task that lives longer is killed
-  std::string module_folder{};       // where require looks first; "" for nowhere in particular
+  std::string module_folder{};                // where require looks first; "" for nowhere in particular
   // Asked first for the source of a module that is not one of ours: nothing where the host has none of this name.
   std::function<std::optional<module_source>(std::string_view name)> load_module{};
   // Where the main VM's memory comes from, a function like lua_Alloc with its first argument: it may refuse, the task that asked then
@@ -69,8 +69,8 @@ struct host_options {
   void* (*allocate)(void* data, void* block, std::size_t old_size, std::size_t new_size) = nullptr;
   void* allocate_data = nullptr;
   task_hooks hooks{};
-  std::function<void(const log_record&)> log{};       // default: a line on standard error
-  std::function<void(const std::string&)> report{};   // failures nobody looked at, and warnings; default: standard error
+  std::function<void(const log_record&)> log{};      // default: a line on standard error
+  std::function<void(const std::string&)> report{};  // failures nobody looked at, and warnings; default: standard error
   // Something can run and nobody drives the host: called once until the next tick, by the thread that caused it. It should only
   // wake the host's loop.
   std::function<void()> on_ready{};
@@ -174,9 +174,9 @@ class task_group {
 };
 
 struct collect_report {
-  bool finished = false;     // a whole cycle has ended: there is nothing to do for now
+  bool finished = false;  // a whole cycle has ended: there is nothing to do for now
   duration spent{0};
-  std::size_t bytes = 0;     // in use afterwards
+  std::size_t bytes = 0;  // in use afterwards
 };
 
 // Ok, or why not; may be ignored.
@@ -289,7 +289,8 @@ class host {
   friend class class_definition;
   enum class kind : unsigned char { plain, async, coroutine };
   status define_native(std::string_view name, kind how, detail::native_function fn) const;
-  status define_method(const void* type, std::string_view class_name, std::string_view name, detail::native_function fn) const;
+  status define_method(const void* type, std::string_view class_name, std::string_view name,
+                       detail::native_function fn) const;
 
   std::shared_ptr<detail::host_state> state_;
 };
@@ -329,7 +330,8 @@ class class_definition {
     return bind(static_cast<R (C::*)(P...) const>(fn), fn);
   }
   void add(std::string_view name, detail::native_function fn) {
-    if (status defined = host_->define_method(&detail::type_key<T>::here, name_, name, fn); !defined && end_) end_ = defined;
+    if (status defined = host_->define_method(&detail::type_key<T>::here, name_, name, fn); !defined && end_)
+      end_ = defined;
   }
 
   const host* host_;

@@ -13,7 +13,7 @@ struct preemption {
   enum class mode : unsigned char {
     none,   // it is not: cancellation and time limits reach it at its next wait
     slice,  // by time: a thread of the host's watches, and sends a signal to the worker's thread
-    fuel,   // by instructions: the same program is always interrupted at the same places; costs 1.4 to 2.3 times the time
+    fuel,  // by instructions: the same program is always interrupted at the same places; costs 1.4 to 2.3 times the time
   } how = mode::none;
   duration slice = std::chrono::milliseconds(10);  // CPU time at a stretch, at least 1 ms
   // Where Lua cannot suspend (a sort comparator, a gsub callback): the task is cancelled after this much CPU time.

@@ -67,7 +67,16 @@ PERI_API void peri_error_free(peri_error* error);
 /* Values. Lists are indexed from 0. A table is a list of keys and values by turns. */
 
 typedef enum peri_type {
-  PERI_NIL, PERI_BOOLEAN, PERI_INTEGER, PERI_NUMBER, PERI_STRING, PERI_TABLE, PERI_FUNCTION, PERI_TASK, PERI_OBJECT, PERI_OTHER
+  PERI_NIL,
+  PERI_BOOLEAN,
+  PERI_INTEGER,
+  PERI_NUMBER,
+  PERI_STRING,
+  PERI_TABLE,
+  PERI_FUNCTION,
+  PERI_TASK,
+  PERI_OBJECT,
+  PERI_OTHER
 } peri_type;
 
 /* A list, empty; NULL when memory is out. */
@@ -101,13 +110,13 @@ PERI_API peri_script* peri_values_get_function(const peri_values* list, size_t i
 
 typedef struct peri_host_options {
   size_t struct_size;
-  uint64_t seed;         /* of every random choice; 0 draws one */
-  uint64_t memory;       /* bytes that scripts may use; 0: any number */
-  uint64_t max_tasks;    /* alive at once; 0: any number */
-  int manual_clock;      /* 1: time stands still but for peri_host_advance */
-  int manual_gc;         /* 1: garbage is collected in peri_host_collect_for only */
-  int deterministic;     /* 1: the same inputs, the same run */
-  int64_t slice;         /* a task that computes for longer lets others run; needs the signal SIGURG; 0: never */
+  uint64_t seed;      /* of every random choice; 0 draws one */
+  uint64_t memory;    /* bytes that scripts may use; 0: any number */
+  uint64_t max_tasks; /* alive at once; 0: any number */
+  int manual_clock;   /* 1: time stands still but for peri_host_advance */
+  int manual_gc;      /* 1: garbage is collected in peri_host_collect_for only */
+  int deterministic;  /* 1: the same inputs, the same run */
+  int64_t slice;      /* a task that computes for longer lets others run; needs the signal SIGURG; 0: never */
   /* Failures that nobody looked at, and warnings. Default: standard error. */
   void (*report)(void* ctx, const char* text, size_t size);
   void* report_ctx;
@@ -116,16 +125,16 @@ typedef struct peri_host_options {
 
 typedef struct peri_tick_budget {
   size_t struct_size;
-  int64_t time;          /* stop after so much wall time; 0: no limit */
-  uint32_t resumes;      /* stop after about so many resumes of tasks; 0: no limit */
+  int64_t time;     /* stop after so much wall time; 0: no limit */
+  uint32_t resumes; /* stop after about so many resumes of tasks; 0: no limit */
 } peri_tick_budget;
 
 typedef struct peri_tick_report {
-  size_t struct_size;    /* set by the caller */
-  uint64_t resumed;      /* how often a task ran */
-  uint64_t live;         /* tasks that have not ended */
-  int idle;              /* 1: nothing is ready now */
-  int64_t slack;         /* what is left of the time */
+  size_t struct_size; /* set by the caller */
+  uint64_t resumed;   /* how often a task ran */
+  uint64_t live;      /* tasks that have not ended */
+  int idle;           /* 1: nothing is ready now */
+  int64_t slack;      /* what is left of the time */
 } peri_tick_report;
 
 /* `options` may be NULL. */
@@ -133,14 +142,16 @@ PERI_API peri_error* peri_host_open(const peri_host_options* options, peri_host*
 /* Cancels every task, runs their closers and closes the VM. Refused, and nothing happens, inside a callback. */
 PERI_API peri_error* peri_host_close(peri_host* host);
 /* Lua text. `name` is what errors call it: "@x.lua" for a file, "=text" for anything else. */
-PERI_API peri_error* peri_host_load(peri_host* host, const char* text, size_t size, const char* name, size_t name_size, peri_script** out);
+PERI_API peri_error* peri_host_load(peri_host* host, const char* text, size_t size, const char* name, size_t name_size,
+                                    peri_script** out);
 PERI_API peri_error* peri_host_load_file(peri_host* host, const char* path, size_t path_size, peri_script** out);
 PERI_API void peri_script_free(peri_script* script);
 /* Runs the script until it, what it spawned and all that is detached has ended; blocks. `arguments` and `results` may be NULL. */
-PERI_API peri_error* peri_host_run(peri_host* host, const peri_script* script, const peri_values* arguments, peri_values** results);
+PERI_API peri_error* peri_host_run(peri_host* host, const peri_script* script, const peri_values* arguments,
+                                   peri_values** results);
 /* Queues the script as a task. `name` may be NULL. `out` may be NULL. */
-PERI_API peri_error* peri_host_spawn(peri_host* host, const peri_script* script, const peri_values* arguments, const char* name,
-                                     size_t name_size, peri_task** out);
+PERI_API peri_error* peri_host_spawn(peri_host* host, const peri_script* script, const peri_values* arguments,
+                                     const char* name, size_t name_size, peri_task** out);
 /* Drives the host until the task has ended; blocks. The error is the task's. */
 PERI_API peri_error* peri_host_join(peri_host* host, const peri_task* task, peri_values** results);
 /* Runs what is ready; never blocks. `budget` and `report` may be NULL. */
@@ -155,7 +166,8 @@ PERI_API peri_error* peri_host_advance(peri_host* host, int64_t by);
 PERI_API int peri_host_collect_for(peri_host* host, int64_t time);
 PERI_API uint64_t peri_host_memory_used(peri_host* host);
 /* A global, by a path: "a.b" is the field b of the table a. Sets the value at `index` of the list. */
-PERI_API peri_error* peri_host_set(peri_host* host, const char* path, size_t size, const peri_values* list, size_t index);
+PERI_API peri_error* peri_host_set(peri_host* host, const char* path, size_t size, const peri_values* list,
+                                   size_t index);
 /* A list of that one value. */
 PERI_API peri_error* peri_host_get(peri_host* host, const char* path, size_t size, peri_values** out);
 /* Loads a module again; the old code stays where the new does not load. */
@@ -170,7 +182,8 @@ PERI_API peri_error* peri_task_outcome(const peri_task* task, peri_values** resu
 /* Ask it to end. */
 PERI_API void peri_task_cancel(const peri_task* task, const char* reason, size_t size);
 PERI_API peri_error* peri_group_new(peri_host* host, const char* name, size_t size, peri_group** out);
-PERI_API peri_error* peri_group_spawn(const peri_group* group, const peri_script* script, const peri_values* arguments, peri_task** out);
+PERI_API peri_error* peri_group_spawn(const peri_group* group, const peri_script* script, const peri_values* arguments,
+                                      peri_task** out);
 /* Cancels its tasks, like freeing it, and keeps the handle; nothing starts in it any more. */
 PERI_API void peri_group_cancel(const peri_group* group, const char* reason, size_t size);
 PERI_API void peri_group_free(peri_group* group);
@@ -181,9 +194,10 @@ typedef void (*peri_function)(void* ctx, peri_call* call);
 /* The callback owns the completion, and ends it sooner or later, on whatever thread; the script waits meanwhile. */
 typedef void (*peri_async_function)(void* ctx, peri_call* call, peri_completion* completion);
 
-PERI_API peri_error* peri_host_define(peri_host* host, const char* path, size_t size, peri_function fn, void* ctx, void (*destroy)(void* ctx));
-PERI_API peri_error* peri_host_define_async(peri_host* host, const char* path, size_t size, peri_async_function fn, void* ctx,
-                                            void (*destroy)(void* ctx));
+PERI_API peri_error* peri_host_define(peri_host* host, const char* path, size_t size, peri_function fn, void* ctx,
+                                      void (*destroy)(void* ctx));
+PERI_API peri_error* peri_host_define_async(peri_host* host, const char* path, size_t size, peri_async_function fn,
+                                            void* ctx, void (*destroy)(void* ctx));
 PERI_API const peri_values* peri_call_arguments(const peri_call* call);
 /* What the call returns: a copy of the list. */
 PERI_API void peri_call_return(peri_call* call, const peri_values* results);
@@ -198,7 +212,8 @@ PERI_API int peri_completion_fail(peri_completion* completion, const char* messa
 /* Nobody waits any more. */
 PERI_API int peri_completion_cancelled(const peri_completion* completion);
 /* `fn` is called once if the waiting task is cancelled: on the host's thread, or at once if it has been. `destroy` as everywhere. */
-PERI_API void peri_completion_on_cancel(peri_completion* completion, void (*fn)(void* ctx), void* ctx, void (*destroy)(void* ctx));
+PERI_API void peri_completion_on_cancel(peri_completion* completion, void (*fn)(void* ctx), void* ctx,
+                                        void (*destroy)(void* ctx));
 /* A call whose completion is freed without an end fails. */
 PERI_API void peri_completion_free(peri_completion* completion);
 

@@ -30,9 +30,9 @@ struct vm_limits {
 // What one run in an isolate may use, all tasks that it starts together. Who reaches it is ended.
 struct run_limits {
   static constexpr std::uint64_t none = std::numeric_limits<std::uint64_t>::max();
-  std::uint64_t fuel = none;             // instructions, and steps of native functions
-  duration deadline = duration::max();   // from the start of the run, by the runtime's clock
-  std::uint64_t output = none;           // bytes printed
+  std::uint64_t fuel = none;            // instructions, and steps of native functions
+  duration deadline = duration::max();  // from the start of the run, by the runtime's clock
+  std::uint64_t output = none;          // bytes printed
 };
 
 struct sandbox {

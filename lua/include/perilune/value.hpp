@@ -53,7 +53,9 @@ class value {
   value() noexcept = default;  // nil
   value(std::nullptr_t) noexcept {}
   value(std::same_as<bool> auto b) noexcept : state_(b) {}
-  value(std::integral auto i) noexcept requires(!std::same_as<decltype(i), bool>) : state_(static_cast<std::int64_t>(i)) {}
+  value(std::integral auto i) noexcept
+    requires(!std::same_as<decltype(i), bool>)
+      : state_(static_cast<std::int64_t>(i)) {}
   value(std::floating_point auto d) noexcept : state_(static_cast<double>(d)) {}
   value(const char* text) : state_(std::string(text)) {}
   value(std::string_view text) : state_(std::string(text)) {}
@@ -100,7 +102,8 @@ class value {
     value_type type;
     detail::anchor_ptr held;
   };
-  std::variant<std::monostate, bool, std::int64_t, double, std::string, std::shared_ptr<const table>, detail::object_ref, reference>
+  std::variant<std::monostate, bool, std::int64_t, double, std::string, std::shared_ptr<const table>,
+               detail::object_ref, reference>
       state_;
 };
 
@@ -146,9 +149,10 @@ struct conversion<T> {
 std::optional<std::int64_t> whole(const value& v) noexcept;
 template <std::integral T>
 struct conversion<T> {
-  static constexpr const char* expected = sizeof(T) == 8       ? (std::is_signed_v<T> ? "integer expected" : "integer >= 0 expected")
-                                          : std::is_signed_v<T> ? (sizeof(T) == 4 ? "integer of 32 bits expected" : "small integer expected")
-                                                                : (sizeof(T) == 4 ? "integer from 0 to 2^32-1 expected" : "small integer >= 0 expected");
+  static constexpr const char* expected =
+      sizeof(T) == 8        ? (std::is_signed_v<T> ? "integer expected" : "integer >= 0 expected")
+      : std::is_signed_v<T> ? (sizeof(T) == 4 ? "integer of 32 bits expected" : "small integer expected")
+                            : (sizeof(T) == 4 ? "integer from 0 to 2^32-1 expected" : "small integer >= 0 expected");
   static std::optional<T> from(const value& v) {
     const auto i = whole(v);
     return i && std::in_range<T>(*i) ? std::optional(static_cast<T>(*i)) : std::nullopt;
@@ -157,7 +161,9 @@ struct conversion<T> {
 template <>
 struct conversion<std::string> {
   static constexpr const char* expected = "string expected";
-  static std::optional<std::string> from(const value& v) { return v.string() ? std::optional(*v.string()) : std::nullopt; }
+  static std::optional<std::string> from(const value& v) {
+    return v.string() ? std::optional(*v.string()) : std::nullopt;
+  }
 };
 template <>
 struct conversion<std::string_view> {

@@ -17,16 +17,16 @@ struct counter {
 int main() {
   perilune::manual_clock clock;
   perilune::host host({.clock = &clock, .gc = perilune::gc::manual});
-  host.define("fails", []() -> perilune::result<int> { return perilune::error{perilune::error_kind::io, "no", 0, {}}; });
+  host.define("fails",
+              []() -> perilune::result<int> { return perilune::error{perilune::error_kind::io, "no", 0, {}}; });
   host.define_async("now", [](int n, perilune::completion done) { done.resolve(n); });
   host.define_task("later", [](int n) -> perilune::task<int> {
     co_await perilune::sleep(std::chrono::seconds(1));
     co_return n;
   });
   host.define_task("tried", [](int n) -> perilune::task<int> {
-    perilune::outcome<int> end = co_await perilune::outcome_of(perilune::retry({.attempts = 2}, [n]() -> perilune::task<int> {
-      co_return n;
-    }));
+    perilune::outcome<int> end =
+        co_await perilune::outcome_of(perilune::retry({.attempts = 2}, [n]() -> perilune::task<int> { co_return n; }));
     co_return end.returned() ? end.value() : -1;
   });
   host.define_class<counter>("counter").method("add", &counter::add);
