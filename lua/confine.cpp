@@ -65,55 +65,17 @@ constexpr library libraries[] = {
 };
 
 // Of the perilune table, and modules by their short names.
-constexpr std::string_view untrusted_parts[] = {"barrier",
-                                                "broadcast",
-                                                "cancel_requested",
-                                                "channel",
-                                                "choose",
-                                                "clock",
-                                                "critical",
-                                                "data",
-                                                "deadline",
-                                                "defer",
-                                                "interval",
-                                                "is_error",
-                                                "join_set",
-                                                "keyed_mutex",
-                                                "mutex",
-                                                "notify",
-                                                "now",
-                                                "on_unobserved",
-                                                "once",
-                                                "oneshot",
-                                                "perform",
-                                                "rwlock",
-                                                "scope",
-                                                "select",
-                                                "self",
-                                                "semaphore",
-                                                "shield",
-                                                "sleep",
-                                                "sleep_op",
-                                                "spawn",
-                                                "spawn_below_task_",
-                                                "time_left",
-                                                "timeout",
-                                                "token",
-                                                "try_select",
-                                                "try_timeout",
-                                                "unbounded",
-                                                "until_op",
-                                                "wait_group",
-                                                "watch",
-                                                "with_token",
-                                                "yield",
-                                                "groups",
-                                                "retry",
-                                                "stream",
-                                                "supervisor"};
-constexpr std::string_view tool_parts[] = {"buffer", "db",  "env",  "fs",      "hash",      "http",
-                                           "json",   "log", "net",  "process", "shared",    "shared_channel",
-                                           "span",   "tls", "toml", "trace",   "worker_id", "workers"};
+// clang-format off
+constexpr std::string_view untrusted_parts[] = {
+    "barrier", "broadcast", "cancel_requested", "channel", "choose", "clock", "critical", "data", "deadline", "defer",
+    "interval", "is_error", "join_set", "keyed_mutex", "mutex", "notify", "now", "on_unobserved", "once", "oneshot", "perform",
+    "rwlock", "scope", "select", "self", "semaphore", "shield", "sleep", "sleep_op", "spawn", "spawn_below_task_", "time_left",
+    "timeout", "token", "try_select", "try_timeout", "unbounded", "until_op", "wait_group", "watch", "with_token", "yield",
+    "groups", "retry", "stream", "supervisor"};
+constexpr std::string_view tool_parts[] = {
+    "buffer", "db", "env", "fs", "hash", "http", "json", "log", "net", "process", "shared", "shared_channel", "span", "tls",
+    "toml", "trace", "worker_id", "workers"};
+// clang-format on
 
 // Functions of the base library in a form for such VMs; Lua's own is the upvalue of those that call it.
 

@@ -74,7 +74,7 @@ given stubborn.toml <<'END'
 sh = '''
 trap 'echo no' TERM
 echo $$ >pid; echo running
-for n in $(seq 300); do sleep 0.1 || :; done  # the sleep gets the signal too
+n=0; while [ $((n += 1)) -lt 300 ]; do sleep 0.1 || :; done  # the sleep gets the signal too
 '''
 [steps.always]
 after = ["slow"]
@@ -82,7 +82,7 @@ when = "always"
 sh = '''
 trap '' TERM
 echo $$ >pid2; echo always
-for n in $(seq 300); do sleep 0.1; done
+n=0; while [ $((n += 1)) -lt 300 ]; do sleep 0.1; done
 '''
 END
 
