@@ -110,6 +110,9 @@ bool try_call(lua_State* L, int arguments, int results) noexcept;
 bool call_traced(lua_State* L, int arguments, int results);
 // Calls `fn` with `data` under protection, outside of any task. An error's text goes to `problem`; false then.
 bool call_outside(lua_State* L, int (*fn)(lua_State*), void* data, std::string* problem) noexcept;
+// Collects all garbage, with room made first for the calls of finalizers: one that has no memory to be called never is.
+// Raises, with nothing collected, where there is no room.
+void collect_with_room(lua_State* L);
 
 // Whether every thread from the running one up to the task's can be suspended.
 inline bool suspendable(lua_State* L, const lua_task& task) noexcept {

@@ -215,7 +215,7 @@ bool vm::flush_unobserved() {
       return v.report_failure(L, 2), 0;
     // It has been collected, and its finalizer will tell of it, if there is memory to call that.
     v.note_lost(first);
-    lua_gc(L, LUA_GCCOLLECT);
+    protect::collect_with_room(L);
     return 0;
   };
   while (unobserved_failure* first = oldest_unobserved()) {

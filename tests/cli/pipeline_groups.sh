@@ -34,7 +34,9 @@ i=0; while [ $((i += 1)) -le 2000 ]; do printf '%01000d %s\\n' 0 $i; [ $((i % 10
 head -c 3000000 /dev/zero | tr '\\0' x; printf '\\nend'
 """
 END
-(ulimit -v 400000; bounded run long.toml -q --output group >out 2>err)
+memory=400000
+(ulimit -v $memory; "$PERILUNE" --version) >/dev/null 2>&1 || memory=unlimited  # a sanitizer reserves terabytes
+(ulimit -v $memory; bounded run long.toml -q --output group >out 2>err)
 status=$?
 [ "$status" -eq 0 ] || fail "status $status"
 sed 's/^0*//' out | cut -c 1-5 >actual
