@@ -17,7 +17,8 @@ sh = "echo t1"
 END
 
 it "group: the lines of a step in one piece, when it has ended"
-run run p.toml -q -j 2 --output group
+sed 's/until test .*; sleep 0.1; /n=0; until grep -q s2 out || [ $((n += 1)) -gt 2000 ]; do sleep 0.01; done; /' p.toml >shown.toml
+run run shown.toml -q -j 2 --output group
 expect_only 0 out <<'END'
 s1
 s2
