@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "confine.hpp"
+#include "dumped.hpp"
 #include "protect.hpp"
 
 namespace perilune {
@@ -27,18 +28,10 @@ compiled_module& compiled(const embedded_module& module) noexcept {
 // Leaves the function on top for later VMs, if there is memory for that. Most processes have one VM, which needs none.
 void keep(lua_State* L, compiled_module& where) noexcept {
   if (!where.loaded.exchange(true)) return;
-  const auto append = [](lua_State*, const void* bytes, std::size_t size, void* to) noexcept {
-    try {
-      static_cast<std::string*>(to)->append(static_cast<const char*>(bytes), size);
-      return 0;
-    } catch (...) {
-      return 1;
-    }
-  };
   try {
     auto code = std::make_unique<std::string>();
     const std::string* none = nullptr;
-    if (lua_dump(L, append, code.get(), 0) == 0 && where.code.compare_exchange_strong(none, code.get()))
+    if (lua_dump(L, append_dumped, code.get(), 0) == 0 && where.code.compare_exchange_strong(none, code.get()))
       static_cast<void>(code.release());
   } catch (...) {  // no memory: later VMs compile it as well
   }

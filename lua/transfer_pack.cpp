@@ -7,6 +7,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "dumped.hpp"
 #include "error_object.hpp"
 #include "object.hpp"
 #include "shared_kinds.hpp"
@@ -270,16 +271,8 @@ bool packer::function(int index, std::size_t depth) {
   const auto number = static_cast<std::uint32_t>(seen_.size());
   seen_.emplace(lua_topointer(L_, index), number);
   std::string chunk;
-  const auto append = [](lua_State*, const void* bytes, std::size_t size, void* to) noexcept {
-    try {
-      static_cast<std::string*>(to)->append(static_cast<const char*>(bytes), size);
-      return 0;
-    } catch (...) {
-      return 1;
-    }
-  };
   lua_pushvalue(L_, index);
-  const int dumped = lua_dump(L_, append, &chunk, 0);
+  const int dumped = lua_dump(L_, append_dumped, &chunk, 0);
   lua_Debug made;
   lua_getinfo(L_, ">u", &made);
   if (dumped != 0) return refuse("a function too large for the memory there is");

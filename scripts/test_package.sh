@@ -19,19 +19,19 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 root=$work/root
-in_root() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C DEBIAN_FRONTEND=noninteractive "$@"; }
+in_root() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/srv LC_ALL=C DEBIAN_FRONTEND=noninteractive "$@"; }
 step() { echo "== $1"; shift; "$@" >"$work/log" 2>&1 || { cat "$work/log"; echo "failed"; exit 1; }; }
 
 step "package" cpack --config "$build/CPackConfig.cmake" -G DEB -B "$work/package"
 step "clean root" debootstrap --variant=minbase bookworm "$root" "$mirror"
-cp -r "$source/tests/consumer" "$root/root/consumer"
-cp "$work"/package/*.deb "$root/root/perilune.deb"
+cp -r "$source/tests/consumer" "$root/srv/consumer"
+cp "$work"/package/*.deb "$root/srv/perilune.deb"
 
 install="in_root apt-get install -y -q --no-install-recommends"
-step "install the package" $install /root/perilune.deb
+step "install the package" $install /srv/perilune.deb
 step "the program" in_root perilune --version
-printf 'local peri = require "perilune"\nlocal db = require("perilune.db").open(":memory:")\nprint(peri.spawn(function() return db:query("select 42 as x")[1].x end):await())\n' >"$root/root/try.lua"
-step "a script" in_root perilune run /root/try.lua
+printf 'local peri = require "perilune"\nlocal db = require("perilune.db").open(":memory:")\nprint(peri.spawn(function() return db:query("select 42 as x")[1].x end):await())\n' >"$root/srv/try.lua"
+step "a script" in_root perilune run /srv/try.lua
 grep -q '^42$' "$work/log" || { cat "$work/log"; exit 1; }
 step "nothing is missing" in_root sh -c '! ldd /usr/bin/perilune /usr/lib/libperilune.so.0 | grep "not found"'
 [ -s "$root/usr/share/man/man1/perilune.1" ] && [ -s "$root/usr/share/perilune/types/perilune.lua" ]
@@ -39,7 +39,7 @@ step "nothing is missing" in_root sh -c '! ldd /usr/bin/perilune /usr/lib/libper
 step "a compiler" $install g++ cmake ninja-build
 for consumer in installed c_only no_exceptions; do
   step "consumer $consumer" in_root sh -ec "
-    cmake -G Ninja -S /root/consumer/$consumer -B /tmp/$consumer
+    cmake -G Ninja -S /srv/consumer/$consumer -B /tmp/$consumer
     cmake --build /tmp/$consumer
     ctest --test-dir /tmp/$consumer --output-on-failure"
 done
