@@ -9,13 +9,25 @@ namespace perilune {
 
 namespace {
 
+// Finds modules among the isolate's own, then where the others of the group find theirs.
+void provide(module_texts own, vm_options& options) {
+  if (own.empty()) return;
+  options.load_module = [own = std::move(own), others = std::move(options.load_module)](
+                            std::string_view name) -> std::optional<module_source> {
+    const auto found = own.find(name);
+    if (found != own.end()) return module_source{found->second, "=" + found->first};
+    return others ? others(name) : std::nullopt;
+  };
+}
+
 // Code that is not trusted never holds the worker, whatever the host's own may. Instructions are counted where their number
 // is limited, and where nobody watches the time.
-vm_options options_of(const vm& maker, sandbox rules) {
+vm_options options_of(const vm& maker, sandbox rules, module_texts own_modules) {
   const vm_options& own = maker.options();
   vm_options options = own.group->options_for(own.worker);
   options.isolated = true;
   options.rules = std::move(rules);
+  provide(std::move(own_modules), options);
   if (options.rules.each_run.fuel != run_limits::none || options.preempt.how != preemption::mode::slice) {
     options.preempt.how = preemption::mode::fuel;
     options.dog = nullptr;
@@ -25,8 +37,9 @@ vm_options options_of(const vm& maker, sandbox rules) {
 
 }  // namespace
 
-isolate::isolate(vm& maker, sandbox rules)
-    : maker_(maker), machine_(std::make_unique<vm>(maker.host_runtime(), options_of(maker, std::move(rules)))) {}
+isolate::isolate(vm& maker, sandbox rules, module_texts own)
+    : maker_(maker),
+      machine_(std::make_unique<vm>(maker.host_runtime(), options_of(maker, std::move(rules), std::move(own)))) {}
 
 isolate::~isolate() { free(); }
 

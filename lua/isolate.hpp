@@ -4,6 +4,7 @@
 // Owned by the object that the script holds and by the runs under way. One worker only.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,10 +18,13 @@ namespace perilune {
 
 class isolate_run;
 
+// Lua text of modules, by the name that scripts require them by.
+using module_texts = std::map<std::string, std::string, std::less<>>;
+
 class isolate {
  public:
-  // Its VM is like those of the group but for the rules. Check opened().
-  isolate(vm& maker, sandbox rules);
+  // Its VM is like those of the group but for the rules, and has these modules of its own. Check opened().
+  isolate(vm& maker, sandbox rules, module_texts own);
   isolate(const isolate&) = delete;
   isolate& operator=(const isolate&) = delete;
   ~isolate();

@@ -18,6 +18,7 @@ namespace {
 struct isolate_handle {
   static constexpr std::uint64_t tag = 0x69736f6c'3c84f1d6ULL;
   sandbox rules{.kind = profile::untrusted};
+  module_texts texts{};
   std::shared_ptr<isolate> made{};
 };
 
@@ -97,42 +98,52 @@ bool is_known(lua_State* L, std::string_view name) {
   return found;
 }
 
-reply read_modules(lua_State* L, vm& v, sandbox& rules) {
-  const char* expected = "a list of names expected";
-  if (!lua_istable(L, -1)) return bad_option(L, v, "modules", "isolate", expected);
+reply refuse_module(vm& v, const char* why, const char* name) {
+  return raise_text(v, std::string("bad option 'modules' to 'isolate' (") + why + " '" + name + "')");
+}
+
+// One entry of the list: its key at -2, its value at -1.
+reply read_module(lua_State* L, vm& v, isolate_handle& to) {
+  const bool own = lua_type(L, -2) == LUA_TSTRING;
+  if (lua_type(L, -1) != LUA_TSTRING || (!own && !lua_isinteger(L, -2)))
+    return bad_option(L, v, "modules", "isolate", "names, or Lua text by name, expected");
+  const char* name = lua_tostring(L, own ? -2 : -1);
+  if (own == is_known(L, name)) return refuse_module(v, own ? "there is already a module" : "no module", name);
+  if (own) to.texts.emplace(name, lua_tostring(L, -1));
+  to.rules.modules.emplace_back(name);
+  return 0;
+}
+
+reply read_modules(lua_State* L, vm& v, isolate_handle& to) {
+  if (!lua_istable(L, -1)) return bad_option(L, v, "modules", "isolate", "names, or Lua text by name, expected");
   const int list = lua_gettop(L);
-  const auto count = static_cast<lua_Integer>(lua_rawlen(L, list));
-  for (lua_Integer i = 1; i <= count; ++i) {
-    if (lua_rawgeti(L, list, i) != LUA_TSTRING) return bad_option(L, v, "modules", "isolate", expected);
-    const char* name = lua_tostring(L, -1);
-    if (!is_known(L, name))
-      return raise_text(v, std::string("bad option 'modules' to 'isolate' (no module '") + name + "')");
-    rules.modules.emplace_back(name);
-    lua_pop(L, 1);
-  }
+  for (lua_pushnil(L); lua_next(L, list); lua_settop(L, list + 1))
+    if (const reply refused = read_module(L, v, to); refused < 0) return refused;
   return 0;
 }
 
 // The value is on top of the stack.
-reply read_option(lua_State* L, vm& v, const char* name, sandbox& rules) {
+reply read_option(lua_State* L, vm& v, const char* name, isolate_handle& to) {
+  sandbox& rules = to.rules;
   if (!std::strcmp(name, "memory")) return read_memory(L, v, rules);
   if (!std::strcmp(name, "fuel")) return read_count(L, v, name, 1, rules.each_run.fuel);
   if (!std::strcmp(name, "output")) return read_count(L, v, name, 0, rules.each_run.output);
   if (!std::strcmp(name, "deadline")) return read_deadline(L, v, rules);
   if (!std::strcmp(name, "profile")) return read_profile(L, v, rules);
-  if (!std::strcmp(name, "modules")) return read_modules(L, v, rules);
+  if (!std::strcmp(name, "modules")) return read_modules(L, v, to);
   std::uint64_t tasks = 0;
   if (const reply refused = read_count(L, v, name, 1, tasks); refused < 0) return refused;
   rules.limits.max_tasks = static_cast<std::size_t>(tasks);
   return 0;
 }
 
-reply read_options(lua_State* L, vm& v, int index, sandbox& rules) {
+reply read_options(lua_State* L, vm& v, int index, isolate_handle& to) {
   constexpr const char* known[] = {"memory", "fuel", "deadline", "profile", "modules", "max_tasks", "output"};
   if (const reply refused = check_option_names(L, v, index, "isolate", known); refused < 0) return refused;
   const int top = lua_gettop(L);
   for (lua_pushnil(L); lua_next(L, index); lua_settop(L, top + 1))
-    if (const reply refused = read_option(L, v, lua_tostring(L, top + 1), rules); refused < 0) return refused;
+    if (const reply refused = read_option(L, v, lua_tostring(L, top + 1), to); refused < 0) return refused;
+  sandbox& rules = to.rules;
   if (rules.limits.memory == 0 && rules.kind == profile::untrusted) rules.limits.memory = untrusted_memory;
   return 0;
 }
@@ -144,11 +155,11 @@ reply isolate_body(lua_State* L, vm& v) {
   auto& handle = push_object<isolate_handle>(L, 0);
   set_type(L, type_name::isolate);
   if (lua_istable(L, 1)) {
-    if (const reply refused = read_options(L, v, 1, handle.rules); refused < 0) return refused;
+    if (const reply refused = read_options(L, v, 1, handle); refused < 0) return refused;
   } else {
     handle.rules.limits.memory = untrusted_memory;
   }
-  handle.made = std::make_shared<isolate>(v, std::move(handle.rules));
+  handle.made = std::make_shared<isolate>(v, std::move(handle.rules), std::move(handle.texts));
   if (handle.made->opened()) return 1;
   handle.made.reset();
   return raise_error(v, {error_kind::limit, "not enough memory for one more VM", 0, {}});

@@ -35,7 +35,7 @@ using crossing_ptr = std::shared_ptr<crossing>;
 using crossing_kind = crossing_ptr (*)(lua_State* L, int index);
 extern const std::vector<crossing_kind> crossing_kinds;
 // What messages call a userdata that stays at home.
-const char* userdata_that_stays(lua_State* L, int index) noexcept;
+std::string userdata_that_stays(lua_State* L, int index);
 
 struct parcel {
   std::uint32_t count = 0;  // values

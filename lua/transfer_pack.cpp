@@ -46,8 +46,8 @@ class packer {
     return address;
   }
 
-  bool refuse(const char* what) {
-    why = what;
+  bool refuse(std::string what) {
+    why = std::move(what);
     return false;
   }
   bool refuse_step(const std::string& step) {

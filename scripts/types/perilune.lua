@@ -157,7 +157,8 @@ function peri.worker_id() end
 ---@field deadline? number Seconds that each run may take, waiting included, by the clock of `peri.now`.
 ---@field max_tasks? integer Tasks at once, that of the run included. One more raises kind `"limit"` in the spawner.
 ---@field output? integer Bytes that each run may print: by `print`, `perilune.log`, `io.write`, and `write` of standard streams.
----@field modules? string[] What is there in spite of the profile: `"perilune.json"`, `"perilune.fs"`, `"perilune.parallel"`.
+---@field modules? string[] | table<string, string> What is there in spite of the profile, by name: `"perilune.json"`, `"perilune.fs"`,
+---`"perilune.parallel"`; and modules of its own, as Lua text: `{"perilune.json", rules = "return {limit = 3}"}`.
 
 ---Makes a VM of its own on this worker, for code that one does not trust. Its tasks are tasks like all others: they wait, and take
 ---turns, and are cancelled with the task that stands for their run. Whatever the code does, a run ends at its limits, as an error

@@ -179,6 +179,22 @@ case("ISO-15: modules that are named are there, and what they need; others are u
   check.misuse("bad option 'modules' to 'isolate' (no module 'perilune.jason')", function() peri.isolate { modules = { "perilune.jason" } } end)
 end)
 
+case("ISO-15: modules of its own are Lua text by name, for this isolate alone; they hide none of ours", function()
+  local modules = { "perilune.json", rules = "local name = ... ; return { name = name, limit = #require('perilune.json').encode { 1 } }",
+    broken = "return return", failing = "error 'no rules today'" }
+  for _, profile in ipairs { "untrusted", "tool", "trusted" } do
+    local vm <close> = peri.isolate { profile = profile, modules = modules }
+    check.same({ vm:run("local r = require 'rules' return r.name, r.limit, r == require 'rules'"):await() }, { "rules", 3, true })
+    check.contains(tostring(select(2, vm:run("require 'broken'"):join())), "broken:1:")
+    check.contains(tostring(select(2, vm:run("require 'failing'"):join())), "failing:1: no rules today")
+  end
+  local other <close> = untrusted()
+  check.contains(tostring(select(2, other:run("require 'rules'"):join())), "module 'rules' is not available here")
+  check.misuse("bad option 'modules' to 'isolate' (there is already a module 'perilune.fs')",
+    function() peri.isolate { modules = { ["perilune.fs"] = "return {}" } } end)
+  check.misuse("bad option 'modules' to 'isolate' (names, or Lua text by name", function() peri.isolate { modules = { rules = print } } end)
+end)
+
 case("ISO-15: a tool has files and processes, and neither the end of the program nor native code", function()
   local vm <close> = peri.isolate { profile = "tool" }
   check.equal(vm:run("return require('perilune').fs ~= nil and require('perilune').process ~= nil and io.open ~= nil"):await(), true)

@@ -67,7 +67,7 @@ case("only data can be shared, and what cannot is named", function()
   refused(".list[2].f is a function", { list = { 1, { f = function() end } } })
   refused(".co is a coroutine", { co = coroutine.create(print) })
   refused(".t is a table with a metatable", { t = setmetatable({}, {}) })
-  refused(".ch is a userdata", { ch = peri.shared_channel(1) })
+  refused(".ch is a userdata (perilune.shared_channel)", { ch = peri.shared_channel(1) })
   check.misuse("bad argument #1 to 'shared' (a table, string, number or boolean expected, got nil)", function() peri.shared(nil) end)
 end)
 
