@@ -143,6 +143,45 @@ rm order
 run run -q w.toml work
 [ "$(finished)" = "always success last success " ] || fail "$(finished)"
 
+it "has them at the end too where nothing they stand after is wanted"
+given behind.toml <<'END'
+[steps.work]
+sh = "sleep 0.1; exit 3"
+[steps.other]
+argv = ["true"]
+[steps.cleanup]
+after = ["other"]
+when  = "always"
+sh    = "echo cleanup ${run.status}"
+[steps.rescue]
+after = ["other"]
+when  = "failure"
+sh    = "echo rescue"
+END
+run run -q -j 4 behind.toml work cleanup rescue
+sort out >sorted
+printf 'cleanup | cleanup failure\nrescue | rescue\n' >expected
+same expected sorted "behind what failed"
+
+it "names the values of steps by their keys, whatever is in them"
+given keys.toml <<'END'
+[steps.row]
+matrix  = { n = ["1", "2"] }
+sh      = "echo row ${matrix.n}"
+capture = "text"
+[steps."a.b"]
+sh      = "echo dotted"
+capture = "text"
+[steps."größe"]
+needs = ["row", "a.b"]
+if    = "steps.a.b.value == 'dotted'"
+argv  = ["echo", "${steps.row[n=2].value}", "${steps.a.b.value}", "${steps.a.b.code}"]
+END
+run run -q keys.toml
+expect 0 out <<'END'
+größe | row 2 dotted 0
+END
+
 it "understands comparison, and, or, not, in"
 given i.toml <<'END'
 [params]

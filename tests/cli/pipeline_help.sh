@@ -52,7 +52,7 @@ a | a
 EOF
 PERILUNE_FILE=p.toml PERILUNE_JOBS=many run run
 expect 2 err <<'EOF'
-perilune: PERILUNE_JOBS: a whole number expected, got 'many'
+perilune: PERILUNE_JOBS: a whole number from 1 on or auto expected, got 'many'
 EOF
 
 it "writes a man page without mistakes"

@@ -39,7 +39,7 @@ perilune: --pool: there is no pool 'two'
 END
 run run -j none jobs.toml
 expect 2 err <<'END'
-perilune: --jobs: a whole number expected, got 'none'
+perilune: --jobs: a whole number from 1 on or auto expected, got 'none'
 END
 
 it "ends a step at its timeout, its children too"

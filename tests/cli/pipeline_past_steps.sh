@@ -51,7 +51,7 @@ it "why: the items of a fan-out, as if the pipeline named them"
 run run -q -k p.toml
 for key in "list[a]" "late[c]"; do
   why 0 p.toml "$key" <<END
-$key: up to date: up to date since run ID
+$key: up to date since run ID
 END
 done
 echo other >c

@@ -21,6 +21,10 @@ END
 run run left.toml --grace 1s
 [ "$status" -eq 0 ] && gone "$(cat pid)" || fail "$status $(cat err)"
 grep -q "^a: left 1 process" err || fail "$(cat err)"
+run report --format markdown -f left.toml
+grep -q "left 1 process" out || fail "the report: $(cat out)"
+run report -f left.toml
+grep -q '^ *"left": 1' out || fail "the report: $(cat out)"
 rm pid
 
 it "ends what has left its group, at the end of the run"
@@ -31,6 +35,8 @@ END
 run run escaped.toml --grace 200ms
 [ "$status" -eq 0 ] && gone "$(cat pid)" || fail "$status $(cat err)"
 grep -q "left [12] processes\?: a" err || fail "$(cat err)"
+run report -f escaped.toml
+grep -A 3 '^ *"left": {' out | grep -q '"count": [12]' || fail "the report: $(cat out)"
 rm pid
 
 it "is not kept by somebody who keeps the output open"

@@ -107,6 +107,14 @@ run resume -f notice.toml -q
 [ "$status" -eq 0 ] || fail "$status $(cat err)"
 [ "$(grep -c told done) $(grep -c before done)" = "2 1" ] || fail "$(cat done)"
 
+it "offers a command that goes on from the folder where it was typed"
+mkdir -p "in here"
+printf '[steps.a]\nsh = "exit 3"\n' >"in here/perilune.toml"
+run run -q -C "in here"
+command=$(sed -n 's/^resume: perilune //p' err)
+eval "run $command"
+[ "$status" -eq 1 ] && grep -q "^failed: a" err || fail "$command: $(cat err)"
+
 it "offers no resume of a pipeline that stands in no file"
 echo '[steps.a]
 sh = "exit 3"' | bounded run - >out 2>err

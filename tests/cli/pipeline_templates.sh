@@ -69,9 +69,9 @@ it "says where one is of no use"
 run run p.toml slow -p limit=soon
 expect 3 err <<'END'
 perilune: p.toml:12:8: steps.build: timeout: a duration like "90s" or "2m" expected, got 'soon'
-perilune: p.toml:30:8: steps.slow: timeout: a duration like "90s" or "2m" expected, got 'soon'
 perilune: p.toml:18:8: step 'test[arch=a]' needs 'build[arch=a,pool=small]', which does not exist
 perilune: p.toml:18:8: step 'test[arch=b]' needs 'build[arch=b,pool=small]', which does not exist
+perilune: p.toml:30:8: steps.slow: timeout: a duration like "90s" or "2m" expected, got 'soon'
 END
 
 it "a resume reads the file with the parameters of its run"

@@ -90,7 +90,7 @@ exit codes:
 os.exit(n) in a script runs closers first and exits with n.]]
 vocabulary.exit_codes = exit_codes
 
--- `words`: what its words are, for completions.
+-- `words`: what its words are, for completions; `most`: how many it takes beside FILE, without which there is no limit.
 local commands = {
   { "run", usage = "[FLAGS] [FILE] [TARGET...] [-- ARGS]", words = "target", flags = all(where, given, running, chosen, { "dry-run" }, shown),
     summary = "run a pipeline, or a script",
@@ -107,44 +107,44 @@ The first INT, TERM or HUP starts nothing more and ends what runs; the second ki
     detail = [[
 Watches the inputs of the wanted steps, the pipeline file, and the files that it names. Only changed content counts. A pass that is
 under way is ended first, with its processes. Interrupt to end.]] },
-  { "list", usage = "[FLAGS]", flags = all(where, { "json" }), summary = "the steps and what they are for" },
-  { "show", usage = "[FLAGS] STEP", words = "step", flags = all(where, given, { "json" }), summary = "a step as it would run, names replaced" },
-  { "why", usage = "[FLAGS] STEP", words = "step", flags = all(where, given, { "json" }), summary = "why a step would run, or would not" },
-  { "graph", usage = "[FLAGS]", flags = all(where, given, { "format", "run" }), summary = "the graph of steps: --format dot, mermaid, json or html",
+  { "list", most = 0, usage = "[FLAGS] [FILE]", flags = all(where, { "json" }), summary = "the steps and what they are for" },
+  { "show", most = 1, usage = "[FLAGS] STEP", words = "step", flags = all(where, given, { "json" }), summary = "a step as it would run, names replaced" },
+  { "why", most = 1, usage = "[FLAGS] STEP", words = "step", flags = all(where, given, { "json" }), summary = "why a step would run, or would not" },
+  { "graph", most = 0, usage = "[FLAGS] [FILE]", flags = all(where, given, { "format", "run" }), summary = "the graph of steps: --format dot, mermaid, json or html",
     formats = { "dot", "mermaid", "json", "html" } },
-  { "check", usage = "[FLAGS] [FILE]", words = "file", flags = all(where, given, { "stale", "json" }), summary = "look for mistakes, run nothing" },
-  { "resume", usage = "[FLAGS] [RUN]", words = "run", flags = all(where, given, running, chosen, { "rerun" }, shown),
+  { "check", most = 0, usage = "[FLAGS] [FILE]", words = "file", flags = all(where, given, { "stale", "json" }), summary = "look for mistakes, run nothing" },
+  { "resume", most = 1, usage = "[FLAGS] [RUN]", words = "run", flags = all(where, given, running, chosen, { "rerun" }, shown),
     summary = "go on with a run (the last one); what succeeded stays done" },
-  { "history", usage = "[FLAGS]", flags = all(where, { "json", "color" }), summary = "the runs of this project" },
-  { "logs", usage = "[FLAGS] RUN [STEP]", words = "run", flags = all(where, { "follow" }), summary = "what the steps of a run said; RUN may be last" },
-  { "report", usage = "[FLAGS] RUN", words = "run", flags = all(where, { "format", "report" }), summary = "a report of a run: --format json, html, junit, trace or markdown",
+  { "history", most = 0, usage = "[FLAGS]", flags = all(where, { "json", "color" }), summary = "the runs of this project" },
+  { "logs", most = 2, usage = "[FLAGS] RUN [STEP]", words = "run", flags = all(where, { "follow" }), summary = "what the steps of a run said; RUN may be last" },
+  { "report", most = 1, usage = "[FLAGS] RUN", words = "run", flags = all(where, { "format", "report" }), summary = "a report of a run: --format json, html, junit, trace or markdown",
     formats = { "json", "html", "junit", "trace", "markdown" } },
   { "clean", usage = "[FLAGS] [STEP...]", words = "step", flags = all(where, given, { "dry-run" }),
     summary = "remove the outputs of steps, or of all and the state as well" },
-  { "init", usage = "[FLAGS]", flags = all({ "directory" }), summary = "write a first perilune.toml" },
+  { "init", most = 0, usage = "[FLAGS]", flags = all({ "directory" }), summary = "write a first perilune.toml" },
   { "test", usage = "[FLAGS] PATH...", words = "file", own_flags = true, summary = "run tests: files, or a folder's *_test.lua and test_*.lua" },
-  { "top", usage = "[FLAGS] [PID|SOCKET]", words = "program", flags = all({ "interval", "once", "json", "color" }),
+  { "top", most = 1, usage = "[FLAGS] [PID|SOCKET]", words = "program", flags = all({ "interval", "once", "json", "color" }),
     summary = "the tasks of a running program, live in the terminal",
     detail = [[
 The program was started with --inspect, or with PERILUNE_INSPECT=1. Without PID, the one that runs; where there are several, they
 are listed. q or an interrupt ends it.]] },
-  { "inspect", usage = "[FLAGS] [PID|SOCKET]", words = "program", flags = all({ "port" }),
+  { "inspect", most = 1, usage = "[FLAGS] [PID|SOCKET]", words = "program", flags = all({ "port" }),
     summary = "the tasks of a running program, as a page of a local web server" },
-  { "repl", usage = "[FLAGS]", flags = all({ "color" }), summary = "type Lua; every line is a task that may wait",
+  { "repl", most = 0, usage = "[FLAGS]", flags = all({ "color" }), summary = "type Lua; every line is a task that may wait",
     detail = [[
 A line that is an expression prints its values; `=expr` does so too. What is not complete yet goes on in the next line. An error
 ends the line, not the session. Global variables stay. An interrupt ends the line under way, end of input the session. At a terminal lines are edited as in a shell,
 and kept for the next session in $XDG_STATE_HOME/perilune/repl_history, where libedit is installed.]] },
-  { "doctor", usage = "[FLAGS]", flags = all(where, { "json" }), summary = "look whether everything is there that runs need" },
-  { "completion", usage = "bash|zsh|fish", words = { "bash", "zsh", "fish" }, flags = all(),
+  { "doctor", most = 0, usage = "[FLAGS]", flags = all(where, { "json" }), summary = "look whether everything is there that runs need" },
+  { "completion", most = 1, usage = "bash|zsh|fish", words = { "bash", "zsh", "fish" }, flags = all(),
     summary = "the completions of a shell, on standard output",
     detail = [[
   bash   perilune completion bash > ~/.local/share/bash-completion/completions/perilune
   zsh    perilune completion zsh > "${fpath[1]}/_perilune"
   fish   perilune completion fish > ~/.config/fish/completions/perilune.fish]] },
-  { "schema", usage = "", flags = all(), summary = "the JSON Schema of a pipeline in TOML" },
-  { "help", usage = "[COMMAND]", words = "command", flags = all({ "format" }), formats = { "text", "man" }, summary = "this text, or that of a command" },
-  { "version", usage = "", flags = all(), summary = "the version" },
+  { "schema", most = 0, usage = "", flags = all(), summary = "the JSON Schema of a pipeline in TOML" },
+  { "help", most = 1, usage = "[COMMAND]", words = "command", flags = all({ "format" }), formats = { "text", "man" }, summary = "this text, or that of a command" },
+  { "version", most = 0, usage = "", flags = all(), summary = "the version" },
 }
 
 vocabulary.test_flags = {

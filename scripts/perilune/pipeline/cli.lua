@@ -53,6 +53,11 @@ local function plain_script(source, shown, folder, words)
   return function() return chunk(table.unpack(words)) end
 end
 
+local function refuse_surplus(command, words)
+  local most = vocabulary.commands[command].most
+  if most and #words > most then text.refuse(2, "%s: '%s' is too much; see perilune %s --help", command, words[most + 1], command) end
+end
+
 local function set_log(values)
   local log = require("perilune").log
   if values["log-level"] then log.level(values["log-level"]) end
@@ -75,10 +80,13 @@ local function carry_out(given, command, ...)
   if command == "completion" and ... == "candidates" then return require("perilune.cli.completion").answer(select(2, ...)) end
   local values, words, behind, rest = flags.read({ ... }, command, command == "run" and not given and is_script)
   if values.help then return require("perilune.cli.help").main({}, { command }) end
-  if without_pipeline[command] then return without_pipeline[command](values, words) end
+  if without_pipeline[command] then
+    refuse_surplus(command, words)
+    return without_pipeline[command](values, words)
+  end
   set_log(values)
   if values.directory then enter(values.directory) end
-  values.directory = nil
+  values.entered, values.directory = values.directory, nil
   if values.inspect then require("perilune.cli.inspected").start(values.inspect) end
   local source, shown, folder
   if given then
@@ -93,6 +101,7 @@ local function carry_out(given, command, ...)
     text.refuse(3, "the file returns no pipeline but %s", type(not_one))
   end
   if rest then words, behind = flags.read_more(values, rest, command) end
+  refuse_surplus(command, words)
   flags.read_environment(values, command)
   return require("perilune.pipeline.commands")[command](pipeline, values, words, behind)
 end

@@ -27,6 +27,7 @@ end
 
 local function show_plan(pipeline, wanted, values)
   local scope, mask, own = run.scope(pipeline, values)
+  scope.keep_unknown = true
   for _, step in ipairs(pipeline.steps) do
     if wanted[step.key] and (step.argv or step.sh or step.lua or step.fn) then
       local ok, ready = pcall(resolve.step, pipeline, step, scope, own)
@@ -92,16 +93,25 @@ function commands.list(pipeline, values)
   return 0
 end
 
-local function resolved(pipeline, step, values)
+-- What those commands need that only look at steps: {scope, mask, own_environment, environment}.
+local function view_of(pipeline, values)
   local scope, mask, own = run.scope(pipeline, values, true)
-  return resolve.step(pipeline, step, scope, own), mask, { mask = mask, own_environment = own, environment = scope.env }
+  return { scope = scope, mask = mask, own_environment = own, environment = scope.env }
 end
 
-local function shown_step(pipeline, step, values)
-  local ready, mask = resolved(pipeline, step, values)
+local function shown_retry(retry)
+  return retry and { attempts = retry.attempts, backoff = json.array { retry.first, retry.last }, factor = retry.factor, jitter = retry.jitter,
+                     on = retry.on and json.array(retry.on) }
+end
+
+local function shown_step(pipeline, step, view)
+  local ready = resolve.step(pipeline, step, view.scope, view.own_environment)
   return { key = step.key, doc = step.doc, place = step.place, needs = json.array(step.needs), after = json.array(step.after),
            when = step.when, ["if"] = step.condition_text, command = ready.shown, cwd = ready.cwd, env = ready.env,
-           inputs = json.array(ready.inputs), outputs = json.array(ready.outputs), pool = step.pool, timeout = step.timeout }, mask
+           inputs = json.array(ready.inputs), outputs = json.array(ready.outputs), pool = step.pool, timeout = step.timeout,
+           grace = step.grace, retry = shown_retry(step.retry), matrix = step.matrix, item = step.item, limit = step.limit,
+           each = type(step.each) == "function" and "(lua)" or step.each, fail = step.collect and "collect" or nil,
+           effect = step.effect, capture = step.capture, interactive = step.interactive, finally = step.finally }
 end
 
 function commands.show(pipeline, values, words)
@@ -111,46 +121,93 @@ function commands.show(pipeline, values, words)
     print_json(past_step.shown(store, row))
     return 0
   end
-  local shown, mask = shown_step(pipeline, step, values)
-  print(mask(json.encode(shown, { indent = 2 })))
+  local view = view_of(pipeline, values)
+  print(view.mask(json.encode(shown_step(pipeline, step, view), { indent = 2 })))
   return 0
 end
 
-local function verdict_of(pipeline, step, values, store)
+-- Whether the condition of a step is known not to hold: what becomes of other steps is no part of it.
+local function is_left_out(step, scope)
+  local condition = step.condition_text
+  if not condition or condition:find("run.", 1, true) or condition:find("steps.", 1, true) then return false end
+  return not step.condition(setmetatable({ matrix = step.matrix, item = step.item }, { __index = scope }))
+end
+
+local function known_only_in_a_run(step)
+  for _, name in ipairs(step.names) do
+    if name:match("^steps%.") then return name end
+  end
+end
+
+-- Whether a step need not run, and why or why not.
+local function verdict_of(pipeline, step, view, store)
+  if is_left_out(step, view.scope) then return true, "if: " .. step.condition_text end
   if step.each then return false, "what it fans out to is known when it runs" end
-  local ready, _, context = resolved(pipeline, step, values)
+  local ready = resolve.step(pipeline, step, view.scope, view.own_environment)
   if not ready.shown then return true, "it only stands for what it needs" end
-  return fingerprint.verdict(ready, fingerprint.of(ready, step, context), store and store:made(step.key))
+  if step.effect then return false, "it has an effect" end
+  local unknown = #step.outputs > 0 and known_only_in_a_run(step)
+  if unknown then return false, ("${%s} is known when it runs"):format(unknown) end
+  return fingerprint.verdict(ready, fingerprint.of(ready, step, view), store and store:made(step.key))
+end
+
+local function judged(key, fresh, reason)
+  local left_out = fresh and reason:match("^if: ")
+  return { key = key, verdict = left_out and "would be skipped" or fresh and "up to date" or "would run", reason = reason }
+end
+
+-- The verdicts on a step, or on each row of its matrix.
+local function verdicts_on(pipeline, key, values, store)
+  local step, row = find_step(pipeline, key, store)
+  if not step then return { judged(key, past_step.verdict(pipeline, store, row)) } end
+  local view, list = view_of(pipeline, values), {}
+  for i, member in ipairs(step.members or { step.key }) do
+    list[i] = judged(member, verdict_of(pipeline, pipeline.by_key[member] or step, view, store))
+  end
+  return #list > 0 and list or { judged(key, verdict_of(pipeline, step, view, store)) }
+end
+
+local function code_of(verdicts)
+  for _, one in ipairs(verdicts) do
+    if one.verdict == "would run" then return 10 end
+  end
+  return 0
 end
 
 function commands.why(pipeline, values, words)
   local store <close> = state.look(pipeline.folder)
-  local step, row = find_step(pipeline, words[1], store)
-  local fresh, reason
-  if step then
-    fresh, reason = verdict_of(pipeline, step, values, store)
+  local verdicts = verdicts_on(pipeline, words[1], values, store)
+  if values.json then
+    print_json(json.array(verdicts))
   else
-    fresh, reason = past_step.verdict(pipeline, store, row)
+    for _, one in ipairs(verdicts) do
+      local says_so = one.reason:sub(1, #one.verdict) == one.verdict
+      print(says_so and ("%s: %s"):format(one.key, one.reason) or ("%s: %s: %s"):format(one.key, one.verdict, one.reason))
+    end
   end
-  print(("%s: %s: %s"):format(words[1], fresh and "up to date" or "would run", reason))
-  return fresh and 0 or 10
+  return code_of(verdicts)
+end
+
+local function stale_steps(pipeline, values)
+  local store <close> = state.look(pipeline.folder)
+  local view, stale = view_of(pipeline, values), json.array {}
+  for _, step in ipairs(pipeline.steps) do
+    local fresh, reason = verdict_of(pipeline, step, view, store)
+    if not fresh then stale[#stale + 1] = judged(step.key, fresh, reason) end
+  end
+  return stale
 end
 
 function commands.check(pipeline, values)
-  if not values.stale then
-    print(("%s: %d steps, no problems"):format(pipeline.file, #pipeline.steps))
-    return 0
+  local stale = values.stale and stale_steps(pipeline, values)
+  if values.json then
+    print_json { file = pipeline.file, steps = #pipeline.steps, problems = json.array {}, stale = stale or nil }
+  elseif stale then
+    for _, one in ipairs(stale) do print(one.key .. ": " .. one.reason) end
+  else
+    print(("%s: %s, no problems"):format(pipeline.file, #pipeline.steps == 1 and "1 step" or #pipeline.steps .. " steps"))
   end
-  local store <close> = state.look(pipeline.folder)
-  local code = 0
-  for _, step in ipairs(pipeline.steps) do
-    local fresh, reason = verdict_of(pipeline, step, values, store)
-    if not fresh then
-      print(step.key .. ": " .. reason)
-      code = 10
-    end
-  end
-  return code
+  return stale and code_of(stale) or 0
 end
 
 local function need_store(pipeline)

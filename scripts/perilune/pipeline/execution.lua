@@ -105,7 +105,7 @@ end
 
 local function passes_when(self, step, bad)
   if step.when == "failure" then
-    local failed = self.first_failure and (bad or #model.dependencies(step) == 0)
+    local failed = self.first_failure and (bad or model.waits_for_none(step, self.wanted))
     if not failed then return false, "nothing failed" end
   elseif step.when == "cancelled" and not self.stopped then
     return false, "the run was not cancelled"
@@ -248,7 +248,7 @@ function execution:start(step)
   if self.tasks[step.key] then return end
   self.tasks[step.key] = self.members:spawn({ name = step.key }, function()
     self:wait_for(model.dependencies(step))
-    if model.is_last(step) and self.ordinary then self:wait_for(self.ordinary) end
+    if self.last[step.key] then self:wait_for(self.ordinary) end
     local ok, problem = pcall(self.carry_out, self, step)
     if ok then return end
     self:break_off(problem)
@@ -258,10 +258,11 @@ end
 
 local function start_all(self, wanted)
   local last = {}
-  self.ordinary = {}
+  self.ordinary, self.last, self.wanted = {}, {}, wanted
   for _, step in ipairs({ table.unpack(self.pipeline.steps) }) do
     if wanted[step.key] then
-      local list = model.is_last(step) and last or self.ordinary
+      self.last[step.key] = model.is_last(step, wanted)
+      local list = self.last[step.key] and last or self.ordinary
       list[#list + 1] = step.key
     end
   end

@@ -3,6 +3,8 @@ local text = require "perilune.pipeline.text"
 
 local expression = {}
 
+local namespaces <const> = { "params", "matrix", "item", "env", "run", "secrets", "steps", "args" }
+
 local words = { ["and"] = true, ["or"] = true, ["not"] = true, ["in"] = true, ["true"] = true, ["false"] = true }
 
 local function next_token(source, at)
@@ -36,13 +38,13 @@ function parser:take(kind)
   return token
 end
 
-local function resolve(scope, name)
-  local value = scope
-  for part in name:gmatch("[^%.]+") do
-    if type(value) ~= "table" then return nil end
-    value = value[part]
-  end
-  return value
+-- A name that begins with none of the namespaces would never have a value.
+function parser:name(name)
+  local ns, known = name:match("^[^%.]+"), false
+  for _, one in ipairs(namespaces) do known = known or one == ns end
+  if not known then text.refuse(3, "there is no '%s'%s", name, text.suggestion(ns, namespaces)) end
+  self.names[#self.names + 1] = name
+  return function(scope) return text.value(scope, name) end
 end
 
 local function truth(value) return value ~= nil and value ~= false and value ~= "" and value ~= 0 end
@@ -66,7 +68,7 @@ function parser:value()
   local kind, value = token[1], token[2]
   if kind == "text" or kind == "number" then return function() return value end end
   if kind == "true" or kind == "false" then return function() return kind == "true" end end
-  if kind == "name" then return function(scope) return resolve(scope, value) end end
+  if kind == "name" then return self:name(value) end
   if kind == "[" then return self:list() end
   if kind ~= "(" then text.refuse(3, "a value expected, got '%s'", value) end
   local inner = self:either()
@@ -133,7 +135,7 @@ function parser:either()
   return left
 end
 
--- A function of a scope that says true or false. Raises a problem where the text is no expression.
+-- A function of a scope that says true or false, and the list of the names in it. Raises a problem where the text is no expression.
 function expression.compile(source)
   local tokens, at = {}, 1
   while true do
@@ -141,10 +143,10 @@ function expression.compile(source)
     if not token then break end
     tokens[#tokens + 1], at = token, stop
   end
-  local self = setmetatable({ tokens = tokens, at = 1 }, parser)
+  local self = setmetatable({ tokens = tokens, at = 1, names = {} }, parser)
   local read = self:either()
   if self:peek() then text.refuse(3, "'%s' is too much", self.tokens[self.at][2]) end
-  return function(scope) return truth(read(scope)) end
+  return function(scope) return truth(read(scope)) end, self.names
 end
 
 return expression

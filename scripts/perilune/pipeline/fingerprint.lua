@@ -49,12 +49,6 @@ local function add_shell_names(into, sh, environment, add)
   end
 end
 
-local function value_of(names, path)
-  local value = names
-  for part in path:gmatch("[^%.]+") do value = type(value) == "table" and value[part] or nil end
-  return value
-end
-
 -- {name = hash} of everything by name that the step depends on.
 local function hash_values(ready, step, context)
   local values = {}
@@ -62,7 +56,7 @@ local function hash_values(ready, step, context)
     return hash.text(context.mask(type(value) == "table" and json.encode(value) or tostring(value)))
   end
   for _, name in ipairs(step.names) do
-    if name:sub(1, 4) ~= "run." then values[name] = add(value_of(ready.names, name)) end
+    if name:sub(1, 4) ~= "run." then values[name] = add(text.value(ready.names, name)) end
   end
   for name, value in pairs(context.own_environment) do values["$" .. name] = add(value) end
   if ready.sh then add_shell_names(values, ready.sh, context.environment, add) end

@@ -27,13 +27,15 @@ local readers = {
   jobs = function(v) return v == "auto" and "auto" or math.tointeger(tonumber(v)) end,
 }
 
+local expected <const> = { duration = "a duration like 90s", number = "a number", jobs = "a whole number from 1 on or auto" }
+
 -- `given_as`: how messages call it.
 local function store_value(values, name, raw, given_as)
   local kind, words = known[name].kind, known[name].complete
   if type(words) == "table" then text.one_of(name, raw, words) end
   local value = readers[kind](raw)
   if value == nil or type(value) == "number" and value < 0 or kind == "jobs" and value == 0 then
-    text.refuse(2, "%s: %s expected, got '%s'", given_as or "--" .. name, kind == "duration" and "a duration like 90s" or "a whole number", raw)
+    text.refuse(2, "%s: %s expected, got '%s'", given_as or "--" .. name, expected[kind] or "a whole number", raw)
   end
   if kind == "list" then
     values[name] = values[name] or {}

@@ -24,7 +24,7 @@ local function pad(words, width) return words .. (" "):rep(width - line.width(wo
 
 local function cells(entry)
   return { entry.id, os.date("%Y-%m-%d %H:%M:%S", math.floor(entry.started)), entry.status, entry.duration and text.seconds(entry.duration) or "",
-           summary.counts(entry.counts), table.concat({ entry.file, table.unpack(entry.targets) }, " ") }
+           (entry.ended or next(entry.counts)) and summary.counts(entry.counts) or "", table.concat({ entry.file, table.unpack(entry.targets) }, " ") }
 end
 
 -- The lines of the table; styled by the state of each run.

@@ -59,6 +59,7 @@ local function facts(step)
   end
   if #step.needs > 0 then add("needs " .. table.concat(step.needs, ", ")) end
   if step.added_by then add("added by " .. step.added_by) end
+  if step.left then add(text.left(math.tointeger(step.left))) end
   return table.concat(list, " · ")
 end
 

@@ -73,7 +73,7 @@ local function step()
   local made = object("step", {
     argv = strings,
     matrix = { type = "object", properties = { exclude = { type = "array", items = { type = "object" } } },
-               additionalProperties = { type = json.array { "array", "string" } } },
+               additionalProperties = { type = "array", items = scalar } },
     each = { anyOf = json.array { { type = "array" }, object "each" } },
     retry = { anyOf = json.array { { type = "integer", minimum = 1 }, object "retry" } },
   })
@@ -88,7 +88,7 @@ local function named(definition) return { type = "object", additionalProperties 
 
 local function file()
   local steps = named(step())
-  steps.propertyNames = { pattern = "^[A-Za-z0-9_.:/-]+$" }
+  steps.propertyNames = { pattern = "^([A-Za-z0-9_.:/-]|[^\\u0000-\\u007f])+$" }
   return object("top", {
     pipeline = object "pipeline",
     params = named(object("params", { type = { enum = json.array { "string", "integer", "number", "boolean" } } })),

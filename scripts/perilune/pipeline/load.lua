@@ -26,19 +26,28 @@ end
 
 local function as_list(value) return type(value) == "string" and { value } or value or {} end
 
--- What a template in `key` of a step mentions has to be there.
+local known_of_runs <const> = { id = true, status = true, args = true }
+
+-- What `key` of a step mentions has to be there. A condition may ask whether something is there: with `mistyped` only that is
+-- refused which is nearly something that is.
+local function check_names(reader, values, name, spec, place, key, names, mistyped)
+  for _, full in ipairs(names) do
+    local ns, word = full:match("^(%a+)%.([^.]+)")
+    local known = ns == "params" and (values.params or {}) or ns == "secrets" and (values.secrets or {})
+      or ns == "matrix" and (spec.matrix or {}) or ns == "run" and known_of_runs
+    if known and known[word] == nil then
+      local meant = text.suggestion(word, text.sorted_keys(known))
+      if not mistyped or meant ~= "" then
+        reader:complain(place, key, "steps.%s.%s: there is no %s.%s%s", name, key, ns, word, meant)
+      end
+    end
+  end
+end
+
 local function check_template(reader, values, name, spec, place, key, template)
   local names = {}
   text.add_names(names, template)
-  for _, full in ipairs(text.sorted_keys(names)) do
-    local ns, word = full:match("^(%a+)%.([^.]+)")
-    local known = ns == "params" and (values.params or {}) or ns == "secrets" and (values.secrets or {})
-      or ns == "matrix" and (spec.matrix or {})
-    if known and known[word] == nil then
-      reader:complain(place, key, "steps.%s.%s: there is no %s.%s%s", name, key, ns, word,
-                      text.suggestion(word, text.sorted_keys(known)))
-    end
-  end
+  check_names(reader, values, name, spec, place, key, text.sorted_keys(names))
 end
 
 local function check_templates(reader, values, name, spec, place)
@@ -65,21 +74,38 @@ local function in_order(steps, places)
   return order
 end
 
+-- In the order of their places; those of one place, and those without, as they came.
 local function refuse_all(problems)
-  if #problems > 0 then text.refuse(3, "%s", table.concat(problems, "\n")) end
+  if #problems == 0 then return end
+  local sorted = {}
+  for i, problem in ipairs(problems) do
+    local line, column = problem:match("^[^\n]-:(%d+):(%d+): ")
+    sorted[i] = { at = line and tonumber(line) << 16 | tonumber(column) or 0, i = i, problem = problem }
+  end
+  table.sort(sorted, function(a, b)
+    if a.at ~= b.at then return a.at < b.at end
+    return a.i < b.i
+  end)
+  for i, one in ipairs(sorted) do problems[i] = one.problem end
+  text.refuse(3, "%s", table.concat(problems, "\n"))
+end
+
+local function add_step(pipeline, reader, values, name, spec, places)
+  local place = places and places.within and places.within[name]
+  if not pipeline.plain then check_templates(reader, values, name, spec, place) end
+  local ok, made = pcall(pipeline.add_spec, pipeline, name, spec, reader:where(places, name))
+  if not ok then
+    if not text.is_problem(made) then error(made, 0) end
+    return reader:complain(places, name, "steps.%s: %s", name, made.message)
+  end
+  local one = made.members and pipeline.by_key[made.members[1]] or made
+  if one.condition_names then check_names(reader, values, name, spec, place, "if", one.condition_names, true) end
 end
 
 local function fill(pipeline, reader, values, places)
   local step_places = places and places.within and places.within.steps
   for _, name in ipairs(in_order(values.steps or {}, step_places)) do
-    local spec = values.steps[name]
-    local place = step_places and step_places.within and step_places.within[name]
-    if not pipeline.plain then check_templates(reader, values, name, spec, place) end
-    local ok, problem = pcall(pipeline.add_spec, pipeline, name, spec, reader:where(step_places, name))
-    if not ok then
-      if not text.is_problem(problem) then error(problem, 0) end
-      reader:complain(step_places, name, "steps.%s: %s", name, problem.message)
-    end
+    add_step(pipeline, reader, values, name, values.steps[name], step_places)
   end
 end
 

@@ -94,9 +94,9 @@ local function compile_condition(step, condition)
     step.condition = condition_of_template(condition)
     return
   end
-  local ok, compiled = pcall(expression.compile, condition)
+  local ok, compiled, names = pcall(expression.compile, condition)
   if not ok then text.refuse(3, "if: %s", tostring(compiled)) end
-  step.condition = compiled
+  step.condition, step.condition_names = compiled, names
 end
 
 -- What decides how steps hang together has its templates replaced before the step is made, by what is known then.
@@ -142,6 +142,13 @@ function model.with_names(spec, names)
   return changed or spec
 end
 
+-- "checks.lua:coverage" -> the file and the function.
+function model.lua_reference(reference)
+  local path, name = reference:match("^(.+):([%w_]+)$")
+  if not path then text.refuse(3, "lua: \"FILE:FUNCTION\" expected, got '%s'", reference) end
+  return path, name
+end
+
 -- A step from what a file or ctx:step says; `plain`: no templates are in it. Raises a problem without a place.
 function model.make_step(key, name, spec, place, plain)
   local step = {
@@ -153,13 +160,24 @@ function model.make_step(key, name, spec, place, plain)
     each = spec.each, limit = spec.limit, interactive = spec.interactive, matrix = spec.matrix_values,
     finally = spec.finally, names = plain and none or names_of(spec),
   }
+  if step.lua and not text.is_template(step.lua) then model.lua_reference(step.lua) end
   if spec["if"] then compile_condition(step, spec["if"]) end
   return step
 end
 
+-- Whether a run waits for nothing before it; `wanted`: the set of keys of the run, without which all count.
+function model.waits_for_none(step, wanted)
+  for _, list in ipairs { step.needs, step.after } do
+    for _, key in ipairs(list) do
+      if not wanted or wanted[key] then return false end
+    end
+  end
+  return true
+end
+
 -- Whether it stands at the end of a run: behind everything that does not.
-function model.is_last(step)
-  return step.finally or step.when ~= "success" and #step.needs == 0 and #step.after == 0
+function model.is_last(step, wanted)
+  return step.finally or step.when ~= "success" and model.waits_for_none(step, wanted)
 end
 
 local function matches(values, exclusion)
@@ -178,12 +196,19 @@ local function check_exclusion(exclusion, names)
   end
 end
 
+local function check_values(name, values)
+  if type(values) ~= "table" then text.refuse(3, "matrix.%s: a list expected, got %s", name, type(values)) end
+  for _, value in ipairs(values) do
+    if type(value) == "table" then text.refuse(3, "matrix.%s: single values expected, got a table%s", name, text.suggestion(name, { "exclude" })) end
+  end
+end
+
 local function matrix_names(matrix)
   local names = {}
   for _, name in ipairs(text.sorted_keys(matrix)) do
     if name ~= "exclude" then
       names[#names + 1] = name
-      if type(matrix[name]) ~= "table" then text.refuse(3, "matrix.%s: a list expected, got %s", name, type(matrix[name])) end
+      check_values(name, matrix[name])
     end
   end
   return names

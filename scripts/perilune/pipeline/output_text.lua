@@ -89,8 +89,8 @@ function tell.step_started(self, event)
 end
 
 function tell.step_retry(self, event)
-  self.place:note(event.key, ("%s: attempt %d/%d: %s, again in %.1fs"):format(self.style:key(event.key), event.attempt, event.attempts,
-                                                                            event.why, event.delay))
+  self.place:note(event.key, ("%s: attempt %d/%d: %s, again in %s"):format(self.style:key(event.key), event.attempt, event.attempts,
+                                                                          event.why, text.seconds(event.delay)))
 end
 
 function tell.stopping(self, event)
@@ -106,14 +106,12 @@ local function worth_telling(self, event)
   return self.reader.verbose or not self.options.marks or not (event.state == "cached" or event.state == "skipped")
 end
 
-local function processes(n) return n == 1 and "1 process" or n .. " processes" end
-
 function tell.processes_left(self, event)
-  self.place:say(("left %s: %s; ended"):format(processes(event.count), table.concat(event.keys, ", ")))
+  self.place:say(("%s: %s; ended"):format(text.left(event.count), table.concat(event.keys, ", ")))
 end
 
 function tell.step_finished(self, event)
-  if (event.left or 0) > 0 then self.place:note(event.key, ("%s: left %s; ended"):format(self.style:key(event.key), processes(event.left))) end
+  if (event.left or 0) > 0 then self.place:note(event.key, ("%s: %s; ended"):format(self.style:key(event.key), text.left(event.left))) end
   if not worth_telling(self, event) then return end
   local step = self.record.by_key[event.key]
   local extra

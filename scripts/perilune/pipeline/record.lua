@@ -2,10 +2,11 @@
 -- .perilune/runs/ID/report.json, or made from the database for a run that could not write its own.
 --
 -- A record is plain data: run, pipeline, file, status ("running" until it ends), started (wall clock), duration, jobs, resumed_from,
--- counts, cpu {user, system}, first_failure, resume, critical_path and slowest (keys), and steps. A step has: key, name, doc,
--- place, needs, after, added_by, added, last (it stands behind all others), state ("pending" or "running" until it ends), reason, message, command, log, code, signal,
--- user, system, started, ended, duration, attempts (a list of {started, ended, why}), allowed, tail (of a failure). Times of steps are
--- seconds since the run began.
+-- counts, cpu {user, system}, left {count, keys} (processes that had left their groups and were ended), first_failure, resume,
+-- critical_path and slowest (keys), and steps. A step has: key, name, doc, place, needs, after, added_by, added, last (it stands
+-- behind all others), state ("pending" or "running" until it ends), reason, message, command, log, code, signal, user, system,
+-- started, ended, duration, attempts (a list of {started, ended, why}), allowed, left (how many processes of its group its command
+-- had left), tail (of a failure). Times of steps are seconds since the run began.
 local fs = require "perilune.fs"
 local json = require "perilune.json"
 local analysis = require "perilune.pipeline.analysis"
@@ -71,12 +72,16 @@ function on.step_finished(self, event)
   step.started, step.ended = step.started or math.max(at - event.duration, 0), at
   step.duration = step.ended - step.started
   step.state, step.reason, step.message, step.code, step.signal = event.state, event.reason, event.message, event.code, event.signal
-  step.user, step.system, step.tail = event.user, event.system, event.tail
+  step.user, step.system, step.tail, step.left = event.user, event.system, event.tail, (event.left or 0) > 0 and event.left or nil
   step.command, step.place = step.command or event.command, step.place or event.place
   step.log = not event.silent and (step.log or event.log) or nil
   cpu.user, cpu.system = cpu.user + (event.user or 0), cpu.system + (event.system or 0)
   self.data.counts[event.state] = (self.data.counts[event.state] or 0) + 1
   if event.state == "failed" or event.state == "timeout" then self.failures[#self.failures + 1] = step end
+end
+
+function on.processes_left(self, event)
+  self.data.left = { count = event.count, keys = json.array(event.keys) }
 end
 
 function on.run_finished(self, event)

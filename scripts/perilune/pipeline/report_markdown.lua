@@ -42,8 +42,9 @@ local function write_table(out, data)
       out[#out + 1] = ("\n%d more steps.\n"):format(#data.steps - most_rows)
       return
     end
+    local why = (step.reason or "") .. (step.left and "; " .. text.left(math.tointeger(step.left)) or "")
     out[#out + 1] = ("| %s | %s | %s | %s | %s |"):format(signs[step.state] or "", cell(step.key), step.state,
-                                                         step.command and text.seconds(step.duration or 0) or "", cell(step.reason or ""))
+                                                         step.command and text.seconds(step.duration or 0) or "", cell(why))
   end
   out[#out + 1] = ""
 end

@@ -1,5 +1,6 @@
 -- A step with its templates replaced: what exactly would run, where, with which environment.
 local fs = require "perilune.fs"
+local model = require "perilune.pipeline.model"
 local text = require "perilune.pipeline.text"
 
 local resolve = {}
@@ -17,8 +18,7 @@ end
 
 -- "checks.lua:coverage" -> the function and the file's text. A file is run once.
 function resolve.lua_function(pipeline, reference)
-  local path, name = reference:match("^(.+):([%w_]+)$")
-  if not path then text.refuse(3, "lua = \"FILE:FUNCTION\" expected, got '%s'", reference) end
+  local path, name = model.lua_reference(reference)
   pipeline.lua_files = pipeline.lua_files or {}
   local file = pipeline.lua_files[path] or load_functions(pipeline, path)
   pipeline.lua_files[path] = file

@@ -41,14 +41,14 @@ local function mask_title(mask)
   if hides then system.set_title(words) end
 end
 
--- Everything a step's templates may name, the masker, and what the environment adds.
+-- Everything a step's templates may name, the masker, and what the environment adds. lenient: for whoever only looks.
 function run.scope(pipeline, values, lenient)
   local environment, own = params.environment(pipeline.settings, pipeline.folder, values["env-file"])
   local secrets = params.secrets(pipeline.secrets or {}, environment, pipeline.folder, lenient)
   local arguments = values.args or {}
   local scope = { params = params.read(pipeline.params or {}, params.given(values.param), values["params-file"], lenient), env = environment,
-                  secrets = secrets, steps = {}, args = arguments,
-                  run = { id = "", status = "", args = text.command_line(arguments) } }
+                  secrets = secrets, steps = {}, args = arguments, keep_unknown = lenient,
+                  run = { args = text.command_line(arguments) } }
   params.expand_settings(pipeline.settings, scope, own)
   local mask = masking.new(secrets)
   mask_title(mask)
@@ -86,16 +86,21 @@ local function planned(pipeline, wanted)
     if wanted[step.key] then
       keys[#keys + 1] = step.key
       steps[#steps + 1] = { key = step.key, name = step.name, doc = step.doc, place = step.place, needs = step.needs, after = step.after,
-                          last = model.is_last(step) or nil }
+                          last = model.is_last(step, wanted) or nil }
     end
   end
   return keys, steps
 end
 
--- nil for a pipeline from standard input, which cannot be read again.
-local function resume_command(pipeline, id)
+-- As it is typed where the run was started; `entered`: the folder of -C. nil for a pipeline from standard input, which cannot be
+-- read again.
+local function resume_command(pipeline, id, entered)
   if pipeline.file == "stdin" then return nil end
-  return "perilune resume" .. (pipeline.file == "perilune.toml" and "" or " -f " .. text.command_line { pipeline.file }) .. " " .. id
+  local words = { "perilune", "resume" }
+  if entered then table.move({ "-C", entered }, 1, 2, 3, words) end
+  if pipeline.file ~= "perilune.toml" then table.move({ "-f", pipeline.file }, 1, 2, #words + 1, words) end
+  words[#words + 1] = id
+  return text.command_line(words)
 end
 
 -- What a later resume has to know: without values that hold secrets, which have to be given again.
@@ -113,13 +118,13 @@ function run.request(values, targets, mask)
 end
 
 -- Returns the exit code.
-local function finish(work, began, id, kept, reports, shown)
+local function finish(work, began, id, kept, reports, shown, entered)
   local status = work.broken and "failure" or work:status()
   local ok, problem = pcall(work.store.end_run, work.store, id, status)
   if not ok then work:break_off(problem) end
   work.events:emit("run_finished", { run = id, status = status, duration = peri.now() - began, counts = work.counts,
                                      first_failure = work.first_failure, broken = work.broken,
-                                     resume = resume_command(work.pipeline, id) })
+                                     resume = resume_command(work.pipeline, id, entered) })
   local written, problem_of_record = pcall(kept.keep, kept, work.store.folder)
   local trouble = written and report.write(kept.data, reports) or not written and problem_of_record.message
   if trouble then shown:complain(trouble) end
@@ -162,7 +167,7 @@ function run.execute(pipeline, values, wanted, resumes, targets, token)
                                jobs = options.jobs, resumed_from = resumes })
   local began = peri.now()
   stopping.go(work, wanted, values.timeout or text.duration(pipeline.settings.timeout), token)
-  return finish(work, began, id, kept, reports, shown)
+  return finish(work, began, id, kept, reports, shown, values.entered)
 end
 
 return run

@@ -122,7 +122,7 @@ function reader:check_step(name, step, place)
     end
   end
   if commands_of(step) > 1 then self:complain(place, nil, "steps.%s: only one of argv, sh and lua", name) end
-  if not name:match("^[%w_%-%.:/]+$") then self:complain(place, nil, "steps.%s: a step's name has letters, digits and _-.:/", name) end
+  if not name:match("^[%w_%-%.:/\x80-\xff]+$") then self:complain(place, nil, "steps.%s: a step's name has letters, digits and _-.:/", name) end
   if type(step.argv) == "table" and #step.argv == 0 then self:complain(place, "argv", "steps.%s.argv: a program expected", name) end
   local function sub(key, keys)
     if type(step[key]) == "table" and not is_list(step[key]) then

@@ -59,24 +59,44 @@ end
 
 local namespaces = { params = true, matrix = true, item = true, env = true, run = true, secrets = true, steps = true }
 
-local function look_up(scope, path, raw)
-  local value = scope
+local function descend(value, path)
   for part in path:gmatch("[^%.]+") do
-    value = type(value) == "table" and value[part]
-    if value == nil or value == false and part ~= path:match("[^%.]+$") then text.refuse(3, "%s has no value", raw) end
+    if type(value) ~= "table" then return nil end
+    value = value[part]
+  end
+  return value
+end
+
+-- What a name like "params.version" stands for, or nil. The key of a step may have dots: the shortest that is known counts.
+function text.value(scope, name)
+  local keys = name:match("^steps%.(.+)$")
+  if not keys or not scope.steps then return descend(scope, name) end
+  for before, after in keys:gmatch("()%.()") do
+    local step = scope.steps[keys:sub(1, before - 1)]
+    if step then return descend(step, keys:sub(after)) end
+  end
+end
+
+local function look_up(scope, path, raw)
+  local value = text.value(scope, path)
+  if value == nil then
+    if scope.keep_unknown then return raw end
+    text.refuse(3, "%s has no value", raw)
   end
   if type(value) == "table" then text.refuse(3, "%s is no single value", raw) end
   return tostring(value)
 end
 
 local function is_name(ns, rest)
+  if ns == "steps" then return rest:match("^%..+%.[%w_%-]+$") ~= nil end
   return namespaces[ns] and (rest == "" and ns == "item" or rest:match("^%.[%w_%.%-]+$") ~= nil)
 end
 
 -- Whether there may be a name in it to replace.
 function text.is_template(value) return type(value) == "string" and value:find("${", 1, true) ~= nil end
 
--- Replaces `${ns.name}` of known namespaces. Every other `${...}` stays for the shell.
+-- Replaces `${ns.name}` of known namespaces. Every other `${...}` stays for the shell. What has no value is refused; with
+-- scope.keep_unknown it stays too.
 function text.expand(template, scope)
   if not template:find("${", 1, true) then return template end
   return (template:gsub("%${([%a_][%w_]*)([^}]*)}", function(ns, rest)
@@ -114,6 +134,9 @@ function text.command_line(argv)
   for i, word in ipairs(argv) do words[i] = quoted(tostring(word)) end
   return table.concat(words, " ")
 end
+
+-- "left 2 processes"
+function text.left(n) return n == 1 and "left 1 process" or ("left %d processes"):format(n) end
 
 function text.seconds(s)
   if s < 0.1 then return ("%dms"):format(math.ceil(s * 1000)) end
