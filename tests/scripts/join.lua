@@ -203,7 +203,7 @@ case("JOIN-19: spawning into something cancelled: never starts, joins as cancell
   equal(started, false)
 end)
 
-case("JOIN-20: children start in spawn order, at the first suspension", function()
+case:ordered("JOIN-20: children start in spawn order, at the first suspension", function()
   local note, taken = check.trace()
   for i = 1, 3 do peri.spawn(function() note("c" .. i) end) end
   note "parent"
@@ -273,7 +273,7 @@ case("join: giving up or being cancelled leaves the task running", function()
   same({ target:join() }, { true, "kept" })
 end)
 
-case("join: several joiners all get the outcome, in the order in which they began", function()
+case:ordered("join: several joiners all get the outcome, in the order in which they began", function()
   local note, taken = check.trace()
   local target = peri.spawn(function() peri.sleep(1) return "v" end)
   local joiners = {}
