@@ -235,6 +235,14 @@ void blocking_pool::close(duration limit, const std::function<void(const char* n
   }
 }
 
+void blocking_call::run() noexcept {
+  try {
+    call();
+  } catch (...) {
+    fail(std::current_exception());
+  }
+}
+
 void blocking_call::completed(const error* refusal) noexcept {
   if (refusal) fail(std::make_exception_ptr(task_error(*refusal)));
   ready = true;

@@ -27,7 +27,7 @@ class read_call final : public perilune::detail::typed_call<result<std::string>>
                     .abandonable = abandonable}),
         at_most(bytes),
         on_(std::move(on)) {}
-  void run() noexcept override;
+  void call() override;
 
   const std::size_t at_most;
   bool given_up = false;
@@ -175,16 +175,12 @@ result<file> open_now(const std::string& path, const open_options& options) {
 
 }  // namespace
 
-void detail::read_call::run() noexcept {
-  try {
-    const use open(*on_);
-    if (open.fd < 0)
-      end.emplace<1>(failed(*on_, "read", EBADF));
-    else
-      on_->read(open.fd, *this);
-  } catch (...) {
-    fail(std::current_exception());
-  }
+void detail::read_call::call() {
+  const use open(*on_);
+  if (open.fd < 0)
+    end.emplace<1>(failed(*on_, "read", EBADF));
+  else
+    on_->read(open.fd, *this);
 }
 
 namespace {

@@ -9,6 +9,7 @@
 namespace perilune {
 
 struct backoff {
+  // The pause after the first attempt, and the longest that there is.
   duration first{0};
   duration max = duration::max();
   double factor = 2;  // at least 1

@@ -11,8 +11,10 @@ namespace perilune {
 
 class barrier_core final : public operation {
  public:
+  // Of so many tasks, at least 1.
   explicit barrier_core(std::size_t parties) noexcept : parties_(parties) {}
 
+  // How many it is for, how many wait now, and whether one more opens it.
   std::size_t parties() const noexcept { return parties_; }
   std::size_t waiting() const noexcept { return waiting_; }
   bool completes() const noexcept { return waiting_ + 1 >= parties_; }

@@ -28,6 +28,7 @@ enum class blocking_crew : unsigned char {
   own,    // one that is started for it, ends with it, has its name, and counts to no bound
 };
 
+// How a call is made.
 struct blocking_options {
   const char* name = "blocking";  // what diagnostics call it; lives as long as the call
   blocking_crew crew = blocking_crew::pool;
@@ -35,6 +36,7 @@ struct blocking_options {
   bool refuse_when_full = false;  // fail with EAGAIN when the queue is full; otherwise the submitter waits its turn
 };
 
+// A pool at one moment.
 struct blocking_stats {
   std::size_t threads;  // there are, without those that calls have for themselves
   std::size_t running;  // calls on a thread now
@@ -74,11 +76,14 @@ class blocking_job : public list_node {
   std::chrono::steady_clock::time_point dropped_{};
 };
 
-// A call with one task that may wait for it. All but run() belongs to the worker's thread.
+// A call with one task that may wait for it. All but run() and call() belongs to the worker's thread.
 class blocking_call : public blocking_job {
  public:
   using blocking_job::blocking_job;
+  void run() noexcept final;
   void completed(const error* refusal) noexcept final;
+  // Calls the function and keeps what it returned; fail() keeps what it threw.
+  virtual void call() = 0;
   virtual void fail(std::exception_ptr failure) noexcept = 0;
   // Where it is, or will be, submitted.
   blocking_pool& pool() const noexcept;
@@ -103,16 +108,12 @@ class bound_call final : public typed_call<R> {
  public:
   bound_call(const blocking_options& options, F fn) : typed_call<R>(options), fn_(std::move(fn)) {}
 
-  void run() noexcept override {
-    try {
-      if constexpr (std::is_void_v<std::invoke_result_t<F&>>) {
-        std::invoke(fn_);
-        this->end.template emplace<1>();
-      } else {
-        this->end.template emplace<1>(std::invoke(fn_));
-      }
-    } catch (...) {
-      this->fail(std::current_exception());
+  void call() override {
+    if constexpr (std::is_void_v<std::invoke_result_t<F&>>) {
+      std::invoke(fn_);
+      this->end.template emplace<1>();
+    } else {
+      this->end.template emplace<1>(std::invoke(fn_));
     }
   }
 

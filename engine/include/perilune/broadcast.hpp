@@ -20,6 +20,7 @@
 
 namespace perilune {
 
+// A broadcast at one moment.
 struct broadcast_stats {
   std::size_t length;  // values that some receiver has not got yet
   std::size_t capacity;
@@ -29,6 +30,7 @@ struct broadcast_stats {
   bool closed;
 };
 
+// One receiver at one moment.
 struct broadcast_receiver_stats {
   std::size_t length;  // values it can still receive
   std::uint64_t recvs;
@@ -46,6 +48,7 @@ class broadcast_core {
   broadcast_core(const broadcast_core&) = delete;
   broadcast_core& operator=(const broadcast_core&) = delete;
 
+  // How things stand: values held are those that some receiver has not got yet.
   bool closed() const noexcept { return closed_; }
   std::size_t capacity() const noexcept { return capacity_; }
   std::size_t held() const noexcept { return left_.size(); }
@@ -95,8 +98,10 @@ class broadcast_core {
   bool closed_ = false;
 };
 
+// A receiver's place in a core: which value it gets next. Owned by the receiver; the core outlives it.
 class broadcast_subscription final : public subscription {
  public:
+  // Begins with the next value that is sent.
   explicit broadcast_subscription(broadcast_core& of) noexcept
       : subscription(of.subscriptions_), of_(of), next_(of.back()) {}
 
@@ -225,6 +230,7 @@ struct broadcast_turn {
 
 }  // namespace detail
 
+// One of the receiving ends: gets every value that is sent from its subscription on. Copies are the same receiver; of one worker.
 template <class T>
 class broadcast_receiver {
  public:
@@ -253,6 +259,7 @@ class broadcast {
     if (capacity == 0) detail::refuse_capacity_of_broadcast();
   }
 
+  // Never waits. How many are subscribed, or the value back where the broadcast is closed.
   broadcast_result<T> send(T value) const {
     state_->check_outsider();
     if (state_->closed()) return {0, std::move(value)};
@@ -260,14 +267,17 @@ class broadcast {
     state_->store(std::move(value));
     return {state_->subscribers(), std::nullopt};
   }
+  // A receiver of what is sent from now on.
   broadcast_receiver<T> subscribe() const {
     state_->check_outsider();
     return broadcast_receiver<T>(state_);
   }
+  // Receivers get what they have not got yet, and see the end then. Idempotent.
   void close() const {
     state_->check_outsider();
     state_->close();
   }
+  // How things stand.
   bool closed() const noexcept { return state_->closed(); }
   broadcast_stats stats() const noexcept { return state_->stats(); }
 

@@ -20,8 +20,10 @@ namespace perilune {
 class task_header;
 class scope_node;
 
+// What asked for a cancellation.
 enum class cancel_source : unsigned char { cancel, timeout, scope, signal, shutdown, parent, grace, watchdog, limit };
 
+// "cancel", "timeout", ... as scripts see it. Static storage.
 const char* to_string(cancel_source source) noexcept;
 
 // Why something was cancelled and who asked. Immutable after creation; counted without atomics, so it stays on its worker.
@@ -37,9 +39,11 @@ class cancel_reason {
   std::uint32_t uses_ = 0;
 };
 
+// A counted reference to a reason, or none. Not for several threads at once.
 class reason_ptr {
  public:
   reason_ptr() noexcept = default;
+  // One use more of it, or of none for nullptr.
   explicit reason_ptr(cancel_reason* reason) noexcept : reason_(reason) { retain(); }
   reason_ptr(const reason_ptr& other) noexcept : reason_(other.reason_) { retain(); }
   reason_ptr(reason_ptr&& other) noexcept : reason_(std::exchange(other.reason_, nullptr)) {}
@@ -51,9 +55,11 @@ class reason_ptr {
     if (reason_ && --reason_->uses_ == 0) drop(reason_);
   }
 
+  // A new reason.
   static reason_ptr make(cancel_source source, std::string text = {}, std::uint64_t by_task = 0,
                          std::string by_name = {});
 
+  // nullptr for none; the others require one.
   const cancel_reason* get() const noexcept { return reason_; }
   const cancel_reason* operator->() const noexcept { return reason_; }
   const cancel_reason& operator*() const noexcept { return *reason_; }
@@ -68,7 +74,9 @@ class reason_ptr {
   cancel_reason* reason_ = nullptr;
 };
 
+// One node of the tree: a task's own, or a scope's. Embedded in it, and touched by its worker only.
 struct cancel_node : list_node {
+  // What is known of a node; several at once.
   enum flag : std::uint32_t {
     is_task = 1,       // the root node of a task; otherwise a scope_node
     requested = 2,     // cancellation was asked for at this very node
@@ -82,12 +90,14 @@ struct cancel_node : list_node {
     is_set = 512,      // a scope_node beside its owner's stack: while it has child tasks it counts above as one
   };
 
+  // The node above, nullptr for a root.
   cancel_node* parent = nullptr;
   linked_queue<cancel_node> children;  // tasks and scopes below, in order of creation
   reason_ptr reason;                   // why, where `requested`
   std::uint32_t flags = 0;
   std::uint32_t child_tasks = 0;  // children that are tasks, or sets with tasks in them
 
+  // Read and set marks.
   bool has(flag f) const noexcept { return (flags & f) != 0; }
   void set(flag f) noexcept { flags |= f; }
 
@@ -150,6 +160,7 @@ class scope_node : public cancel_node {
   }
   bool timed_out() const noexcept { return timed_out_; }
 
+  // The timer of a scope's deadline, and whose it is.
   struct deadline_timer : timer_node {
     scope_node* scope = nullptr;
   };

@@ -240,6 +240,7 @@ class channel {
   send_operation<T> send_op(T value) const { return {*this, std::move(value)}; }
   recv_operation<T> recv_op() const { return recv_operation<T>(*this); }
 
+  // Never waits: status done, full or closed; the value comes back with the last two.
   send_result<T> try_send(T value) const {
     state_->check_outsider();
     for_outsiders any;

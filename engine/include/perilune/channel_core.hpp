@@ -27,9 +27,12 @@
 
 namespace perilune {
 
+// How an operation that does not wait went.
 enum class channel_status : unsigned char { done, closed, full, empty };
 
+// A channel at one moment.
 struct channel_stats {
+  // Values buffered now.
   std::size_t length;
   std::size_t capacity;  // channel_unbounded for no bound
   std::size_t peak;
@@ -39,15 +42,18 @@ struct channel_stats {
   std::size_t waiting_receivers;
 };
 
+// The capacity of a channel that takes any number of values.
 inline constexpr std::size_t channel_unbounded = std::numeric_limits<std::size_t>::max();
 
 template <class Derived>
 class channel_core {
  public:
+  // Values that it buffers: 0 for a rendezvous, channel_unbounded for any number.
   explicit channel_core(std::size_t capacity) noexcept : capacity_(capacity) {}
   channel_core(const channel_core&) = delete;
   channel_core& operator=(const channel_core&) = delete;
 
+  // How things stand.
   bool closed() const noexcept { return closed_; }
   std::size_t capacity() const noexcept { return capacity_; }
 
@@ -71,6 +77,7 @@ class channel_core {
     return channel_status::done;
   }
 
+  // The oldest value goes to `to`; where none is buffered, the first waiting sender's.
   template <class Granter, class Sink>
   [[gnu::always_inline]] channel_status try_recv(Granter& tasks, Sink& to) {
     if (self().stored()) {
@@ -94,6 +101,7 @@ class channel_core {
   // Whether try_recv would say anything but `empty`.
   bool receivable() const noexcept { return self().stored() != 0 || !senders_.empty() || closed_; }
 
+  // Queue a waiter, or take it out of the queue.
   void arm_sender(waiter& by) noexcept { senders_.push_back(by); }
   void arm_receiver(waiter& by) noexcept { receivers_.push_back(by); }
   void disarm_sender(waiter& by) noexcept { senders_.erase(by); }
@@ -136,6 +144,7 @@ class channel_core {
     }
   }
 
+  // All counts at this moment. Walks the queues of waiters.
   channel_stats stats() const noexcept {
     const std::size_t length = self().stored();
     return {length, capacity_, peak_, sends_, sends_ - length, senders_.count(), receivers_.count()};

@@ -9,6 +9,7 @@
 
 namespace perilune {
 
+// A span of time, in nanoseconds.
 using duration = std::chrono::nanoseconds;
 
 // A point of time as the distance from its clock's own zero. instant::max() is the deadline that never comes.
@@ -26,6 +27,7 @@ using instant = std::chrono::nanoseconds;
 
 class clock {
  public:
+  // What moves it: the machine, the host, or the runtime that has nothing to run.
   enum class mode : std::uint8_t { steady, manual, virtual_ };
 
   clock() = default;
@@ -33,6 +35,7 @@ class clock {
   clock& operator=(const clock&) = delete;
   virtual ~clock();
 
+  // The time, never less than before. Any thread.
   [[nodiscard]] virtual instant now() noexcept = 0;
   [[nodiscard]] virtual mode kind() const noexcept = 0;
 };
@@ -73,6 +76,7 @@ class virtual_clock final : public clock {
   // Moves to `at`. False, and nothing moves, when `at` has passed.
   bool jump_to(instant at) noexcept;
 
+  // Whether it jumps to the next deadline when nothing can run.
   [[nodiscard]] bool auto_advance() const noexcept;
   void auto_advance(bool on) noexcept;
   // auto_advance off, and on again, where doing it twice is a mistake: false then.

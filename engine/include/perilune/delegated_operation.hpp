@@ -11,6 +11,7 @@ namespace perilune {
 template <class Resource>
 class delegated_operation : public operation {
  public:
+  // Of a resource that outlives it.
   explicit delegated_operation(Resource& resource) noexcept : resource_(&resource) {}
 
   bool try_now(waiter& by) { return this->try_commit(by); }

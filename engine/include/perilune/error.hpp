@@ -9,6 +9,7 @@
 
 namespace perilune {
 
+// What sort of failure it is, as scripts see it in `e.kind`.
 enum class error_kind : unsigned char {
   error,
   cancelled,
@@ -26,10 +27,11 @@ enum class error_kind : unsigned char {
 const char* to_string(error_kind kind) noexcept;
 
 struct error {
+  // The sort, and one line for people.
   error_kind kind = error_kind::error;
-  std::string message;
-  int code = 0;                  // errno for kind io, otherwise 0
-  std::exception_ptr exception;  // set when a C++ exception is the cause
+  std::string message{};
+  int code = 0;                    // errno for kind io, otherwise 0
+  std::exception_ptr exception{};  // set when a C++ exception is the cause
 
   // The error of a failed system call: `what` names call and object ("open /etc/x"), `code` is errno.
   static error system(std::string what, int code);
@@ -44,6 +46,7 @@ class [[nodiscard]] result {
   result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
   result(perilune::error problem) : state_(std::in_place_index<1>, std::move(problem)) {}
 
+  // Whether there is a value, which value() requires.
   bool ok() const noexcept { return state_.index() == 0; }
   explicit operator bool() const noexcept { return ok(); }
   T& value() & noexcept { return *std::get_if<0>(&state_); }
@@ -54,6 +57,7 @@ class [[nodiscard]] result {
   const T& operator*() const& noexcept { return value(); }
   T* operator->() noexcept { return std::get_if<0>(&state_); }
   const T* operator->() const noexcept { return std::get_if<0>(&state_); }
+  // Requires that it is not ok.
   perilune::error& error() & noexcept { return *std::get_if<1>(&state_); }
   const perilune::error& error() const& noexcept { return *std::get_if<1>(&state_); }
   perilune::error&& error() && noexcept { return std::move(*std::get_if<1>(&state_)); }

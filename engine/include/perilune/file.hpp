@@ -16,7 +16,9 @@ namespace detail {
 class open_file;
 }
 
+// How a file is opened.
 struct open_options {
+  // What it is opened for.
   bool read = true;
   bool write = false;
   bool append = false;  // every write goes to the end
@@ -25,6 +27,7 @@ struct open_options {
   unsigned mode = 0666;  // of a new file, before the umask
 };
 
+// What a position counts from.
 enum class seek_from : unsigned char { start, here, end };
 
 // One read of what an open file has next; see file. What is no regular file (a fifo, a terminal) may keep a read for ever:
@@ -71,6 +74,7 @@ class file {
   std::shared_ptr<detail::open_file> open_;
 };
 
+// Kind io where the file cannot be opened so. Only to be awaited on a worker.
 pending<file> open(std::string path, const open_options& options = {});
 
 }  // namespace perilune::fs

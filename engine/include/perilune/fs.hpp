@@ -18,17 +18,22 @@
 
 namespace perilune::fs {
 
+// A call on a thread of the file pool: yields a result when awaited. See blocking_operation.
 template <class T>
 using pending = blocking_operation<result<T>>;
 
+// No limit, where one may be given.
 inline constexpr std::size_t unlimited = static_cast<std::size_t>(-1);
 
+// What is at a path.
 enum class file_type : unsigned char { unknown, file, directory, link, fifo, socket, block_device, char_device };
 
 // "file", "directory", ... Static storage.
 const char* to_string(file_type type) noexcept;
 
+// What the system knows of a path.
 struct file_status {
+  // What it is.
   file_type type = file_type::unknown;
   std::uint64_t size = 0;  // bytes
   double modified = 0;     // seconds since 1970
@@ -42,11 +47,14 @@ struct file_status {
   std::string target{};  // of a symbolic link that was not followed
 };
 
+// One name in a folder.
 struct dir_entry {
-  std::string name;
+  // Without the folder, and what it is.
+  std::string name{};
   file_type type = file_type::unknown;
 };
 
+// How a file is written.
 struct write_options {
   // Written beside the file, flushed to the disk and renamed over it: readers see the old text or the new one, whatever
   // happens. The file keeps its mode, and its owner where allowed; a symbolic link stays one. What is no regular file is
@@ -56,6 +64,7 @@ struct write_options {
   unsigned mode = 0666;  // of a new file, before the umask
 };
 
+// How a file is copied.
 struct copy_options {
   bool recursive = false;  // folders with all they hold
   bool overwrite = true;   // false: EEXIST where the target is there
@@ -67,6 +76,7 @@ pending<unit> write_file(std::string path, std::string text, const write_options
 // In one write to the end of the file, which is made where there is none.
 pending<unit> append_file(std::string path, std::string text);
 
+// Of what a link leads to, or with `follow` false of the link itself. Kind io where there is nothing.
 pending<file_status> stat(std::string path, bool follow = true);
 // Sorted by name, without "." and "..".
 pending<std::vector<dir_entry>> list(std::string path);
@@ -86,6 +96,7 @@ pending<std::string> read_link(std::string path);
 pending<unit> make_symlink(std::string target, std::string path);
 pending<unit> set_mode(std::string path, unsigned mode);
 
+// Which part of a tree is walked.
 struct walk_options {
   bool follow_links = false;           // into folders behind symbolic links; never into a loop
   std::size_t max_depth = unlimited;   // 1: only what the root holds
@@ -93,8 +104,9 @@ struct walk_options {
   std::size_t batch = 256;             // entries at most in one batch
 };
 
+// One path that a walk has come by.
 struct walk_entry {
-  std::string path;  // begins with the root as it was given
+  std::string path{};  // begins with the root as it was given
   file_type type = file_type::unknown;
   std::size_t depth = 0;           // 1 for what the root holds
   std::optional<error> problem{};  // the folder could not be read; the walk goes on behind it

@@ -157,6 +157,7 @@ auto race(task<T>... bodies) {
   return detail::race_of<std::variant<detail::value_of<T>...>>(std::tuple<task<T>...>(std::move(bodies)...));
 }
 
+// Which task of a list came first, counted from 0, and what it returned.
 template <class T>
 struct race_winner {
   std::size_t index;
@@ -177,7 +178,9 @@ task<race_winner<T>> race(std::vector<task<T>> bodies) {
   co_return std::move(*won);
 }
 
+// How many items are at work.
 struct map_options {
+  // All items at once.
   static constexpr std::size_t unlimited = static_cast<std::size_t>(-1);
   std::size_t concurrency = unlimited;  // items at work at a time
 };

@@ -25,6 +25,7 @@ struct hold_site {
   std::uint32_t line = 0;
 
   hold_site() noexcept = default;
+  // A place, or the caller's own.
   hold_site(const char* in_file, std::uint32_t at_line) noexcept : file(in_file), line(at_line) {}
   hold_site(const std::source_location& at) noexcept : file(at.file_name()), line(at.line()) {}
   // "file:line", or "" when unknown.
@@ -42,11 +43,13 @@ struct holding : list_node {
   bool told = false;           // named in a warning already
 
   holding() noexcept = default;
+  // Begins now.
   explicit holding(hold_site at) noexcept : site(at) {}
   holding(holding&& other) noexcept;
   holding& operator=(holding&&) = delete;
 };
 
+// What can be held, a lock or permits: knows by whom and since when. Of one worker.
 class holdable : public list_node {
  public:
   holdable(const holdable&) = delete;

@@ -15,6 +15,7 @@
 
 namespace perilune {
 
+// What happens to ticks that came while nobody waited.
 enum class missed_ticks : unsigned char {
   burst,  // all at once
   delay,  // one, and the next a period later

@@ -84,8 +84,10 @@ class join_set final : public join_set_core {
     return handle;
   }
 
+  // Waits for the next task of a set that ends; empty where none is left. The set outlives it.
   class join_next_operation final : public operation {
    public:
+    // Of this set.
     explicit join_next_operation(join_set& from) noexcept : set_(&from) {}
     bool try_now(waiter& by) {
       detail::check_owner(*set_, *by.task);

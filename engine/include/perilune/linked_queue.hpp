@@ -16,6 +16,7 @@ class linked_queue {
   linked_queue(const linked_queue&) = delete;
   linked_queue& operator=(const linked_queue&) = delete;
 
+  // The first item; nullptr where there is none.
   bool empty() const noexcept { return tail_ == nullptr; }
   T* front() const noexcept { return tail_ ? &first() : nullptr; }
   // Requires !empty().
@@ -28,16 +29,19 @@ class linked_queue {
     return node == tail_ ? nullptr : static_cast<T*>(node->next);
   }
 
+  // The item must not be in a queue of this link, and outlives its stay. O(1), as all but count().
   [[gnu::always_inline]] void push_back(T& item) noexcept {
     insert_at_seam(item);
     tail_ = &item;
   }
 
+  // As push_back.
   void push_front(T& item) noexcept {
     insert_at_seam(item);
     if (!tail_) tail_ = &item;
   }
 
+  // Takes the first item out; nullptr where there is none.
   [[gnu::always_inline]] T* pop_front() noexcept {
     if (!tail_) return nullptr;
     list_node* const first = tail_->next;
@@ -51,6 +55,7 @@ class linked_queue {
     return static_cast<T*>(first);
   }
 
+  // Takes out an item, which must be in this queue.
   void erase(T& item) noexcept {
     list_node& node = item;
     if (node.next == &node) {
@@ -85,6 +90,7 @@ class linked_queue {
     tail_ = other_tail;
   }
 
+  // Walks the queue.
   std::size_t count() const noexcept {
     std::size_t n = 0;
     for (T* item = front(); item; item = after(*item)) ++n;

@@ -6,6 +6,7 @@
 namespace perilune {
 
 struct list_node {
+  // The neighbours in its queue; nullptr in none.
   list_node* next = nullptr;
   list_node* prev = nullptr;
 
@@ -13,11 +14,13 @@ struct list_node {
   constexpr list_node(const list_node&) noexcept {}
   constexpr list_node& operator=(const list_node&) noexcept { return *this; }
 
+  // Whether it is in a queue.
   [[nodiscard]] constexpr bool linked() const noexcept { return next != nullptr; }
 
   // The only node of its ring: what a queue calls empty when the node is its head, and a single entry otherwise.
   [[nodiscard]] constexpr bool alone() const noexcept { return next == this; }
 
+  // Makes it the only node of a ring.
   constexpr void link_alone() noexcept { next = prev = this; }
 
   // Requires !linked() && successor.linked(). Before the head of a ring is its tail.

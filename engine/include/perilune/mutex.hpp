@@ -17,6 +17,7 @@ namespace perilune {
 
 class mutex_core final : public operation, public holdable {
  public:
+  // How diagnostics call the lock, and waiting for it. Static storage.
   explicit mutex_core(const char* resource = "mutex", const char* verb = "lock") noexcept
       : resource_(resource), verb_(verb) {}
 
@@ -114,8 +115,10 @@ class keyed_mutex {
     guard locked_;
   };
 
+  // Waits for the lock of one key, and keeps that lock alive meanwhile.
   class keyed_lock_operation final : public delegated_operation<mutex_core> {
    public:
+    // Made by lock_op.
     keyed_lock_operation(lock_ptr lock, hold_site at) noexcept
         : delegated_operation<mutex_core>(*lock), lock_(std::move(lock)), site_(at) {}
     keyed_guard take_result() noexcept { return {lock_, lock_operation(*lock_, site_).take_result()}; }

@@ -27,21 +27,25 @@ class datagram_queue;
 
 // Where a socket is: an IP address and a port, or a path and no port.
 struct endpoint {
-  std::string host;
+  std::string host{};
   std::uint16_t port = 0;
   bool local = false;  // `host` is a path
 };
 
+// Two connected sides.
 struct connection {
-  reader in;
-  writer out;
-  endpoint here;
-  endpoint there;
+  // Both directions, and the addresses of both sides.
+  reader in{};
+  writer out{};
+  endpoint here{};
+  endpoint there{};
 };
 
+// One packet.
 struct datagram {
-  std::string bytes;
-  endpoint from;
+  // One packet, whole, and whence it came.
+  std::string bytes{};
+  endpoint from{};
 };
 
 // Whether a host is an address rather than a name.
@@ -72,6 +76,7 @@ class connect_operation final : public operation {
 // A host may be a name; its addresses are tried one after the other.
 connect_operation connect(endpoint to);
 
+// Waits for the next connection; nothing when the listener is closed. Several may wait.
 class accept_operation final : public operation {
  public:
   explicit accept_operation(std::shared_ptr<detail::acceptor> from) noexcept : from_(std::move(from)) {}
@@ -98,7 +103,9 @@ class listener {
   // A numeric host. Port 0 draws one. Only on a worker.
   static result<listener> listen(const endpoint& at, int backlog = 1024);
 
+  // Waits for the next connection. Kind io where the system refuses one.
   accept_operation accept() const noexcept { return accept_operation(acceptor_); }
+  // Where it listens, with the port that was drawn.
   const endpoint& at() const noexcept;
   // Waiting accepts see the end. Idempotent.
   void close() const noexcept;
@@ -108,6 +115,7 @@ class listener {
   std::shared_ptr<detail::acceptor> acceptor_;
 };
 
+// Waits for the next packet; nothing when the socket is closed. Several may wait.
 class receive_operation final : public operation {
  public:
   explicit receive_operation(std::shared_ptr<detail::datagram_queue> from) noexcept : from_(std::move(from)) {}
@@ -132,6 +140,7 @@ class datagram_socket {
  public:
   static result<datagram_socket> open(const endpoint& at);
 
+  // Waits for the next packet.
   receive_operation receive() const noexcept { return receive_operation(queue_); }
   // False when the system has no room for it now. A numeric host.
   result<bool> send(const std::string& bytes, const endpoint& to) const;

@@ -50,8 +50,10 @@ class notify {
   };
 
  public:
+  // Waits for a notification.
   auto wait() { return detail::awaiter<wait_operation>(std::in_place, core_); }
   wait_operation wait_op() { return wait_operation(core_); }
+  // Wakes the first that waits, or the next that comes; wakes all who wait now. Never wait.
   void notify_one() noexcept { core_.notify_one(); }
   void notify_all() noexcept { core_.notify_all(); }
 

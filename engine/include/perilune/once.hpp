@@ -13,6 +13,7 @@ namespace perilune {
 template <class T>
 class once {
  public:
+  // `make` makes the value, when it is first asked for.
   explicit once(std::function<task<T>()> make) : make_(std::move(make)) {}
 
   // Yields a pointer to the value, which lives as long as this. What making it throws passes through. Kind misuse when it

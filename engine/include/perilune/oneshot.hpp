@@ -14,7 +14,9 @@
 
 namespace perilune {
 
+// A oneshot at one moment.
 struct oneshot_stats {
+  // How it stood at this moment.
   bool sent;
   bool received;
   bool closed;
@@ -26,6 +28,7 @@ class oneshot_core : public turns {
  public:
   oneshot_core() noexcept : ending_(*this) {}
 
+  // How things stand.
   bool sent() const noexcept { return sent_; }
   bool closed() const noexcept { return closed_; }
   // Nobody will receive a value any more, or none that is not sent yet: closed, or received.
@@ -142,11 +145,14 @@ class oneshot {
   auto closed_op() const { return turn_operation<detail::oneshot_end<T>>(state_); }
   auto wait_closed() const { return closed_op().operator co_await(); }
 
+  // No value comes any more: who waits sees the end. Idempotent.
   void close() const {
     state_->check_outsider();
     state_->close();
   }
+  // Closed or received: nothing can be sent to anybody.
   bool closed() const noexcept { return state_->ended(); }
+  // All counts at this moment.
   oneshot_stats stats() const noexcept { return state_->stats(); }
 
  private:

@@ -15,22 +15,29 @@ namespace perilune {
 class operation;
 class task_header;
 
+// Where a wait is.
 enum class wait_state : unsigned char {
   idle,     // not waiting
   armed,    // queued at the operation
   granted,  // committed; the task is on its way to resume
 };
 
+// What a timer does when it is due.
 enum class timer_kind : unsigned char { waiter, deadline, callback };
 
+// Who waits for an operation: queued there and, with a deadline, among the timers. Lives in the task or its frame, and
+// is touched by its worker only.
 struct waiter : timer_node {
+  // What it waits for, and the task to wake.
   operation* op = nullptr;
   task_header* task = nullptr;
 
+  // Where the wait is.
   wait_state waiting() const noexcept { return static_cast<wait_state>(state); }
   void become(wait_state next_state) noexcept { state = static_cast<unsigned char>(next_state); }
 };
 
+// Who waits for one thing, first come, first served.
 using wait_queue = linked_queue<waiter>;
 
 // What a diagnostic says about a wait.

@@ -29,6 +29,7 @@ error describe_exception(std::exception_ptr exception) noexcept;
 template <class T>
 class [[nodiscard]] outcome {
  public:
+  // unit for a task that returns nothing.
   using value_type = std::conditional_t<std::is_void_v<T>, unit, T>;
 
   outcome() noexcept = default;  // not ended yet
@@ -44,6 +45,7 @@ class [[nodiscard]] outcome {
   void set_failure(std::exception_ptr failure) noexcept { state_.template emplace<2>(std::move(failure)); }
   void set_cancelled(reason_ptr reason) noexcept { state_.template emplace<3>(std::move(reason)); }
 
+  // How it has ended, if it has; one of the last three is true then.
   bool ended() const noexcept { return state_.index() != 0; }
   bool returned() const noexcept { return state_.index() == 1; }
   bool failed() const noexcept { return state_.index() == 2; }

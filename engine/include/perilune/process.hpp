@@ -31,12 +31,15 @@ namespace detail {
 class child;
 }
 
+// What a child has used.
 struct resource_usage {
+  // CPU time of the child and its own children, and the most memory that it had at once.
   double user_seconds = 0;
   double system_seconds = 0;
   std::uint64_t max_rss_bytes = 0;
 };
 
+// How a child has ended.
 struct exit_status {
   int code = -1;   // -1 when a signal ended it
   int signal = 0;  // 0 when it exited
@@ -44,6 +47,7 @@ struct exit_status {
   duration elapsed{};
   resource_usage usage{};
 
+  // It exited, with status 0.
   bool success() const noexcept { return code == 0; }
 };
 
@@ -52,6 +56,7 @@ class stdio {
  public:
   enum class kind : unsigned char { inherit, null, pipe, text, file, append, descriptor, output };
 
+  // The parent's own, /dev/null, or a pipe to the parent.
   static stdio inherit() { return stdio(kind::inherit); }
   static stdio null() { return stdio(kind::null); }
   static stdio pipe() { return stdio(kind::pipe); }
@@ -65,6 +70,7 @@ class stdio {
   // Standard error only: where standard output goes.
   static stdio output() { return stdio(kind::output); }
 
+  // Which of these it is, and what goes with it: bytes or a path, or a descriptor.
   kind what() const noexcept { return kind_; }
   const std::string& value() const noexcept { return value_; }
   int fd() const noexcept { return fd_; }
@@ -89,10 +95,10 @@ struct process_options {
     return options;
   }
 
-  std::vector<std::string> argv;  // argv[0] with a slash is a path, otherwise searched in the child's PATH
-  std::string cwd;                // empty: that of this process
-  std::vector<std::pair<std::string, std::optional<std::string>>> env;  // set, or removed where there is no value
-  bool clear_env = false;                                               // start from an empty environment
+  std::vector<std::string> argv{};  // argv[0] with a slash is a path, otherwise searched in the child's PATH
+  std::string cwd{};                // empty: that of this process
+  std::vector<std::pair<std::string, std::optional<std::string>>> env{};  // set, or removed where there is no value
+  bool clear_env = false;                                                 // start from an empty environment
   stdio in = stdio::null();
   stdio out = stdio::inherit();
   stdio err = stdio::inherit();
@@ -152,7 +158,9 @@ class process {
   process& operator=(process&& other) noexcept;
   ~process() { close(); }
 
+  // Of the child, also when it has ended.
   pid_t id() const noexcept;
+  // It has not been reaped.
   bool running() const noexcept;
   // Whether a process of the child's group is left; without a group of its own, whether the child is.
   bool group_alive() const noexcept;
@@ -164,7 +172,9 @@ class process {
   const reader& output() const noexcept { return output_; }
   const reader& errors() const noexcept { return errors_; }
 
+  // Waits for the child to exit; cancelled, it leaves the child alone.
   process_wait_operation wait() const { return process_wait_operation(child_); }
+  // Ends the child and its group: TERM, after `grace` KILL.
   process_end_operation kill(duration grace) const { return {child_, grace}; }
   // To the whole group where the child has one of its own, unless `group` is false. ESRCH when it has ended.
   result<unit> signal(int number, bool group = true) const;
@@ -189,21 +199,25 @@ class process {
   bool kill_on_close_ = true;
 };
 
+// What process_options says, with both outputs captured unless something else is said.
 struct run_options : process_options {
   run_options() { capture(); }
   explicit run_options(process_options options) : process_options(std::move(options)) { capture(); }
   explicit run_options(std::vector<std::string> words) : process_options(std::move(words)) { capture(); }
 
-  std::optional<duration> timeout;                   // then the group is ended
+  std::optional<duration> timeout{};                 // then the group is ended
   std::size_t output_limit = std::size_t{64} << 20;  // bytes of each captured stream; more ends the group
 
  private:
   void capture() { out = err = stdio::pipe(); }
 };
 
+// Whether, and by which limit, the child was stopped.
 enum class run_stop : unsigned char { none, timeout, output_limit };
 
+// What is left of a run.
 struct run_result {
+  // How it ended.
   exit_status status{};
   std::string out{};  // of captured streams, up to the limit
   std::string err{};

@@ -69,6 +69,7 @@ class remote_body {
 
 }  // namespace detail
 
+// Waits for the outcome of a task of another worker, and takes it: once.
 template <class T>
 class remote_join_operation final : public event_wait {
  public:
@@ -93,6 +94,7 @@ class remote_task {
   remote_task& operator=(remote_task&&) noexcept = default;
   ~remote_task() = default;
 
+  // Whether it has ended. Any thread.
   bool settled() const noexcept { return end_->over->happened(); }
   // Waits for the outcome, on any worker, and yields it: once. Cancelled, it leaves the task running.
   auto join() const { return detail::awaiter<remote_join_operation<T>>(std::in_place, end_); }

@@ -14,7 +14,9 @@
 
 namespace perilune {
 
+// How often, and with which pauses.
 struct retry_options {
+  // Tries until one succeeds.
   static constexpr unsigned unlimited = static_cast<unsigned>(-1);
 
   unsigned attempts = 3;  // at least 1

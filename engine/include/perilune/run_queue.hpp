@@ -12,9 +12,11 @@ class run_queue {
   run_queue(const run_queue&) = delete;
   run_queue& operator=(const run_queue&) = delete;
 
+  // The first task; nullptr where there is none.
   bool empty() const noexcept { return head_ == nullptr; }
   task_header* front() const noexcept { return to_task(head_); }
 
+  // The task must not be queued.
   void push_back(task_header& task) noexcept {
     list_node& node = static_cast<waiter&>(task);
     node.next = nullptr;
@@ -22,6 +24,7 @@ class run_queue {
     last_ = &node;
   }
 
+  // Takes the first task out; nullptr where there is none.
   task_header* pop_front() noexcept {
     list_node* const first = head_;
     if (!first) return nullptr;

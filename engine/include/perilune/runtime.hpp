@@ -27,6 +27,7 @@ class worker;
 struct host_loop;
 }  // namespace detail
 
+// What a runtime is made with. Plain values; what they point to outlives the runtime.
 struct runtime_options {
   unsigned workers = 1;                           // at least 1
   clock* time = nullptr;                          // default: a steady clock of the runtime's own
@@ -58,6 +59,7 @@ struct runtime_options {
 
 class runtime {
  public:
+  // Starts the threads of workers 1 and up. Options that make no sense are told by invalid().
   explicit runtime(runtime_options options = {});
   runtime(const runtime&) = delete;
   runtime& operator=(const runtime&) = delete;
@@ -124,16 +126,20 @@ class runtime {
   // As cancel_all, but shields no longer hold.
   void kill_all(cancel_source source, std::string text, std::string by_name);
 
+  // So many workers, calls on the pool, and the clock and options that were given. Any thread.
   unsigned workers() const noexcept;
   blocking_stats blocking() const noexcept;
   clock& time() const noexcept { return *clock_; }
   const runtime_options& options() const noexcept { return options_; }
+  // For those who write operations of their own: the scheduler of a worker, on its thread only.
   scheduler& worker_scheduler(unsigned index) noexcept;
+  // The runtime's own parts, for the library.
   detail::worker& worker(unsigned index) noexcept { return *workers_[index]; }
   detail::blocking_pool& pool() const noexcept { return *pool_; }
   detail::blocking_pool& files() const noexcept { return *files_; }
   detail::quiescence& quiet() const noexcept { return *quiet_; }
 
+  // Pass it on to the option of that name, on the thread that calls. What the option throws ends there.
   void report_unobserved(const task_header& task, const error& problem) noexcept;
   void report_escaped(const error& problem) noexcept;
   void report_overstay(const task_header& task) noexcept;

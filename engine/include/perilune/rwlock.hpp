@@ -38,6 +38,7 @@ class rwlock_core final : public holdable {
   };
 
   rwlock_core() noexcept = default;
+  // What readers and writers wait at.
   side& reading() noexcept { return reading_; }
   side& writing() noexcept { return writing_; }
   // The writer before failed, was cancelled, or ended without releasing.
@@ -72,8 +73,10 @@ class rwlock_guard : public guard {
   void downgrade();
 };
 
+// Waits for one side of a lock, which outlives it. Made by read_op and write_op.
 class rwlock_operation final : public delegated_operation<rwlock_core::side> {
  public:
+  // Taken at this line.
   rwlock_operation(rwlock_core::side& s, hold_site at) noexcept : delegated_operation(s), site_(at) {}
   rwlock_guard take_result() noexcept {
     rwlock_guard locked(site_);

@@ -28,6 +28,7 @@ class coroutine_task;
 class worker;
 }  // namespace detail
 
+// How a task is spawned.
 struct spawn_options {
   cancel_node* below = nullptr;  // default: the innermost node of the running task
   bool daemon = false;
@@ -37,6 +38,7 @@ struct spawn_options {
 
 class scheduler {
  public:
+  // A run of so many resumes between two looks at timers and the system.
   static constexpr unsigned fair_interval = 61;
   static constexpr unsigned oldest_batches = 16;  // batches of fair_interval: the oldest hand-over task runs each 976
   static constexpr std::int32_t operation_budget = 128;  // operations a task may complete before it yields
@@ -146,11 +148,14 @@ class scheduler {
   // Something was made ready by a thread that does not run this scheduler at the moment: its host is told.
   void nudge() noexcept;
 
+  // How things stand, in tasks and resumes.
   std::uint64_t live_tasks() const noexcept { return live_; }
   std::uint64_t cancelling_tasks() const noexcept { return cancelling_; }
   std::uint64_t resumes() const noexcept { return resumes_; }
+  // Milliseconds on the worker's clock, as of the last look at it.
   std::uint32_t now_ms() const noexcept { return now_ms_; }
   void set_now_ms(std::uint32_t ms) noexcept { now_ms_ = ms; }
+  // The next number of the worker's sequence, which the seed determines.
   std::uint64_t random() noexcept;
   // Uniform among 0 ... count - 1. Requires 0 < count < 2^32.
   std::size_t random_below(std::size_t count) noexcept {
@@ -165,6 +170,7 @@ class scheduler {
   // What an operation threw when it was tried again for a task that is just being resumed; see wake_kind::failed.
   std::exception_ptr thrown;
 
+  // What is held on this worker, and by whom.
   hold_register holds;
 
   // Roots of the tree: what the host started, and what left its parent.

@@ -79,6 +79,7 @@ task<std::optional<typename outcome<T>::value_type>> shield(task<T> body, std::o
   co_return std::move(end).value();
 }
 
+// What a child's end does: a failure ends the scope, or nothing does, or the first to return ends it.
 enum class scope_policy : unsigned char { fail_fast, supervise, any };
 
 // The failures of a scope, in order; the first is the primary one. As an error it has kind group.
@@ -160,6 +161,7 @@ class any_scope final : public scope_core {
  public:
   explicit any_scope(scope_policy policy) noexcept : scope_core(policy) {}
 
+  // A child, one that may win.
   task_handle<T> spawn(task<T> body) { return spawn_member(std::move(body)); }
   std::optional<typename outcome<T>::value_type> take_result(const outcome<void>&) noexcept {
     if (!winner()) return std::nullopt;

@@ -9,11 +9,14 @@ namespace perilune {
 
 class select_wait {
  public:
+  // No arm.
   static constexpr std::size_t none = static_cast<std::size_t>(-1);
 
   select_wait() noexcept = default;
+  // Of so many waiters, one for each operation, which outlive it.
   select_wait(waiter* arms, std::size_t count) noexcept : arms_(arms), count_(count) {}
 
+  // Begins anew with these.
   void assign(waiter* arms, std::size_t count) noexcept {
     arms_ = arms;
     count_ = count;

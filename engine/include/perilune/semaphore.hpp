@@ -75,6 +75,7 @@ class semaphore_core : public operation, public holdable {
   bool closed_ = false;
 };
 
+// Permits that somebody holds. Gives them back when it goes. Movable, of one worker.
 class permit : public guard {
  public:
   using guard::guard;
@@ -113,6 +114,7 @@ class acquire_operation final : public delegated_operation<semaphore_core> {
 
 class semaphore final : private semaphore_core {
  public:
+  // So many permits.
   explicit semaphore(std::size_t permits) noexcept : semaphore_core(permits) {}
 
   // Waits for so many permits. Kind misuse when there are never so many.

@@ -89,6 +89,7 @@ class stage : public sequence_core, public std::enable_shared_from_this<stage<T>
 
   virtual ~stage() = default;
 
+  // The next element; nothing at the end.
   task<element> next() {
     if (ended()) co_return std::nullopt;
     if (has_reader() || ready()) {
@@ -176,6 +177,7 @@ struct task_value<task<T>> {
 };
 }  // namespace detail
 
+// How elements that are worked on come out.
 struct buffer_options {
   bool ordered = true;  // the results come in the order of the elements, otherwise as they are there
 };
@@ -183,9 +185,11 @@ struct buffer_options {
 template <class T>
 class sequence {
  public:
+  // What its elements are, and the chain of stages that makes them.
   using value_type = T;
   using stage_ptr = std::shared_ptr<stage<T>>;
 
+  // Takes over a stage.
   explicit sequence(stage_ptr first) noexcept : stage_(std::move(first)) {}
   sequence(sequence&&) noexcept = default;
   sequence& operator=(sequence&& other) noexcept {
@@ -200,14 +204,17 @@ class sequence {
   // Yields the next element; nothing at the end.
   task<std::optional<T>> next() { return here().next(); }
 
+  // Waits for the next element; nothing at the end. For select.
   class next_operation final : public delegated_operation<stage<T>> {
    public:
+    // Keeps the stage alive meanwhile.
     explicit next_operation(stage_ptr of) noexcept : delegated_operation<stage<T>>(*of), kept_(std::move(of)) {}
     std::optional<T> take_result() { return this->resource_->take(); }
 
    private:
     stage_ptr kept_;
   };
+  // The next element, as an operation.
   next_operation next_op() { return here(), next_operation(stage_); }
 
   // The sequences that follow are made of this one, which is theirs then.

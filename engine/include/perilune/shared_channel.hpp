@@ -190,6 +190,7 @@ class shared_send_operation final : public detail::shared_channel_state<T>::wait
   using state = detail::shared_channel_state<T>;
 
  public:
+  // Made by send_op.
   shared_send_operation(std::shared_ptr<state> to, T&& value) : state::wait(std::move(to), std::move(value)) {}
   bool try_now(waiter&) {
     status_ = this->channel_->try_send(*this->value());
@@ -217,6 +218,7 @@ class shared_recv_operation final : public detail::shared_channel_state<T>::wait
   using state = detail::shared_channel_state<T>;
 
  public:
+  // Made by recv_op.
   explicit shared_recv_operation(std::shared_ptr<state> from) : state::wait(std::move(from)) {}
   bool try_now(waiter&) { return this->channel_->try_recv(this->value()) != channel_status::empty; }
   bool try_commit(waiter& by) override { return try_now(by); }

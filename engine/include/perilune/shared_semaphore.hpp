@@ -19,6 +19,7 @@ class permit_pot final : public shared_resource {
   permit_pot(std::size_t total, std::size_t available, bool closed) noexcept
       : total_(total), available_(available), closed_(closed) {}
 
+  // A semaphore at one moment.
   struct counts {
     std::size_t total;  // permits there are, taken or not
     std::size_t available;
@@ -95,8 +96,10 @@ class shared_permit {
   std::size_t count_ = 0;
 };
 
+// Waits for permits of a pot, on any worker.
 class shared_acquire_operation final : public permit_wait {
  public:
+  // Made by acquire_op.
   shared_acquire_operation(std::shared_ptr<permit_pot> pot, std::size_t permits)
       : permit_wait(std::move(pot), permits), permits_(permits) {}
   shared_acquire_operation(shared_acquire_operation&&) noexcept = default;
@@ -114,6 +117,7 @@ class shared_acquire_operation final : public permit_wait {
 
 class shared_semaphore {
  public:
+  // So many permits.
   explicit shared_semaphore(std::size_t permits) : pot_(std::make_shared<permit_pot>(permits)) {}
 
   // Waits for so many permits. Yields std::optional<shared_permit>, empty when the semaphore is closed.

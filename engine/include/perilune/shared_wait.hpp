@@ -21,6 +21,7 @@ class doorway;
 class place_message;
 }  // namespace detail
 
+// What tasks of several workers wait at. Its state is behind a mutex.
 class shared_resource : public std::enable_shared_from_this<shared_resource> {
  public:
   shared_resource(const shared_resource&) = delete;
@@ -43,10 +44,13 @@ class shared_resource : public std::enable_shared_from_this<shared_resource> {
   std::mutex mutex_;
 };
 
+// Where one task waits at a shared resource. Owned by the operation, and by the resource while queued.
 class shared_place : public list_node, public std::enable_shared_from_this<shared_place> {
  public:
+  // Where the wait is.
   enum class state : unsigned char { idle, queued, served, refused };
 
+  // Of this resource, in no queue yet.
   explicit shared_place(std::shared_ptr<shared_resource> of);
   shared_place(const shared_place&) = delete;
   shared_place& operator=(const shared_place&) = delete;

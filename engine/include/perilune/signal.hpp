@@ -46,11 +46,13 @@ class signal_operation final : public operation {
   std::shared_ptr<detail::signal_queue> queue_;
 };
 
+// Receives some of the process's signals, in the order in which they come. Of one worker.
 class signal_listener {
  public:
   // Only on a worker. Kind misuse for no signal, an unknown one, or one that cannot be waited for (KILL, STOP, SEGV...).
   static result<signal_listener> listen(const std::vector<int>& numbers);
 
+  // Waits for the next of its signals; nothing when it is closed.
   signal_operation recv() const noexcept { return signal_operation(queue_); }
   // Waiting receivers see the end. Idempotent.
   void close() const noexcept;

@@ -25,6 +25,7 @@ class byte_sink;
 class byte_source;
 }  // namespace detail
 
+// When a read is done.
 enum class read_mode : unsigned char {
   some,     // at least one byte, at most `bytes`
   exactly,  // `bytes` bytes, fewer only at the end
@@ -32,9 +33,12 @@ enum class read_mode : unsigned char {
   all,      // until the end; an error of kind limit where that exceeds `bytes`
 };
 
+// How much a read wants.
 struct read_need {
+  // Any number of bytes.
   static constexpr std::size_t unlimited = static_cast<std::size_t>(-1);
 
+  // What is to be read, and what a line keeps.
   read_mode mode = read_mode::some;
   std::size_t bytes = unlimited;
   bool keep_newline = false;
@@ -106,12 +110,14 @@ class flush_operation final : public operation {
   std::shared_ptr<detail::byte_sink> sink_;
 };
 
+// The end to read from. Copies share the stream.
 class reader {
  public:
   reader() noexcept = default;
   explicit reader(std::shared_ptr<detail::byte_source> source) noexcept : source_(std::move(source)) {}
 
   explicit operator bool() const noexcept { return source_ != nullptr; }
+  // Each waits until that much is there, and yields the bytes; nothing at the end. Kind io where the system fails.
   read_operation read(const read_need& need) const { return {source_, need}; }
   read_operation read_some(std::size_t at_most = 65536) const {
     return read({.mode = read_mode::some, .bytes = at_most});
@@ -133,14 +139,17 @@ class reader {
   std::shared_ptr<detail::byte_source> source_;
 };
 
+// The end to write to. Copies share the stream.
 class writer {
  public:
+  // Bytes waiting to go above which a write waits.
   static constexpr std::size_t high_water = 65536;
 
   writer() noexcept = default;
   explicit writer(std::shared_ptr<detail::byte_sink> sink) noexcept : sink_(std::move(sink)) {}
 
   explicit operator bool() const noexcept { return sink_ != nullptr; }
+  // Waits until the stream has taken the bytes; until all that was taken has left. Kind io once nobody reads any more.
   write_operation write(std::string data) const { return {sink_, std::move(data)}; }
   flush_operation flush() const { return flush_operation(sink_); }
   // Bytes accepted and not yet gone.

@@ -14,6 +14,7 @@ namespace perilune {
 
 class stream_layer {
  public:
+  // What a layer has made of bytes that came in.
   struct decoded {
     std::string bytes;             // to be read
     std::string answer;            // to leave at once, as it is

@@ -28,6 +28,7 @@ class subscription : public turns, public list_node {
   subscriptions* of_;
 };
 
+// All that is subscribed to one thing. Part of it; of one worker.
 class subscriptions {
  public:
   subscriptions() noexcept = default;

@@ -16,6 +16,7 @@ namespace perilune {
 // Who is stopped and started again with a child that failed.
 enum class restart_strategy : unsigned char { one_for_one, one_for_all, rest_for_one };
 
+// When a child that has ended is started again.
 enum class restart_kind : unsigned char {
   permanent,  // always started again
   transient,  // only after a failure
@@ -25,7 +26,9 @@ enum class restart_kind : unsigned char {
 // Which ends of significant children, that are for good, end the supervisor.
 enum class auto_shutdown : unsigned char { never, any_significant, all_significant };
 
+// One child, and when it is started again.
 struct child_spec {
+  // What failures and logs call it.
   std::string name{};
   std::function<task<>()> start{};  // called for each start
   restart_kind restart = restart_kind::permanent;
@@ -34,7 +37,9 @@ struct child_spec {
   bool significant = false;
 };
 
+// What a supervisor does when children fail.
 struct supervisor_options {
+  // Who is started again.
   restart_strategy strategy = restart_strategy::one_for_one;
   unsigned intensity = 1;  // restarts that `period` may see; one more ends the supervisor
   duration period = std::chrono::seconds(5);

@@ -95,11 +95,13 @@ class call_awaiter {
 template <class T = void>
 class [[nodiscard("a task runs only when awaited or spawned")]] task {
  public:
+  // What it returns, and how the compiler makes it.
   using result_type = T;
   using promise_type = detail::promise<T>;
   using frame = std::coroutine_handle<promise_type>;
 
   task() noexcept = default;
+  // Takes over a frame that has not begun.
   explicit task(frame f) noexcept : frame_(f) {}
   task(task&& other) noexcept : frame_(std::exchange(other.frame_, {})) {}
   task& operator=(task&& other) noexcept {
@@ -111,6 +113,7 @@ class [[nodiscard("a task runs only when awaited or spawned")]] task {
   }
 
   explicit operator bool() const noexcept { return static_cast<bool>(frame_); }
+  // The frame, kept or given away.
   frame get() const noexcept { return frame_; }
   frame release() noexcept { return std::exchange(frame_, {}); }
 

@@ -34,6 +34,7 @@ class task_handle {
   }
 
   explicit operator bool() const noexcept { return task_ != nullptr; }
+  // Of a handle that is not empty.
   std::uint64_t id() const noexcept { return task_->id; }
   task_state state() const noexcept { return task_->status; }
   bool settled() const noexcept { return task_->settled(); }
@@ -48,8 +49,10 @@ class task_handle {
     if (!settled()) task_->home->release_from_parent(*task_);
   }
 
+  // Waits for a task's end, and yields its outcome. Keeps the task's block alive.
   class join_operation final : public operation {
    public:
+    // Of this task.
     explicit join_operation(const task_handle& task) noexcept : task_(task) {}
     bool try_now(waiter& by) {
       if (task_.settled()) return true;

@@ -16,6 +16,7 @@ namespace perilune {
 class scheduler;
 class select_wait;
 
+// Where a task is in its life. The last three are final.
 enum class task_state : unsigned char { ready, running, waiting, closing, returned, failed, cancelled };
 
 // "ready", "running", ... as scripts see it. Static storage.
@@ -35,6 +36,7 @@ enum class wake_kind : unsigned char {
 
 class task_header : public operation, public waiter, public cancel_node {
  public:
+  // What is known of a task; several at once.
   enum class trait : std::uint16_t {
     started = 1,
     daemon = 2,           // cancelled when the parent's body ends
@@ -60,6 +62,7 @@ class task_header : public operation, public waiter, public cancel_node {
   // Where it was spawned, likewise.
   virtual std::string spawned_at() const { return {}; }
 
+  // Read and set what is known. Thread of the task's worker.
   bool is(trait t) const noexcept { return (traits & static_cast<std::uint16_t>(t)) != 0; }
   bool is_any(trait a, trait b) const noexcept {
     return (traits & (static_cast<std::uint16_t>(a) | static_cast<std::uint16_t>(b))) != 0;

@@ -103,6 +103,7 @@ class thread_call {
 template <class T>
 class thread_channel {
  public:
+  // Of a channel of the worker that makes this. Copies of it may go to any thread.
   explicit thread_channel(const channel<T>& of) : end_(std::make_shared<const end>(of)) {}
 
   // Waits while full. Closed, with the value back, when the channel is closed or the run ends. Kind misuse on a worker.

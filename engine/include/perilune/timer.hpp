@@ -46,6 +46,7 @@ class sleep_operation final : public operation {
   bool relative_;
 };
 
+// The same for select: done after `span`, or at this time of the runtime's clock.
 inline sleep_operation sleep_op(duration span) noexcept { return sleep_operation::for_span(span); }
 inline sleep_operation until_op(instant at) noexcept { return sleep_operation::until(at); }
 // Never early. A span of 0 or less is still a suspension point.

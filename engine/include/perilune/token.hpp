@@ -51,6 +51,7 @@ class token_state final : public operation, public list_node {
   // Takes over what has been cancelled elsewhere and not been told here yet.
   void catch_up() noexcept;
 
+  // One use more, or less; the last one ends it.
   void retain() noexcept { ++uses_; }
   void release() noexcept;
 

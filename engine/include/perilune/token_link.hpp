@@ -17,6 +17,7 @@ class token_state;
 
 class token_link : public std::enable_shared_from_this<token_link> {
  public:
+  // Whether one of its tokens was cancelled. Any thread.
   bool cancelled() const noexcept { return cancelled_.load(std::memory_order_acquire); }
 
   // The following are for the worker of `home`, on its thread.

@@ -14,6 +14,7 @@ namespace perilune {
 template <class Source>
 class turn_operation final : public operation {
  public:
+  // What has the turns.
   using resource = typename Source::type;
 
   explicit turn_operation(detail::local_ptr<resource> of) noexcept : of_(std::move(of)) {}

@@ -20,6 +20,7 @@ class turns : public operation {
   turns(const turns&) = delete;
   turns& operator=(const turns&) = delete;
 
+  // Whether a turn could be taken now.
   bool ready() const noexcept { return promised_ < available(); }
   // Takes a turn now, if there is one; accepted() follows when its result has been taken.
   bool claim() noexcept {

@@ -51,6 +51,7 @@ inline advance_operation wait_all_blocked_op() noexcept { return advance_operati
 // and nothing outside is pending, and stops at the last one. Throws kind misuse for another clock or a negative span.
 advance_operation advance_op(duration by);
 
+// Awaited in a task: until all else is blocked; until so much time has passed on a virtual clock.
 inline auto wait_all_blocked() noexcept { return detail::awaiter<advance_operation>(std::in_place, duration::zero()); }
 inline auto advance(duration by) { return detail::awaiter<advance_operation>(advance_op(by)); }
 

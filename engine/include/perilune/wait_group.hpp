@@ -11,6 +11,7 @@ namespace perilune {
 
 class wait_group_core final : public operation {
  public:
+  // How many are to be waited for.
   std::size_t count() const noexcept { return count_; }
   // False, and nothing changed, when that is more than can be counted.
   bool add(std::size_t more) noexcept {

@@ -13,6 +13,7 @@ struct wake_sources {
   std::size_t external;  // blocking calls, reads and writes, children, signals and threads under way
 };
 
+// What could wake tasks of this worker. On its thread.
 wake_sources may_wake(const scheduler& tasks) noexcept;
 
 }  // namespace perilune

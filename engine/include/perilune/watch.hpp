@@ -17,6 +17,7 @@
 
 namespace perilune {
 
+// A watch at one moment.
 struct watch_stats {
   std::uint64_t version;  // how often it was set
   std::size_t subscribers;
@@ -30,6 +31,7 @@ class watch_core {
   watch_core(const watch_core&) = delete;
   watch_core& operator=(const watch_core&) = delete;
 
+  // How often it was set, and whether it has ended.
   std::uint64_t version() const noexcept { return version_; }
   bool closed() const noexcept { return closed_; }
   // The value has been replaced.
@@ -54,10 +56,13 @@ class watch_core {
   bool closed_ = false;
 };
 
+// Which version a receiver has seen. Owned by the receiver; the core outlives it.
 class watch_subscription final : public subscription {
  public:
+  // Has seen what is there now.
   explicit watch_subscription(watch_core& of) noexcept : subscription(of.subscriptions_), of_(of), seen_(of.version_) {}
 
+  // Whether it has seen the newest version; it has from now on.
   bool current() const noexcept { return seen_ == of_.version_; }
   void mark_seen() noexcept { seen_ = of_.version_; }
   // Uses a turn: true for a change, which is seen now; false for the end. All who waited when the value changed are told.
@@ -110,6 +115,7 @@ struct watch_change {
 
 }  // namespace detail
 
+// A receiving end: sees the newest value, not every one. Copies are the same receiver; of one worker.
 template <class T>
 class watch_receiver {
  public:
@@ -152,6 +158,7 @@ class watch_receiver {
 template <class T>
 class watch {
  public:
+  // With a value from the beginning.
   explicit watch(T initial) : state_(new detail::watch_state<T>(std::move(initial))) {}
 
   // False when the watch is closed; it keeps its value then.

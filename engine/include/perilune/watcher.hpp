@@ -16,6 +16,7 @@ namespace detail {
 class watch_state;
 }
 
+// What has happened at a path.
 enum class watch_kind : unsigned char {
   created,   // also what was moved here from outside
   modified,  // content, mode, times
@@ -27,13 +28,16 @@ enum class watch_kind : unsigned char {
 // "created", "modified", ... Static storage.
 const char* to_string(watch_kind kind) noexcept;
 
+// Something has happened in a watched tree.
 struct watch_event {
+  // What has happened; `overflow`: too much at once to say.
   watch_kind kind = watch_kind::overflow;
-  std::string path;                // begins as the watched path was given
+  std::string path{};              // begins as the watched path was given
   std::string from{};              // renamed: the old path
   std::optional<error> problem{};  // overflow: why, where that is known
 };
 
+// What is watched, and how much at once.
 struct watch_options {
   bool recursive = false;  // folders below too, also those made or moved in later; not through symbolic links
   // Events are held until none has come for so long, at most ten times as long, and what happened to one path is told
@@ -66,6 +70,7 @@ class watcher {
  public:
   explicit watcher(std::shared_ptr<detail::watch_state> state) noexcept : state_(std::move(state)) {}
 
+  // Waits for the next event; nothing when it is closed.
   watch_operation next() const noexcept { return watch_operation(state_); }
   // Drops what nobody has taken; waiting receivers see the end. Idempotent.
   void close() const noexcept;

@@ -57,6 +57,7 @@ class args {
  public:
   explicit args(detail::call_frame& frame) noexcept : frame_(&frame) {}
 
+  // How many there are, and of which type. nil beyond the last.
   std::size_t size() const noexcept { return detail::argument_count(*frame_); }
   value_type type(std::size_t index) const noexcept { return detail::argument_type(*frame_, index); }
   // The argument, counted from 0. Where it is no T the call fails, whatever the function does then, and this is T().

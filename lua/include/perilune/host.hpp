@@ -50,6 +50,7 @@ enum class gc : unsigned char {
   manual,     // only in collect_for(), and when memory runs out
 };
 
+// What a host is made with. Plain values; what they point to outlives the host.
 struct host_options {
   perilune::clock* clock = nullptr;  // default: the machine's. Outlives the host
   vm_limits limits{};                // of memory and tasks; in effect for the VM of the driving worker
@@ -107,9 +108,11 @@ class [[nodiscard]] script_outcome {
   enum class way : unsigned char { running, returned, failed, cancelled };
 
   script_outcome() noexcept = default;
+  // How it has ended, made by a host.
   explicit script_outcome(value_list results) : how_(way::returned), results_(std::move(results)) {}
   script_outcome(way how, script_error problem) : how_(how), problem_(std::move(problem)) {}
 
+  // Which of these it is: not yet, or one of the last three.
   bool ended() const noexcept { return how_ != way::running; }
   bool returned() const noexcept { return how_ == way::returned; }
   bool failed() const noexcept { return how_ == way::failed; }
@@ -173,6 +176,7 @@ class task_group {
   std::shared_ptr<detail::group_state> state_;
 };
 
+// What a collection did.
 struct collect_report {
   bool finished = false;  // a whole cycle has ended: there is nothing to do for now
   duration spent{0};
@@ -192,12 +196,12 @@ class status {
   std::optional<perilune::error> problem_;
 };
 
-// The methods of a class whose objects scripts are given as std::shared_ptr<T>.
 template <class T>
 class class_definition;
 
 class host {
  public:
+  // Makes the engine and the VM. Never throws: invalid() says why where that failed.
   explicit host(host_options options = {});
   // On an engine with these options; for a host joined to a loop: host(perilune::join(io.get_executor())). Of `options` counts what
   // `engine` does not say.
@@ -295,9 +299,11 @@ class host {
   std::shared_ptr<detail::host_state> state_;
 };
 
+// The methods of a class whose objects scripts are given as std::shared_ptr<T>.
 template <class T>
 class class_definition {
  public:
+  // Made by host::define_class. The host outlives it.
   class_definition(const host& owner, std::string name) : host_(&owner), name_(std::move(name)) {}
 
   // A method object:name(...): a member function, or a function whose first parameter is T&.

@@ -42,7 +42,7 @@
 extern "C" {
 #endif
 
-typedef struct peri_host peri_host;
+typedef struct peri_host peri_host;             /* scripts, their tasks and what drives them */
 typedef struct peri_script peri_script;         /* a chunk that was loaded, or a function that a script gave away */
 typedef struct peri_task peri_task;             /* a task that was spawned; freeing the handle leaves it running */
 typedef struct peri_group peri_group;           /* tasks that are cancelled when the handle is freed */
@@ -66,6 +66,7 @@ PERI_API void peri_error_free(peri_error* error);
 
 /* Values. Lists are indexed from 0. A table is a list of keys and values by turns. */
 
+/* What a value is. PERI_OTHER: something of the scripts' that has no type here, a channel, a coroutine. */
 typedef enum peri_type {
   PERI_NIL,
   PERI_BOOLEAN,
@@ -108,8 +109,9 @@ PERI_API peri_script* peri_values_get_function(const peri_values* list, size_t i
 
 /* Hosts */
 
+/* What a host is opened with. */
 typedef struct peri_host_options {
-  size_t struct_size;
+  size_t struct_size; /* sizeof(peri_host_options) */
   uint64_t seed;      /* of every random choice; 0 draws one */
   uint64_t memory;    /* bytes that scripts may use; 0: any number */
   uint64_t max_tasks; /* alive at once; 0: any number */
@@ -123,14 +125,16 @@ typedef struct peri_host_options {
   void (*report_destroy)(void* ctx);
 } peri_host_options;
 
+/* When a tick stops, at the latest. */
 typedef struct peri_tick_budget {
-  size_t struct_size;
-  int64_t time;     /* stop after so much wall time; 0: no limit */
-  uint32_t resumes; /* stop after about so many resumes of tasks; 0: no limit */
+  size_t struct_size; /* sizeof(peri_tick_budget) */
+  int64_t time;       /* stop after so much wall time; 0: no limit */
+  uint32_t resumes;   /* stop after about so many resumes of tasks; 0: no limit */
 } peri_tick_budget;
 
+/* What a tick did, and what it leaves. */
 typedef struct peri_tick_report {
-  size_t struct_size; /* set by the caller */
+  size_t struct_size; /* sizeof(peri_tick_report), set by the caller */
   uint64_t resumed;   /* how often a task ran */
   uint64_t live;      /* tasks that have not ended */
   int idle;           /* 1: nothing is ready now */
@@ -175,7 +179,9 @@ PERI_API peri_error* peri_host_reload(peri_host* host, const char* module, size_
 
 /* Tasks and groups */
 
+/* Drops the handle; the task runs on. */
 PERI_API void peri_task_free(peri_task* task);
+/* 1: its outcome is final, or its host is gone. */
 PERI_API int peri_task_done(const peri_task* task);
 /* How a task that is done has ended: its results, or its error (kind "cancelled" where it was). */
 PERI_API peri_error* peri_task_outcome(const peri_task* task, peri_values** results);
@@ -190,14 +196,17 @@ PERI_API void peri_group_free(peri_group* group);
 
 /* Functions of the host's. `path` as in peri_host_set. */
 
+/* Called by a script, which goes on when it has returned. */
 typedef void (*peri_function)(void* ctx, peri_call* call);
 /* The callback owns the completion, and ends it sooner or later, on whatever thread; the script waits meanwhile. */
 typedef void (*peri_async_function)(void* ctx, peri_call* call, peri_completion* completion);
 
+/* Make `fn` a function of the scripts. */
 PERI_API peri_error* peri_host_define(peri_host* host, const char* path, size_t size, peri_function fn, void* ctx,
                                       void (*destroy)(void* ctx));
 PERI_API peri_error* peri_host_define_async(peri_host* host, const char* path, size_t size, peri_async_function fn,
                                             void* ctx, void (*destroy)(void* ctx));
+/* What the script gave: a list of the call's. */
 PERI_API const peri_values* peri_call_arguments(const peri_call* call);
 /* What the call returns: a copy of the list. */
 PERI_API void peri_call_return(peri_call* call, const peri_values* results);

@@ -17,9 +17,10 @@
 
 namespace perilune {
 
+// How a session gives inputs, and what it looks at.
 struct session_options {
   // Gives an input to the scripts.
-  std::function<void(const value&)> apply;
+  std::function<void(const value&)> apply{};
   // Globals that belong to the state besides the tasks: "world", "score".
   std::vector<std::string> watched{};
 };
@@ -27,13 +28,15 @@ struct session_options {
 // Where a run left the record.
 struct session_difference {
   std::uint64_t tick = 0;  // counted from 1
-  std::string recorded;    // what the state had there, a line of it; "" for nothing
-  std::string now;
+  std::string recorded{};  // what the state had there, a line of it; "" for nothing
+  std::string now{};
   std::string text() const;  // "tick 12: recorded ..., now ..."
 };
 
+// One session of a host: see above.
 class session {
  public:
+  // Begins at tick 0, with what the host is now.
   session(const host& h, manual_clock& clock, session_options options);
 
   // Applies an input. It must be plain: no functions, tasks or objects, which are left out of the record as nil.

@@ -36,10 +36,11 @@ struct run_limits {
 };
 
 struct sandbox {
+  // What there is, what it may use, and what each run may.
   profile kind = profile::trusted;
-  vm_limits limits;
-  run_limits each_run;
-  std::vector<std::string> modules;  // there in spite of the profile: "perilune.json", "perilune.fs"
+  vm_limits limits{};
+  run_limits each_run{};
+  std::vector<std::string> modules{};  // there in spite of the profile: "perilune.json", "perilune.fs"
 };
 
 }  // namespace perilune

@@ -38,11 +38,12 @@ struct type_key {
 // A host's object: shared with the scripts that hold it.
 struct object_ref {
   const void* type = nullptr;  // of type_key
-  std::shared_ptr<void> object;
+  std::shared_ptr<void> object{};
 };
 
 }  // namespace detail
 
+// What a value is. `other`: a reference to something of the VM's that has no type here, a channel, a coroutine.
 enum class value_type : unsigned char { nil, boolean, integer, number, string, table, function, task, object, other };
 
 // "nil", "boolean", "number", ... as scripts call it. Static storage.
@@ -70,6 +71,7 @@ class value {
   explicit value(detail::object_ref object) noexcept : state_(std::move(object)) {}
   value(value_type type, detail::anchor_ptr held) noexcept : state_(reference{type, std::move(held)}) {}
 
+  // Which of these it is.
   value_type type() const noexcept;
   bool is_nil() const noexcept { return state_.index() == 0; }
   // Everything but nil and false.
@@ -89,6 +91,7 @@ class value {
   // As scripts print it; tables and references by their type.
   std::string text() const;
 
+  // Where it is of that type, a view that lives as long as the value; else nullptr.
   const bool* boolean() const noexcept { return std::get_if<bool>(&state_); }
   const std::int64_t* integer() const noexcept { return std::get_if<std::int64_t>(&state_); }
   const double* number() const noexcept { return std::get_if<double>(&state_); }
@@ -107,14 +110,16 @@ class value {
       state_;
 };
 
+// Arguments or results.
 using value_list = std::vector<value>;
 
 // A table: its list t[1] ... t[#t], and its other fields in no particular order.
 struct table {
-  value_list items;
-  std::vector<std::pair<value, value>> fields;
+  value_list items{};
+  std::vector<std::pair<value, value>> fields{};
 
   table() = default;
+  // A list only, or fields only.
   table(value_list list) : items(std::move(list)) {}
   table(std::initializer_list<std::pair<value, value>> named) : fields(named) {}
   // The field of this name, or nullptr.
