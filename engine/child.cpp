@@ -10,6 +10,7 @@
 
 #include "process_group.hpp"
 #include "reactor.hpp"
+#include "spawn.hpp"
 
 namespace perilune::detail {
 
@@ -31,13 +32,15 @@ std::chrono::steady_clock::time_point after(duration span) noexcept {
 
 }  // namespace
 
-child::child(worker& home, pid_t pid, unique_fd pidfd, std::string name, bool own_group)
+child::child(worker& home, pid_t pid, unique_fd pidfd, std::string name, bool own_group,
+             std::unique_ptr<program_start> start)
     : home_(home),
       pid_(pid),
       name_(std::move(name)),
       pidfd_(home.io_reactor().executor(), pidfd.get()),
       timer_(home.io_reactor().executor()),
       started_(steady::now()),
+      start_(std::move(start)),
       own_group_(own_group) {
   pidfd.release();
 }
@@ -55,6 +58,7 @@ void child::seen_exit() noexcept {
   rusage used{};
   const pid_t reaped = ::wait4(pid_, &how, WNOHANG, &used);
   if (reaped == 0) return watch();
+  end_start();
   exited_ = true;
   lost_ = reaped < 0;
   if (reaped > 0) {
@@ -72,7 +76,15 @@ void child::seen_exit() noexcept {
   if (ending_ != ending::none) check_group();
 }
 
+// Whatever has exited needs nothing of its start any more.
+void child::end_start() noexcept {
+  if (!start_) return;
+  if (const int code = start_->problem()) not_started_ = start_error(start_->words[0], start_->folder, code);
+  start_.reset();
+}
+
 result<exit_status> child::status() const {
+  if (not_started_) return *not_started_;
   if (lost_) return error::system("wait for " + name_, ECHILD);
   return status_;
 }

@@ -17,13 +17,16 @@
 #include <perilune/task_header.hpp>
 
 #include "external_queue.hpp"
+#include "program_start.hpp"
 #include "unique_fd.hpp"
 
 namespace perilune::detail {
 
 class child final : public std::enable_shared_from_this<child> {
  public:
-  child(worker& home, pid_t pid, unique_fd pidfd, std::string name, bool own_group);
+  // `start`: where it is not known yet whether the child executes its program.
+  child(worker& home, pid_t pid, unique_fd pidfd, std::string name, bool own_group,
+        std::unique_ptr<program_start> start);
   child(const child&) = delete;
   child& operator=(const child&) = delete;
 
@@ -83,6 +86,7 @@ class child final : public std::enable_shared_from_this<child> {
   };
 
   void seen_exit() noexcept;
+  void end_start() noexcept;
   void kill_now() noexcept;
   void check_group() noexcept;
   void finish() noexcept;
@@ -100,6 +104,8 @@ class child final : public std::enable_shared_from_this<child> {
   duration poll_{std::chrono::milliseconds(1)};              // how long until the group is looked at again
   duration limit_grace_{};
   exit_status status_;
+  std::unique_ptr<program_start> start_;
+  std::optional<error> not_started_;
   reaper reaper_{*this};
   ending ending_ = ending::none;
   bool own_group_;

@@ -36,7 +36,8 @@ result<process> process::spawn(const process_options& options) {
   process p;
   p.grace_ = options.grace;
   p.kill_on_close_ = options.kill_on_close;
-  p.child_ = std::make_shared<detail::child>(home, made->pid, std::move(made->pidfd), name, options.own_group);
+  p.child_ = std::make_shared<detail::child>(home, made->pid, std::move(made->pidfd), name, options.own_group,
+                                             std::move(made->start));
   p.child_->watch();
   if (made->input) p.input_ = writer(detail::make_pipe_sink(home, std::move(made->input), "stdin of " + name));
   if (made->output) p.output_ = reader(detail::make_pipe_source(home, std::move(made->output), "stdout of " + name));
@@ -121,6 +122,7 @@ task<result<std::string>> collect(reader from, std::shared_ptr<detail::child> of
 }  // namespace
 
 task<result<run_result>> run(run_options options) {
+  options.confirm_start = false;
   auto started = process::spawn(options);
   if (!started.ok()) co_return std::move(started).error();
   const process child = *std::move(started);

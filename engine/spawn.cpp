@@ -1,4 +1,4 @@
-// posix_spawn and all that has to be ready before it. See spawn.hpp.
+// All that has to be ready before a child is made. See spawn.hpp.
 #include "spawn.hpp"
 
 #include <algorithm>
@@ -7,7 +7,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -28,37 +27,31 @@ int pidfd_problem() noexcept {
   return problem;
 }
 
-// The environment of the child as execve wants it. Points into this process's one where nothing was changed.
-class environment {
- public:
-  explicit environment(const process_options& options) {
-    if (!options.clear_env && options.env.empty()) return;
-    changed_ = true;
-    if (!options.clear_env)
-      for (char** entry = environ; *entry; ++entry)
-        if (!named(options, *entry)) pointers_.push_back(*entry);
-    own_.reserve(options.env.size());
-    for (const auto& [name, value] : options.env)
-      if (value) pointers_.push_back(own_.emplace_back(name + "=" + *value).data());
-    pointers_.push_back(nullptr);
-  }
-  char* const* get() const noexcept { return changed_ ? pointers_.data() : environ; }
-  const char* path() const noexcept {
-    for (char* const* entry = get(); *entry; ++entry)
-      if (std::string_view(*entry).starts_with("PATH=")) return *entry + 5;
-    return "/usr/local/bin:/usr/bin:/bin";
-  }
+bool is_changed(const process_options& options, std::string_view entry) noexcept {
+  const std::string_view name = entry.substr(0, entry.find('='));
+  return std::any_of(options.env.begin(), options.env.end(), [&](const auto& change) { return change.first == name; });
+}
 
- private:
-  static bool named(const process_options& options, std::string_view entry) noexcept {
-    const std::string_view name = entry.substr(0, entry.find('='));
-    return std::any_of(options.env.begin(), options.env.end(),
-                       [&](const auto& change) { return change.first == name; });
+// What is not changed stays where this process has it.
+void set_environment(program_start& start, const process_options& options) {
+  if (!options.clear_env)
+    for (char** entry = environ; *entry; ++entry)
+      if (!is_changed(options, *entry)) start.environment.push_back(*entry);
+  start.own_environment.reserve(options.env.size());
+  for (const auto& [name, value] : options.env) {
+    if (!value) continue;
+    std::string& entry = start.own_environment.emplace_back();
+    entry.reserve(name.size() + 1 + value->size());
+    entry.append(name).append(1, '=').append(*value);
+    start.environment.push_back(entry.data());
   }
-  bool changed_ = false;
-  std::vector<std::string> own_;
-  std::vector<char*> pointers_;
-};
+}
+
+const char* path_of(const program_start& start) noexcept {
+  for (const char* entry : start.environment)
+    if (std::string_view(entry).starts_with("PATH=")) return entry + 5;
+  return "/usr/local/bin:/usr/bin:/bin";
+}
 
 // The program's path, or the errno of the best candidate.
 int find_program(const std::string& name, const char* path, std::string& found) {
@@ -80,45 +73,6 @@ int find_program(const std::string& name, const char* path, std::string& found) 
     rest.remove_prefix(colon + 1);
   }
 }
-
-class spawn_plan {
- public:
-  spawn_plan() noexcept {
-    ::posix_spawn_file_actions_init(&actions_);
-    ::posix_spawnattr_init(&attributes_);
-  }
-  ~spawn_plan() {
-    ::posix_spawn_file_actions_destroy(&actions_);
-    ::posix_spawnattr_destroy(&attributes_);
-  }
-  spawn_plan(const spawn_plan&) = delete;
-  spawn_plan& operator=(const spawn_plan&) = delete;
-
-  void set_signals_and_group(bool own_group) noexcept {
-    sigset_t set;
-    ::sigfillset(&set);
-    ::posix_spawnattr_setsigdefault(&attributes_, &set);
-    ::sigemptyset(&set);
-    ::posix_spawnattr_setsigmask(&attributes_, &set);
-    ::posix_spawnattr_setpgroup(&attributes_, 0);
-    const int group = own_group ? POSIX_SPAWN_SETPGROUP : 0;
-    ::posix_spawnattr_setflags(&attributes_,
-                               static_cast<short>(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | group));
-  }
-  void set_folder(const std::string& path) noexcept {
-    if (!path.empty()) ::posix_spawn_file_actions_addchdir_np(&actions_, path.c_str());
-  }
-  // Makes `as` in the child what `from` is here.
-  void connect(int from, int as) noexcept { ::posix_spawn_file_actions_adddup2(&actions_, from, as); }
-
-  int start(pid_t& pid, const std::string& program, char* const* argv, char* const* envp) const noexcept {
-    return ::posix_spawn(&pid, program.c_str(), &actions_, &attributes_, argv, envp);
-  }
-
- private:
-  posix_spawn_file_actions_t actions_;
-  posix_spawnattr_t attributes_;
-};
 
 // Above the standard streams, so that connecting one does not overwrite another.
 unique_fd lifted(unique_fd fd) noexcept {
@@ -158,16 +112,16 @@ result<unique_fd> make_pipe(int as, unique_fd& ours) {
 }
 
 // Prepares one standard stream. Yields the child's descriptor to keep until it has started, where there is one.
-result<unique_fd> prepare(spawn_plan& plan, const stdio& stream, int as, unique_fd& ours) {
+result<unique_fd> prepare(program_start& start, const stdio& stream, int as, unique_fd& ours) {
   result<unique_fd> theirs = unique_fd();
   switch (stream.what()) {
     case stdio::kind::inherit:
       return theirs;
     case stdio::kind::output:
-      plan.connect(STDOUT_FILENO, as);
+      start.connect(STDOUT_FILENO, as);
       return theirs;
     case stdio::kind::descriptor:
-      plan.connect(stream.fd(), as);
+      start.connect(stream.fd(), as);
       return theirs;
     case stdio::kind::null:
       theirs = null_device(as);
@@ -181,7 +135,7 @@ result<unique_fd> prepare(spawn_plan& plan, const stdio& stream, int as, unique_
       theirs = make_pipe(as, ours);
       break;
   }
-  if (theirs.ok()) plan.connect(theirs.value().get(), as);
+  if (theirs.ok()) start.connect(theirs.value().get(), as);
   return theirs;
 }
 
@@ -204,14 +158,6 @@ std::optional<error> check(const process_options& options) {
   return std::nullopt;
 }
 
-error start_error(const process_options& options, int code) {
-  struct stat folder;
-  const bool bad_folder =
-      !options.cwd.empty() && (::stat(options.cwd.c_str(), &folder) != 0 || !S_ISDIR(folder.st_mode) ||
-                               ::access(options.cwd.c_str(), X_OK) != 0);
-  return error::system("spawn " + options.argv[0] + (bad_folder ? " in " + options.cwd : ""), code);
-}
-
 }  // namespace
 
 std::string short_name(const process_options& options) {
@@ -219,35 +165,40 @@ std::string short_name(const process_options& options) {
   return program.substr(program.rfind('/') + 1);
 }
 
+error start_error(const std::string& program, const std::string& folder, int code) {
+  struct stat info;
+  const bool bad_folder = !folder.empty() && (::stat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) ||
+                                              ::access(folder.c_str(), X_OK) != 0);
+  return error::system("spawn " + program + (bad_folder ? " in " + folder : ""), code);
+}
+
 result<launched> launch(const process_options& options) {
   if (auto problem = check(options)) return *std::move(problem);
-  spawn_plan plan;
   launched made;
-  plan.set_signals_and_group(options.own_group);
-  auto in = prepare(plan, options.in, STDIN_FILENO, made.input);
-  auto out = in.ok() ? prepare(plan, options.out, STDOUT_FILENO, made.output) : unique_fd();
-  auto err = out.ok() && in.ok() ? prepare(plan, options.err, STDERR_FILENO, made.errors) : unique_fd();
+  made.start = std::make_unique<program_start>();
+  program_start& start = *made.start;
+  start.own_group = options.own_group;
+  auto in = prepare(start, options.in, STDIN_FILENO, made.input);
+  auto out = in.ok() ? prepare(start, options.out, STDOUT_FILENO, made.output) : unique_fd();
+  auto err = out.ok() && in.ok() ? prepare(start, options.err, STDERR_FILENO, made.errors) : unique_fd();
   for (auto* stream : {&in, &out, &err})
     if (!stream->ok())
       return error{
           error_kind::io, "spawn " + options.argv[0] + ": " + stream->error().message, stream->error().code, {}};
-  plan.set_folder(options.cwd);
-
-  const environment env(options);
-  std::string program;
-  if (const int code = find_program(options.argv[0], env.path(), program)) return start_error(options, code);
-  std::vector<char*> argv;
-  argv.reserve(options.argv.size() + 1);
-  for (const std::string& word : options.argv) argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
-  if (const int code = plan.start(made.pid, program, argv.data(), env.get())) return start_error(options, code);
-  made.pidfd = unique_fd(open_pidfd(made.pid));
-  if (made.pidfd) return made;
-  const int code = errno;
-  ::kill(options.own_group ? -made.pid : made.pid, SIGKILL);
+  start.folder = options.cwd;
+  start.words = options.argv;
+  set_environment(start, options);
+  if (const int code = find_program(options.argv[0], path_of(start), start.program))
+    return start_error(options.argv[0], options.cwd, code);
+  if (const int code = start.go(made.pid, made.pidfd)) return start_error(options.argv[0], options.cwd, code);
+  if (!options.confirm_start) return made;
+  start.wait_until_over();
+  const int code = start.problem();
+  made.start.reset();
+  if (!code) return made;
   while (::waitpid(made.pid, nullptr, 0) < 0 && errno == EINTR) {
   }
-  return error::system("spawn " + options.argv[0] + ": pidfd_open", code);
+  return start_error(options.argv[0], options.cwd, code);
 }
 
 }  // namespace perilune::detail

@@ -38,7 +38,8 @@ enum process_argument : int {
   arg_leave,         // boolean
   arg_timeout,       // seconds or nil; run only
   arg_output_limit,  // bytes or nil; run only
-  process_arguments = arg_output_limit
+  arg_confirm,       // boolean; spawn only
+  process_arguments = arg_confirm
 };
 
 // Reads the arguments. Calls nothing of Lua that raises.

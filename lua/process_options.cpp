@@ -74,6 +74,7 @@ void read_process_options(lua_State* L, process_options& options) {
   options.err = read_stdio(L, 2);
   options.grace = from_seconds(lua_tonumber(L, arg_grace));
   options.own_group = lua_toboolean(L, arg_group) != 0;
+  options.confirm_start = lua_toboolean(L, arg_confirm) != 0;
   options.kill_on_close = lua_toboolean(L, arg_leave) == 0;
 }
 

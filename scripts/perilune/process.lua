@@ -19,7 +19,7 @@ local function names_with(...)
   return names
 end
 local run_names = names_with("timeout", "check", "output_limit")
-local spawn_names = names_with("kill_on_close")
+local spawn_names = names_with("kill_on_close", "confirm_start")
 
 local default_grace <const> = 5
 
@@ -164,6 +164,7 @@ local function check(opts, call, names)
   keep("grace", check_number(opts, "grace", call, "seconds", default_grace))
   keep("group", check_flag(opts, "group", call, true))
   keep("kill_on_close", check_flag(opts, "kill_on_close", call, true))
+  keep("confirm_start", check_flag(opts, "confirm_start", call, true))
   keep("check", check_flag(opts, "check", call, true))
   if opts.timeout ~= nil then keep("timeout", check_number(opts, "timeout", call, "seconds")) end
   if opts.output_limit ~= nil then
@@ -180,7 +181,7 @@ end
 
 local function native_call(start, call)
   return start(call.argv, call.cwd, call.env, call.clear_env, call.streams, call.grace, call.group,
-               not call.kill_on_close, call.timeout, call.output_limit)
+               not call.kill_on_close, call.timeout, call.output_limit, call.confirm_start)
 end
 
 -- What messages call the command: one short line.

@@ -1896,6 +1896,8 @@ function process.run(opts) end
 
 ---@class perilune.spawn_command: perilune.command
 ---@field kill_on_close? boolean Default true; false: closing leaves the child running.
+---@field confirm_start? boolean Default true: all tasks of the worker stand still until the child has executed its program, and what
+---keeps it from that is raised here. false: nothing stands still, and `child:wait` raises it.
 
 ---Starts a child. stdin and stdout are streams unless sent elsewhere; stderr is inherited unless `"capture"`.
 ---@param opts perilune.spawn_command

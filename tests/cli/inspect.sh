@@ -107,7 +107,7 @@ EOF
 PERILUNE_INSPECT=$PWD/here.sock start run p.toml -q
 await "slow | begun"
 run_top ./here.sock || fail "$(cat table.err)"
-grep -q " slow  *waiting .* wait process, " table || fail "$(cat table)"
+grep -q " slow  *waiting .* select operations, " table || fail "$(cat table)"
 touch go
 finish
 [ "$status" -eq 0 ] || fail "status $status"

@@ -299,6 +299,37 @@ case("SIG-06: leaving the block ends the group: TERM, grace, KILL, reaped", func
   equal(zombies(), 0)
 end)
 
+case("PRC: a start that is not confirmed is told of by the wait, again and again", function()
+  local held = peri.now()
+  local bad <close> = spawn { argv = { "/proc/self/environ" }, confirm_start = false } -- found, yet nothing to execute
+  check.truthy(math.type(bad.pid) == "integer", "it has a number")
+  for _ = 1, 2 do raises("spawn /proc/self/environ: Permission denied", function() bad:wait() end) end
+  equal(bad:running(), false)
+  equal(bad:members(), 0)
+  local nowhere <close> = spawn { argv = { "/bin/true" }, cwd = "/no/such/folder", confirm_start = false }
+  raises("spawn /bin/true in /no/such/folder: No such file or directory", function() nowhere:wait() end)
+  local script <close> = spawn { argv = { "/etc/passwd" }, confirm_start = false }
+  raises("spawn /etc/passwd: Permission denied", function() script:wait() end)
+  check.truthy(peri.now() - held < 10, "nothing was waited for in vain")
+end)
+
+case("PRC: many unconfirmed starts have groups of their own at once, and what they are given", function()
+  local children = {}
+  for i = 1, 60 do
+    children[i] = spawn { sh = "printf %s \"$N\"; read line; exit " .. i, env = { N = i }, confirm_start = false }
+    equal(children[i]:signal("CONT"), true)
+  end
+  for i, child in ipairs(children) do
+    child.stdin:write("go\n")
+    equal(child.stdout:read("all"), tostring(i))
+    equal(child:wait().code, i)
+  end
+  local ended = spawn { argv = { "sleep", "30" }, confirm_start = false }
+  equal(ended:signal("TERM"), true) -- whether or not it has begun
+  equal(ended:wait().signal, "TERM")
+  equal(zombies(), 0)
+end)
+
 case("SIG-06: kill_on_close = false leaves the child running, and reaps it", function()
   local child
   do

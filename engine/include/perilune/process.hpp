@@ -103,6 +103,7 @@ struct process_options {
   stdio out = stdio::inherit();
   stdio err = stdio::inherit();
   bool own_group = true;
+  bool confirm_start = true;                 // see process::spawn
   bool kill_on_close = true;                 // false: the child is left running, and still reaped
   duration grace = std::chrono::seconds(5);  // between TERM and KILL when the object ends it
 };
@@ -118,7 +119,7 @@ class process_wait_operation final : public operation {
   void disarm(waiter& by) noexcept override;
   bool give_back(waiter&) noexcept override { return false; }
   wait_description describe() const noexcept override { return {"wait", "process", child_.get()}; }
-  // ECHILD when the host has reaped or ignored the child.
+  // ECHILD when the host has reaped or ignored the child; of an unconfirmed start, what kept the child from its program.
   result<exit_status> take_result();
 
   auto operator co_await() && { return detail::awaiter<process_wait_operation>(std::move(*this)); }
@@ -151,7 +152,9 @@ class process_end_operation final : public operation {
 
 class process {
  public:
-  // Only on a worker. Kind io with what could not be done: "spawn curl: No such file or directory".
+  // Only on a worker. Kind io with what could not be done: "spawn curl: No such file or directory". The worker stands still
+  // until the child has executed its program; without confirm_start it goes on, and what keeps the child from its program
+  // then is the error of the wait.
   static result<process> spawn(const process_options& options);
 
   process(process&&) noexcept = default;

@@ -13,6 +13,10 @@ local patience <const> = 0.2 -- for a pipe that someone outside the group holds 
 local reader = {}
 reader.__index = reader
 
+local function new_reader(pipe, mask, deliver)
+  return setmetatable({ pipe = pipe, next = pipe:read_op("some"), mask = mask, deliver = deliver, held = "", hold_until = nil }, reader)
+end
+
 -- Hands over an unfinished line as far as no secret may have begun at its end.
 function reader:release(final)
   local held = self.held
@@ -20,10 +24,11 @@ function reader:release(final)
   if ready == 0 and #held > hold_bytes then ready = #held end
   if ready > 0 then self.deliver(held:sub(1, ready), true) end
   self.held = held:sub(ready + 1)
+  self.hold_until = self.held ~= "" and peri.now() + hold_seconds or nil
 end
 
+-- Hands over whole lines; an unfinished one is held for a moment at most.
 function reader:take(bytes)
-  self.taken = self.taken + #bytes
   local held = self.held .. bytes
   local from = 1
   while true do
@@ -33,57 +38,100 @@ function reader:take(bytes)
     from = stop + 1
   end
   self.held = held:sub(from)
+  if #self.held > hold_bytes then return self:release(false) end
+  self.hold_until = self.held ~= "" and peri.now() + hold_seconds or nil
 end
 
--- Reads a pipe to its end and hands over whole lines; an unfinished one is held for a moment at most.
-function reader:read()
-  while true do
-    local in_time, bytes = true, nil
-    if self.held == "" then
-      bytes = self.pipe:read("some")
-    else
-      in_time, bytes = peri.try_timeout(hold_seconds, self.pipe.read, self.pipe, "some")
-    end
-    if in_time and not bytes then return end
-    if in_time then self:take(bytes) end
-    if not in_time or #self.held > hold_bytes then self:release(false) end
+-- All pipes of a process, read by the task that waits for it.
+local pipes = {}
+pipes.__index = pipes
+
+local function open_pipes(proc, command, deliver)
+  local readers, waits = {}, {}
+  for _, stream in ipairs(proc.stdout and { "stdout", "stderr" } or {}) do
+    local one = new_reader(proc[stream], command.mask, function(line, partial) deliver(stream, line, partial) end)
+    readers[stream], waits[stream] = one, one.next
+  end
+  return setmetatable({ readers = readers, waits = waits }, pipes)
+end
+
+-- Seconds until an unfinished line has been held for long enough, or nil.
+function pipes:patience()
+  local first
+  for _, one in pairs(self.readers) do
+    if one.hold_until and (not first or one.hold_until < first) then first = one.hold_until end
+  end
+  return first and math.max(first - peri.now(), 0)
+end
+
+function pipes:release_late()
+  local now = peri.now()
+  for _, one in pairs(self.readers) do
+    if one.hold_until and one.hold_until <= now then one:release(false) end
   end
 end
 
-local function new_reader(pipe, mask, deliver)
-  return setmetatable({ pipe = pipe, mask = mask, deliver = deliver, held = "", taken = 0 }, reader)
+function pipes:release_all()
+  for _, one in pairs(self.readers) do one:release(true) end
+end
+
+-- Reads until `over` is ready; what that gives. With `seconds`, true when that time has passed before.
+function pipes:read_until(over, seconds)
+  local waits, late = self.waits, seconds and peri.now() + seconds
+  waits.over = over
+  while true do
+    local hold, rest = self:patience(), late and math.max(late - peri.now(), 0)
+    waits.held = hold and (not rest or hold < rest) and peri.sleep_op(hold) or nil
+    waits.late = rest and not waits.held and peri.sleep_op(rest) or nil
+    local what, value = peri.select(waits)
+    if what == "over" then return value end
+    if what == "late" then return nil, true end
+    if what == "held" then
+      self:release_late()
+    elseif value then
+      self.readers[what]:take(value)
+    else
+      waits[what] = nil
+    end
+  end
 end
 
 -- Waits for the ends of the pipes, but not for those outside the group who keep them open and say nothing.
-local function drain(readers, tasks)
-  for i, task in ipairs(tasks) do
-    local before
-    repeat
-      before = readers[i].taken
-      local ended = task:join(patience)
-    until ended ~= nil or readers[i].taken == before
-    task:cancel("its group has ended")
-    task:join()
-    readers[i]:release(true)
+function pipes:drain()
+  local waits = self.waits
+  waits.over, waits.held, waits.late = nil, nil, nil
+  while next(waits) do
+    waits.silent = peri.sleep_op(patience)
+    local what, bytes = peri.select(waits)
+    waits.silent = nil
+    if what == "silent" then break end
+    if bytes then self.readers[what]:take(bytes) else waits[what] = nil end
   end
+  self:release_all()
 end
 
 local function spawn(command)
   local stream = command.interactive and "inherit" or "pipe"
   return process.spawn {
-    argv = command.argv, cwd = command.cwd, env = command.env, grace = command.grace,
+    argv = command.argv, cwd = command.cwd, env = command.env, grace = command.grace, confirm_start = false,
     stdin = command.interactive and "inherit" or "null", stdout = stream, stderr = stream,
   }
 end
 
+-- Ends the group, and reads meanwhile what it says. Returns its leader's end.
+local function end_group(proc, streams, grace)
+  local ending = peri.spawn({ name = "end the group" }, proc.kill, proc, grace)
+  streams:read_until(ending:join_op())
+  return select(2, assert(ending:join()))
+end
+
 -- Waits for the end of the group: its leader's, then the rest is ended. Returns the leader's end, whether that took too long,
 -- and how many others were left.
-local function wait_for_group(proc, command)
-  local in_time, status = true, nil
-  if command.timeout then in_time, status = peri.try_timeout(command.timeout, proc.wait, proc) else status = proc:wait() end
-  if not in_time then return proc:kill(command.grace), true, 0 end
+local function wait_for_group(proc, streams, command)
+  local status, late = streams:read_until(proc:wait_op(), command.timeout)
+  if late then return end_group(proc, streams, command.grace), true, 0 end
   local left = proc:members()
-  if left > 0 then proc:kill(command.grace) end
+  if left > 0 then end_group(proc, streams, command.grace) end
   return status, false, left
 end
 
@@ -105,19 +153,13 @@ function attempt.run(command, deliver, started)
   local proc <close> = made
   started(proc)
   local given <close> = command.interactive and terminal.give(proc.pid) and peri.defer(terminal.take_back) or nil
-  return peri.scope(function(s)
-    local readers, tasks = {}, {}
-    for _, stream in ipairs(proc.stdout and { "stdout", "stderr" } or {}) do
-      local one = new_reader(proc[stream], command.mask, function(line, partial) deliver(stream, line, partial) end)
-      readers[#readers + 1] = one
-      tasks[#tasks + 1] = s:spawn(one.read, one)
-    end
-    local status, late, left = wait_for_group(proc, command)
-    drain(readers, tasks)
-    local result = ended(status, late)
-    result.left = left
-    return result
-  end)
+  local streams = open_pipes(proc, command, deliver)
+  local began, status, late, left = pcall(wait_for_group, proc, streams, command)
+  if not began then return not_started(status) end
+  streams:drain()
+  local result = ended(status, late)
+  result.left = left
+  return result
 end
 
 return attempt
