@@ -26,7 +26,7 @@ case("token: cancels children, not parents; waiters wake; select", function()
   local grandchild = child:child()
   local woken = {}
   local waiters = {}
-  for name, token in pairs { parent = parent, child = child, grandchild = grandchild } do
+  for name, token in check.by_name { parent = parent, child = child, grandchild = grandchild } do
     waiters[#waiters + 1] = peri.spawn(function() token:wait() woken[name] = true end)
   end
   peri.yield()
