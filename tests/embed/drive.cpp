@@ -120,6 +120,16 @@ TEST_CASE("with gc::manual the collector works in spare time only") {
   CHECK(h.collect_for(1s).spent == 0ns);
 }
 
+TEST_CASE("steps of the collector are small: a call without time to speak of makes one of hundreds") {
+  manual_clock clock;
+  host h({.clock = &clock, .gc = gc::manual});
+  REQUIRE(h.run(loaded(h, "kept = {} for i = 1, 2e4 do kept[i] = { i } end")).returned());
+  int calls = 0;
+  while (!h.collect_for(1ns).finished && calls < 100'000) ++calls;
+  CHECK(calls > 200);
+  CHECK(calls < 100'000);
+}
+
 TEST_CASE("joined to an io_context a host needs no driving: whoever runs the context runs the tasks") {
   asio::io_context io;
   host h{join(io.get_executor())};

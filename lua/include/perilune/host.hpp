@@ -239,7 +239,9 @@ class host {
   // How long to wait for poll_fd() until the next tick: zero when something is ready, nothing for ever.
   std::optional<duration> next_deadline() const;
 
-  // Collects garbage in small steps until the time is spent or a cycle has ended. Between ticks.
+  // Collects garbage until the time is spent or a cycle has ended: with gc::manual in steps of a few microseconds. What Lua does at a
+  // stretch may go beyond the time: once a cycle it looks at the stacks of all tasks again (about 0.1 us for each), and it goes
+  // through a table as a whole. Between ticks.
   collect_report collect_for(duration time) const;
   // Bytes that the main VM has in use.
   std::size_t memory_used() const noexcept;
