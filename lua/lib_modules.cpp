@@ -96,7 +96,9 @@ void make_deterministic(lua_State* L) {
   lua_pop(L, 1);
   lua_getglobal(L, "require");
   lua_pushliteral(L, "perilune.ordered");
-  protect::call(L, 1, 0);
+  protect::call(L, 1, 1);
+  lua_setglobal(L,
+                "pairs");  // shipped modules have it by themselves: in a confined VM their globals are not the scripts'
 }
 
 void open_modules(lua_State* L) {

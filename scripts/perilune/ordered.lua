@@ -42,3 +42,5 @@ function pairs(t)
     until false
   end, t, nil
 end
+
+return pairs

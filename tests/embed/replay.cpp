@@ -127,3 +127,18 @@ TEST_CASE("pairs goes in the order of keys, and removal while it runs is seen") 
   CHECK(end.results()[1].as<int>() == 2);
   CHECK(end.results()[2].as<bool>() == false);
 }
+
+TEST_CASE("isolates of a deterministic host have ordered pairs as well, whatever their profile") {
+  host h({.seed = 1, .deterministic = true});
+  const auto made = h.load(R"(
+    local peri, seen = require "perilune", {}
+    for _, profile in ipairs { "trusted", "tool", "untrusted" } do
+      local vm <close> = peri.isolate { profile = profile }
+      seen[#seen + 1] = vm:run("local s = '' for k in pairs { f = 1, b = 1, d = 1, a = 1, e = 1, c = 1 } do s = s .. k end return s"):await()
+    end
+    return table.concat(seen, " "))");
+  REQUIRE(made);
+  const auto end = h.run(*made);
+  REQUIRE(end.returned());
+  CHECK(end.result().as<std::string>() == "abcdef abcdef abcdef");
+}

@@ -1,6 +1,9 @@
 // Recording a session of a deterministic host, and running it again: the same inputs at the same ticks give the same run, and where
 // they do not, the first difference is named.
 //
+// Not repeated: the order of `next`, addresses (tostring(table)), the machine's time (os.time, os.clock), what other threads and
+// processes do, and when the collector gets to something (finalizers, weak tables, collectgarbage).
+//
 // What counts as an input is whatever the program gives its scripts between two ticks: a key that was pressed, the answer of a
 // server. It goes through the session, which applies and notes it. A session is made for one host with host_options::deterministic, a
 // seed and a manual clock, and used on its thread; host and clock outlive it.
