@@ -8,6 +8,8 @@
 
 #include <perilune/host.hpp>
 
+#include "host_state.hpp"
+
 using namespace perilune;
 
 struct peri_error {
@@ -238,7 +240,7 @@ peri_host::peri_host(const peri_host_options& given) : made(options_of(given, cl
 peri_error* peri_host_open(const peri_host_options* options, peri_host** out) {
   return guarded([&]() -> peri_error* {
     auto opened = std::make_unique<peri_host>(completed(options));
-    if (!opened->made.invalid().empty()) return misuse(opened->made.invalid().c_str());
+    if (auto why = opened->made.state()->refuse()) return failure(*std::move(why));
     *out = opened.release();
     return nullptr;
   });
@@ -313,11 +315,20 @@ peri_error* peri_host_poll_fd(peri_host* host, int* out) {
   });
 }
 int64_t peri_host_next_deadline(peri_host* host) {
-  const auto next = host->made.next_deadline();
-  return next ? next->count() : -1;
+  std::int64_t left = -1;
+  tried([&] {
+    if (const auto next = host->made.next_deadline()) left = next->count();
+    return 1;
+  });
+  return left;
 }
 peri_error* peri_host_advance(peri_host* host, int64_t by) {
-  return guarded([&] { return host->clock.advance(duration(by)) ? nullptr : misuse("time does not go back"); });
+  return guarded([&]() -> peri_error* {
+    detail::host_state& state = *host->made.state();
+    if (auto why = state.refuse()) return failure(*std::move(why));
+    if (state.engine().time().kind() != clock::mode::manual) return misuse("the host has no manual clock");
+    return host->clock.advance(duration(by)) ? nullptr : misuse("time does not go back");
+  });
 }
 int peri_host_collect_for(peri_host* host, int64_t time) {
   return tried([&] { return host->made.collect_for(duration(time)).finished ? 1 : 0; });
@@ -350,6 +361,7 @@ void peri_task_cancel(const peri_task* task, const char* reason, size_t size) {
 }
 peri_error* peri_group_new(peri_host* host, const char* name, size_t size, peri_group** out) {
   return guarded([&]() -> peri_error* {
+    if (auto why = host->made.state()->refuse()) return failure(*std::move(why));
     *out = new peri_group{host->made.make_group(std::string(text(name, size)))};
     return nullptr;
   });

@@ -59,7 +59,7 @@ void leave_behind(std::shared_ptr<host_state> state, const char* why) {
 // around, or the loop that the host is joined to.
 host::~host() {
   if (!state_) return;
-  if (state_->home()->thread != std::this_thread::get_id()) {
+  if (!state_->here()) {
     leave_behind(std::move(state_), "on another thread than its own");
     return;
   }
@@ -70,8 +70,7 @@ host::~host() {
 }
 
 std::optional<error> host::refuse_end() const {
-  if (state_->home()->thread != std::this_thread::get_id())
-    return misuse("a host was ended on a thread that is not its own");
+  if (!state_->here()) return misuse("a host was ended on a thread that is not its own");
   return state_.use_count() > 1 ? std::optional(misuse("a host was ended inside a call of its own")) : std::nullopt;
 }
 
@@ -160,8 +159,8 @@ std::optional<duration> host::next_deadline() const {
   return state_->engine().time_to_next();
 }
 
-std::size_t host::memory_used() const noexcept { return state_->machine().bytes_in_use(); }
-std::uint64_t host::live_tasks() const noexcept { return state_->machine().tasks().live_tasks(); }
+std::size_t host::memory_used() const noexcept { return state_->here() ? state_->machine().bytes_in_use() : 0; }
+std::uint64_t host::live_tasks() const noexcept { return state_->here() ? state_->machine().tasks().live_tasks() : 0; }
 
 collect_report host::collect_for(duration time) const {
   collect_report report;
@@ -181,8 +180,7 @@ collect_report host::collect_for(duration time) const {
 bool host::post(std::function<void()> fn) const { return state_->engine().post(0, std::move(fn)); }
 
 void host::cancel_all(std::string_view reason) const {
-  if (state_->home()->thread == std::this_thread::get_id())
-    state_->engine().cancel_all(cancel_source::shutdown, std::string(reason), "host");
+  if (state_->here()) state_->engine().cancel_all(cancel_source::shutdown, std::string(reason), "host");
 }
 
 status call_lua(const host& h, lua_CFunction fn, void* data) {

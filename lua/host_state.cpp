@@ -67,9 +67,10 @@ host_state::~host_state() {
 }
 
 std::optional<error> host_state::refuse() {
-  if (home_->thread != std::this_thread::get_id()) return misuse("a host was used on a thread that is not its own");
+  if (!here()) return misuse("a host was used on a thread that is not its own");
   const std::string& invalid = core_.invalid();
-  return invalid.empty() ? std::nullopt : std::optional(misuse(invalid));
+  if (invalid.empty()) return std::nullopt;
+  return error{machine().opened() ? error_kind::misuse : error_kind::limit, invalid, 0, {}};
 }
 
 std::optional<error> host_state::refuse_drive() {

@@ -59,6 +59,8 @@ class host_state : public std::enable_shared_from_this<host_state> {
   host_state& operator=(const host_state&) = delete;
   ~host_state();
 
+  // This is the host's thread.
+  bool here() const noexcept { return home_->thread == std::this_thread::get_id(); }
   // Why this call may not be made here, if so.
   std::optional<error> refuse();
   std::optional<error> refuse_drive();

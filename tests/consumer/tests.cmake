@@ -10,13 +10,15 @@ if(CMAKE_CXX_FLAGS_DEBUG MATCHES "(-fsanitize=[a-z,]+)")
   set(c_linker CXX)
 endif()
 
-add_executable(c_host embed/c_host.c)
-# As C alone, but where a sanitizer needs its C++ part in the program.
-set_target_properties(c_host PROPERTIES C_STANDARD 11 C_STANDARD_REQUIRED ON LINKER_LANGUAGE ${c_linker})
-target_compile_options(c_host PRIVATE -Wall -Wextra -Wpedantic)
-target_link_libraries(c_host PRIVATE perilune_shared Threads::Threads ${sanitizer})
-add_test(NAME embed.c_host COMMAND c_host)
-set_tests_properties(embed.c_host PROPERTIES TIMEOUT 120)
+foreach(program IN ITEMS c_host c_misuse)
+  add_executable(${program} embed/${program}.c)
+  # As C alone, but where a sanitizer needs its C++ part in the program.
+  set_target_properties(${program} PROPERTIES C_STANDARD 11 C_STANDARD_REQUIRED ON LINKER_LANGUAGE ${c_linker})
+  target_compile_options(${program} PRIVATE -Wall -Wextra -Wpedantic)
+  target_link_libraries(${program} PRIVATE perilune_shared Threads::Threads ${sanitizer})
+  add_test(NAME embed.${program} COMMAND ${program})
+  set_tests_properties(embed.${program} PROPERTIES TIMEOUT 120 LABELS threaded)
+endforeach()
 
 # The sanitizers have to be in the program, which is Python here; and consumers use the compiler's own flags.
 if(sanitizer)

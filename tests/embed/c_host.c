@@ -1,57 +1,8 @@
 /* A C11 program on the C interface: what a host in C does, and that each mistake is an error. Prints what fails; exit status 1 then. */
 #define _POSIX_C_SOURCE 200809L
-#include <perilune/perilune.h>
-
-#include <poll.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <string.h>
 
-static int failures;
-
-#define CHECK(what)                                                    \
-  do {                                                                 \
-    if (!(what)) {                                                     \
-      fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #what); \
-      ++failures;                                                      \
-    }                                                                  \
-  } while (0)
-
-static void ok(peri_error* error, int line) {
-  if (!error) return;
-  fprintf(stderr, "%s:%d: %s\n", __FILE__, line, peri_error_report(error, NULL));
-  peri_error_free(error);
-  ++failures;
-}
-#define OK(call) ok((call), __LINE__)
-
-/* The error has this kind, and its message this part. Frees it. */
-static void fails(peri_error* error, const char* kind, const char* part, int line) {
-  if (!error) {
-    fprintf(stderr, "%s:%d: an error was expected\n", __FILE__, line);
-    ++failures;
-    return;
-  }
-  if (strcmp(peri_error_kind(error), kind) != 0 || !strstr(peri_error_message(error, NULL), part)) {
-    fprintf(stderr, "%s:%d: got %s: %s\n", __FILE__, line, peri_error_kind(error), peri_error_message(error, NULL));
-    ++failures;
-  }
-  peri_error_free(error);
-}
-#define FAILS(call, kind, part) fails((call), kind, part, __LINE__)
-
-static peri_script* load(peri_host* host, const char* text) {
-  peri_script* script = NULL;
-  OK(peri_host_load(host, text, strlen(text), "=test", 5, &script));
-  return script;
-}
-
-static peri_error* run(peri_host* host, const char* text, const peri_values* arguments, peri_values** results) {
-  peri_script* script = load(host, text);
-  peri_error* error = peri_host_run(host, script, arguments, results);
-  peri_script_free(script);
-  return error;
-}
+#include "c_check.h"
 
 static int destroyed;
 static void count_destroyed(void* ctx) { destroyed += *(int*)ctx; }
@@ -114,7 +65,8 @@ static void values_go_both_ways(peri_host* host) {
   peri_values_add_table(arguments, pairs);
   peri_values_free(pairs);
   peri_values* results = NULL;
-  OK(run(host, "local t = ... return t[1], t.deep, #t, { 7, x = 1.5 }, function() return 9 end, nil", arguments, &results));
+  OK(run(host, "local t = ... return t[1], t.deep, #t, { 7, x = 1.5 }, function() return 9 end, nil", arguments,
+         &results));
   peri_values_free(arguments);
   size_t size = 0;
   CHECK(peri_values_count(results) == 6);
@@ -144,7 +96,8 @@ static void functions_are_called(peri_host* host) {
   double sum = 0;
   CHECK(peri_values_get_number(results, 0, &sum) && sum == 13);
   peri_values_free(results);
-  FAILS(run(host, "\nc.add(1, {})", NULL, NULL), "error", "test:2: bad argument #2 to 'add' (number expected, got table)");
+  FAILS(run(host, "\nc.add(1, {})", NULL, NULL), "error",
+        "test:2: bad argument #2 to 'add' (number expected, got table)");
 
   OK(peri_host_define_async(host, "c.elsewhere", 11, begin, NULL, NULL));
   OK(run(host, "return c.elsewhere()", NULL, &results));
@@ -153,7 +106,8 @@ static void functions_are_called(peri_host* host) {
   peri_values_free(results);
 
   OK(peri_host_define_async(host, "c.keep", 6, keep, &one, NULL));
-  FAILS(run(host, "local peri = require 'perilune' local t = peri.spawn(c.keep) peri.yield() t:cancel() t:await()", NULL, NULL),
+  FAILS(run(host, "local peri = require 'perilune' local t = peri.spawn(c.keep) peri.yield() t:cancel() t:await()",
+            NULL, NULL),
         "cancelled", "cancel");
   CHECK(cancelled == 1 && peri_completion_cancelled(kept) && !peri_completion_resolve(kept, NULL));
   OK(peri_host_define(host, "c.close", 7, close_inside, host, NULL));

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <thread>
 
@@ -49,6 +50,13 @@ TEST_CASE("on another thread every call is refused, and nothing happens") {
     CHECK_FALSE(h.poll_fd());
     CHECK_FALSE(task.cancel());
     CHECK(task.outcome().failed());
+    CHECK(h.memory_used() == 0);
+    CHECK(h.live_tasks() == 0);
+    CHECK(h.dump().empty());
+    CHECK_FALSE(h.next_deadline());
+    CHECK(h.collect_for(std::chrono::seconds(1)).bytes == 0);
+    CHECK(h.refuse_end());
+    h.cancel_all();
     CHECK(h.post([] {}));
     script_task copy = task;
   }).join();
@@ -114,6 +122,73 @@ TEST_CASE("inside a task nothing drives, the rest works") {
   CHECK(h.run(loaded(h, "inside()")).returned());
   CHECK(checks == 6);
   CHECK(h.get("seen")->as<bool>() == true);
+}
+
+namespace {
+
+struct trap {
+  void spring() { throw std::runtime_error("boom"); }
+};
+
+[[noreturn]] void boom() { throw std::runtime_error("boom"); }
+
+}  // namespace
+
+TEST_CASE("a function of the host's that throws fails the call that waits for it, and nothing else") {
+  host h;
+  h.define("plain", boom);
+  h.define("odd", [] { throw 42; });
+  h.define("moved", [](value) -> value { throw error{error_kind::io, "boom", 0, {}}; });
+  h.define_async("async", [](completion) { boom(); });
+  h.define_async("kept", [&, open = std::optional<completion>()](completion done) mutable { open = done, boom(); });
+  h.define_task("refuses", []() -> task<> { boom(); });
+  h.define_task("fails", []() -> task<int> { co_return (boom(), 1); });
+  h.define_class<trap>("trap").method("spring", &trap::spring);
+  const auto end = h.run(loaded(h, R"(local trap = ...
+    local said = {}
+    for _, f in ipairs { plain, odd, moved, async, kept, refuses, fails, function() trap:spring() end } do
+      local ok, e = pcall(f, 1)
+      said[#said + 1] = not ok and e.kind == "error" and (tostring(e):find("boom", 1, true) and "boom" or tostring(e))
+    end
+    return said)"),
+                         {std::make_shared<trap>()});
+  REQUIRE(end.returned());
+  const auto said = end.result().as<std::vector<value>>();
+  REQUIRE(said);
+  REQUIRE(said->size() == 8);
+  for (std::size_t i = 0; i < said->size(); ++i) {
+    CAPTURE(i, (*said)[i].text());
+    CHECK((i == 1 || i == 2 ? (*said)[i].truthy() : (*said)[i].as<std::string>() == "boom"));
+  }
+}
+
+TEST_CASE("what a host is told by may throw as well: there is nobody to tell, and all goes on") {
+  int reports = 0;
+  host h({.load_module = [](std::string_view) -> std::optional<module_source> { boom(); },
+          .hooks = {.spawned = [](const task_info&) { boom(); },
+                    .resumed = [](const task_info&) { boom(); },
+                    .suspended = [](const task_info&, std::string_view) { boom(); },
+                    .done = [](const task_info&) { boom(); }},
+          .log = [](const log_record&) { boom(); },
+          .report = [&](const std::string&) { ++reports, boom(); },
+          .on_ready = [] { boom(); }});
+  h.define_async("wait", [](completion done) { done.on_cancel(boom); });
+  const auto end = h.run(loaded(h, R"(local peri = require "perilune"
+    local found, why = pcall(require, "nowhere")
+    local logged = pcall(peri.log.info, "text")
+    local waits = peri.spawn(wait)
+    peri.yield()
+    waits:cancel()
+    waits:join()
+    peri.spawn(error, "nobody looks")
+    return found, tostring(why), logged)"));
+  REQUIRE(end.returned());
+  CHECK(end.results()[0].as<bool>() == false);
+  CHECK(end.results()[1].as<std::string>()->find("boom") != std::string::npos);
+  CHECK(h.post(boom));
+  h.tick();
+  CHECK(h.run(loaded(h, "return 1")).returned());
+  CHECK(reports > 0);
 }
 
 TEST_CASE("a host that is destroyed inside one of its tasks ends when the call around it returns") {

@@ -164,7 +164,7 @@ PERI_API peri_error* peri_host_tick(peri_host* host, const peri_tick_budget* bud
 PERI_API peri_error* peri_host_poll_fd(peri_host* host, int* out);
 /* How long to wait for that descriptor until the next tick; -1: for ever. */
 PERI_API int64_t peri_host_next_deadline(peri_host* host);
-/* Moves a manual clock. */
+/* Moves a manual clock; kind "misuse" for a host without one, and backwards. */
 PERI_API peri_error* peri_host_advance(peri_host* host, int64_t by);
 /* Collects garbage for about so long. 1 when a cycle has ended: there is nothing to do for now. */
 PERI_API int peri_host_collect_for(peri_host* host, int64_t time);
