@@ -24,10 +24,14 @@ function creatures.rabbit(me)
   end
 end
 
--- What a creature does is looked up at each life, so that a reload reaches it.
+-- What a creature does is looked up at each life, so that a reload reaches it. One that fails stands still for a while.
 function creatures.live(kind, me)
   while true do
-    peri.try_timeout(5, creatures[kind], me)
+    local ok, why = pcall(peri.try_timeout, 5, creatures[kind], me)
+    if not ok then
+      game.say(("%s %d: %s"):format(kind, me, tostring(why):match("[^\n]*")))
+      peri.sleep(1)
+    end
   end
 end
 

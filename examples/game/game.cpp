@@ -1,9 +1,10 @@
 // A small game in a terminal: 60 frames a second, creatures that are Lua tasks, and a graph of what scripts and the collector took
-// of each frame. Keys: arrows move, p pauses, s is slow motion, k removes a creature, r loads creatures.lua again, q quits.
+// of each frame. Keys: arrows move, p pauses, s is slow motion, k removes a creature, r loads creatures.lua again, q or ^C quits.
 //
 //   game [--frames N] [--record FILE | --replay FILE] FOLDER-OF-CREATURES.LUA
 //
-// A recorded session runs again: what the player did comes from the record, and the first difference would be named.
+// A recorded session runs again, also when creatures.lua has been changed since: what the player did comes from the record, and so
+// do the scripts that were loaded. The first difference would be named.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -47,18 +48,22 @@ class game {
  public:
   explicit game(std::string folder) : folder_(std::move(folder)) {
     host_.define("game.move", [this](int id, int dx, int dy) { move(id, dx, dy); });
+    host_.define("game.say", [this](std::string text) { said_ = std::move(text); });
     host_.define("game.towards_player", [this](int id) { return towards_player(id); });
     const auto live = host_.load("local kind, me = ... require('creatures').live(kind, me)", "=life");
     if (live) life_ = *live;
   }
 
-  // An empty text, or why the creatures cannot live.
-  std::string populate() {
-    const auto check = host_.load("require 'creatures'");
-    if (const auto end = host_.run(*check); !end.returned()) return end.error().report();
-    for (int i = 0; i < 12; ++i) add(i % 3 == 0 ? "wolf" : "rabbit", i);
-    return {};
+  // Loads creatures.lua as it is now, in the session, so that the record has it.
+  void load() {
+    const auto text = read_file(folder_ + "/creatures.lua");
+    if (text)
+      session_.input(perilune::table({{"what", "load"}, {"text", *text}}));
+    else
+      said_ = "cannot read " + folder_ + "/creatures.lua";
   }
+  bool populated() const noexcept { return !creatures_.empty(); }
+  const std::string& said() const noexcept { return said_; }
 
   perilune::session& session() noexcept { return session_; }
   // Runs scripts for one frame, and collects in what is left of it.
@@ -79,7 +84,7 @@ class game {
              static_cast<unsigned long long>(host_.live_tasks()), host_.memory_used() / 1024);
     mvprintw(height + 1, 0, "arrows move, p pauses, s is slow motion, k removes one, r reloads, q quits");
     draw_graph();
-    mvprintw(height + 7, 0, "%s", said_.c_str());
+    mvaddnstr(height + 7, 0, said_.c_str(), static_cast<int>(std::min(said_.find('\n'), std::size_t{79})));
     refresh();
   }
 
@@ -90,10 +95,12 @@ class game {
       player_y_ = std::clamp(player_y_ + *input["dy"].as<int>(), 0, height - 1);
     } else if (what == "kill" && !creatures_.empty()) {
       creatures_.erase(creatures_.begin());
-    } else if (what == "reload") {
-      const auto loaded = host_.reload("creatures");
-      const std::string why = loaded ? "" : loaded.error().message;
-      said_ = loaded ? "reloaded" : "not reloaded: " + why.substr(why.find_last_of('\t') + 1);
+    } else if (what == "load") {
+      source_ = *input["text"].as<std::string>();
+      if (begun_)
+        reload();
+      else
+        populate();
     }
   }
   std::size_t frames() const noexcept { return frames_; }
@@ -103,6 +110,18 @@ class game {
     perilune::duration scripts, collector;
   };
 
+  void populate() {
+    const auto check = host_.load("require 'creatures'");
+    const auto end = host_.run(*check);
+    begun_ = end.returned();
+    if (!begun_) return static_cast<void>(said_ = end.error().message);
+    for (int i = 0; i < 12; ++i) add(i % 3 == 0 ? "wolf" : "rabbit", i);
+  }
+  void reload() {
+    const auto loaded = host_.reload("creatures");
+    const std::string why = loaded ? "" : loaded.error().message;
+    said_ = loaded ? "reloaded" : "not reloaded: " + why.substr(why.find_last_of('\t') + 1);
+  }
   void add(const char* kind, int id) {
     creature made{*kind, (id * 13) % width, (id * 7) % height, host_.make_group(kind)};
     made.life.spawn(life_, {kind, id});
@@ -147,6 +166,9 @@ class game {
   }
 
   std::string folder_;
+  std::string source_;  // of the creatures
+  std::string said_;
+  bool begun_ = false;
   perilune::manual_clock clock_;
   perilune::host host_{{.clock = &clock_,
                         .limits = {.memory = 32 << 20, .max_tasks = 10'000},
@@ -154,18 +176,16 @@ class game {
                         .seed = 7,
                         .deterministic = true,
                         .load_module = [this](std::string_view name) -> std::optional<perilune::module_source> {
-                          const std::string path = folder_ + "/" + std::string(name) + ".lua";
-                          auto text = read_file(path);
-                          if (!text) return std::nullopt;
-                          return perilune::module_source{*std::move(text), "@" + std::string(name) + ".lua"};
-                        }}};
+                          if (name != "creatures") return std::nullopt;
+                          return perilune::module_source{source_, "@creatures.lua"};
+                        },
+                        .report = [this](const std::string& text) { said_ = text; }}};
   perilune::session session_{host_, clock_, {.apply = [this](const value& input) { apply(input); }}};
   perilune::script life_;
   std::vector<std::pair<int, creature>> creatures_;
   int player_x_ = width / 2, player_y_ = height / 2;
   std::array<spent, 60> took_{};
   std::size_t frames_ = 0;
-  std::string said_;
 };
 
 struct command_line {
@@ -201,11 +221,11 @@ void play(game& g, std::size_t frames) {
   auto next = std::chrono::steady_clock::now();
   while (g.frames() < frames) {
     for (int key = getch(); key != ERR; key = getch()) {
-      if (key == 'q') return;
+      if (key == 'q' || key == '\3') return;
       if (key == 'p') paused = !paused;
       if (key == 's') slow = !slow;
       if (key == 'k') g.session().input(action("kill"));
-      if (key == 'r') g.session().input(action("reload"));
+      if (key == 'r') g.load();
       if (key == KEY_LEFT) g.session().input(action("move", -1, 0));
       if (key == KEY_RIGHT) g.session().input(action("move", 1, 0));
       if (key == KEY_UP) g.session().input(action("move", 0, -1));
@@ -233,11 +253,11 @@ int main(int argc, char** argv) {
   const auto line = read(argc, argv);
   if (!line) return std::fputs("usage: game [--frames N] [--record FILE | --replay FILE] FOLDER\n", stderr), 2;
   game g(line->folder);
-  if (const std::string problem = g.populate(); !problem.empty())
-    return std::fprintf(stderr, "%s\n", problem.c_str()), 1;
   if (!line->replay.empty()) return replay(g, line->replay);
+  g.load();
+  if (!g.populated()) return std::fprintf(stderr, "%s\n", g.said().c_str()), 1;
   initscr();
-  cbreak();
+  raw();
   noecho();
   keypad(stdscr, TRUE);
   nodelay(stdscr, TRUE);

@@ -3,7 +3,10 @@
 local peri = require "perilune"
 local root, plugin_names = ...
 
+-- One transaction: whoever reads the index meanwhile, and whoever interrupts this, has the old one.
 db.exec "create table if not exists entry (path text, plugin text, key text, value text)"
+db.exec "begin"
+local _ <close> = peri.defer(function(why) db.exec(why and "rollback" or "commit") end)
 db.exec "delete from entry"
 
 local plugins = {}
@@ -20,7 +23,7 @@ local function ask(plugin, path, text)
   local ok, found = plugin.vm:run(plugin.source, path, text):join()
   if not ok then
     plugin.failures = plugin.failures + 1
-    plugin.problem = found.kind .. ": " .. tostring(found.value or found):match("[^\n]*")
+    plugin.problem = found.kind .. ": " .. found.message:match("[^\n]*"):gsub('%[string ".*"%]:', plugin.name .. ".lua:")
     return
   end
   for key, value in pairs(type(found) == "table" and found or {}) do
@@ -28,18 +31,20 @@ local function ask(plugin, path, text)
   end
 end
 
-local paths, done = files.list(root.files), 0
+local paths, done, unread = files.list(root.files), 0, {}
 peri.map(paths, function(path)
   progress(done, #paths)
-  local text = files.read(path)
-  for _, plugin in ipairs(plugins) do
+  local ok, text = pcall(files.read, path)
+  if not ok then unread[#unread + 1] = text end
+  for _, plugin in ipairs(ok and plugins or {}) do
     if plugin.failures < 3 then ask(plugin, path, text) end
   end
   done = done + 1
   progress(done, #paths)
 end, { concurrency = 4 })
 
+for _, problem in ipairs(unread) do report(tostring(problem)) end
 for _, plugin in ipairs(plugins) do
   if plugin.problem then report(("plugin %s failed %d times, last: %s"):format(plugin.name, plugin.failures, plugin.problem)) end
 end
-return #paths, db.exec("select count(*) from entry")[1][1]
+return #paths - #unread, db.exec("select count(*) from entry")[1][1]

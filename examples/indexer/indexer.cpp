@@ -68,9 +68,9 @@ class work_thread {
 // On the thread of the database only, but for its making.
 class database {
  public:
-  explicit database(const char* path) {
-    if (sqlite3_open(path, &db_) != SQLITE_OK) std::fprintf(stderr, "%s: %s\n", path, sqlite3_errmsg(db_));
-  }
+  explicit database(const char* path) { open_ = sqlite3_open(path, &db_) == SQLITE_OK; }
+  // nullptr, or why it cannot be used.
+  const char* problem() const noexcept { return open_ ? nullptr : sqlite3_errmsg(db_); }
   ~database() { sqlite3_close(db_); }
   database(const database&) = delete;
   database& operator=(const database&) = delete;
@@ -107,15 +107,19 @@ class database {
     return row;
   }
   sqlite3* db_ = nullptr;
+  bool open_ = false;
 };
 
-value_list files_below(const std::string& folder) {
+void list_below(const std::string& folder, const completion& done) {
   std::vector<std::string> paths;
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder, ignored))
-    if (entry.is_regular_file(ignored)) paths.push_back(entry.path().string());
+  std::error_code failed, ignored;
+  std::filesystem::recursive_directory_iterator at(folder, std::filesystem::directory_options::skip_permission_denied,
+                                                   failed);
+  for (; !failed && at != std::filesystem::recursive_directory_iterator(); at.increment(failed))
+    if (at->is_regular_file(ignored)) paths.push_back(at->path().string());
+  if (failed) return static_cast<void>(done.fail("cannot read " + folder + ": " + failed.message()));
   std::sort(paths.begin(), paths.end());
-  return {paths.begin(), paths.end()};
+  done.resolve(value_list(paths.begin(), paths.end()));
 }
 
 void read_whole(const std::string& path, const completion& done) {
@@ -139,6 +143,7 @@ int main(int argc, char** argv) {
   if (argc < 4) return std::fputs("usage: indexer DATABASE FOLDER PLUGINS PLUGIN...\n", stderr), 2;
   asio::io_context io;
   database db(argv[1]);
+  if (db.problem()) return std::fprintf(stderr, "indexer: %s: %s\n", argv[1], db.problem()), 1;
   work_thread storage, reader;
   perilune::host host{perilune::join(io.get_executor())};
 
@@ -151,7 +156,7 @@ int main(int argc, char** argv) {
     reader.post([path = std::move(path), done] { read_whole(path, done); });
   });
   host.define_async("files.list", [&](std::string folder, completion done) {
-    reader.post([folder = std::move(folder), done] { done.resolve(files_below(folder)); });
+    reader.post([folder = std::move(folder), done] { list_below(folder, done); });
   });
 
   const auto script = host.load_file(INDEXER_SCRIPT);
@@ -163,14 +168,18 @@ int main(int argc, char** argv) {
   asio::signal_set interrupts(io, SIGINT);
   interrupts.async_wait([&](const asio::error_code& failed, int) {
     if (!failed) task.cancel("interrupted");
+    interrupts.clear();  // the next one ends the program as ever
   });
   while (!task.done() && io.run_one() > 0) {
   }
   interrupts.cancel();
 
   const auto end = task.outcome();
-  if (end.cancelled()) return std::printf("\nstopped: %s\n", end.error().message.c_str()), 130;
-  if (!end.returned()) return std::fprintf(stderr, "%s\n", end.error().report().c_str()), 1;
+  if (end.cancelled()) return std::printf("\ninterrupted: the index is as it was before\n"), 130;
+  if (!end.returned()) {
+    const std::string* said = end.error().raised.string();  // of ours, or else a mistake in the script, with its place
+    return std::fprintf(stderr, "indexer: %s\n", said ? said->c_str() : end.error().report().c_str()), 1;
+  }
   std::printf("indexed %s files, %s entries\n", end.results()[0].text().c_str(), end.results()[1].text().c_str());
   return 0;
 }

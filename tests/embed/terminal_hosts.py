@@ -6,6 +6,7 @@ import re
 import select
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -68,13 +69,23 @@ def test_game(program, folder):
         (scripts / "creatures.lua").write_text(broken.replace("me)\n  while true", "me)\n  local reloaded = true\n  while true", 1))
         game.type("r")
         game.read("(?<!not )reloaded")
+        # One that loads and then fails: creatures stand still until it is mended.
+        (scripts / "creatures.lua").write_text(broken.replace("function creatures.wolf(me)", "function creatures.wolf(me) error 'lost'"))
+        game.type("r")
+        game.read("wolf [0-9]+: [^\n]*lost")
+        (scripts / "creatures.lua").write_text(broken)
+        game.type("r")
+        game.read("lost.*(?<!not )reloaded")
+        game.read("tasks 12")
         game.type("kk")
         game.read("scripts, most [0-9.]+;")
         game.type("q")
         assert game.end() == 0
         state = re.search(r"(\d+) frames, state ([0-9a-f]{16})", game.seen)
         assert state, game.seen[-500:]
-        shutil.copy(Path(folder, "creatures.lua"), scripts)
+        (scripts / "creatures.lua").write_text("no matter")
+        again = subprocess.run([program, "--replay", str(record), str(scripts)], capture_output=True, text=True, check=False)
+        assert again.returncode == 0 and f"the same run, state {state.group(2)}" in again.stdout, again
 
 
 def test_replay(program, folder):
@@ -109,11 +120,22 @@ def test_indexer(program, folder):
         assert "plugin errors failed" in tool.seen and "no idea what to do" in tool.seen, tool.seen
         assert "plugin loops failed" in tool.seen and "plugin eats failed" in tool.seen, tool.seen
 
+        def entries():
+            with sqlite3.connect(database) as db:
+                return db.execute("select count(*) from entry").fetchone()[0]
+
+        assert entries() == 24
         stopped = Terminal(program, database, str(files), plugins, "lines", *["loops"] * 100)
         stopped.read("of 12 files")
         os.kill(stopped.pid, signal.SIGINT)
         assert stopped.end() == 130, stopped.seen
         assert "interrupted" in stopped.seen, stopped.seen
+        assert entries() == 24
+        for words, said in (((database, str(files), plugins, "nope"), "indexer: cannot read .*nope.lua"),
+                            ((database, str(files) + "/nope", plugins), "indexer: cannot read .*nope: No such file"),
+                            ((work + "/nope/index.db", str(files), plugins), "indexer: .*unable to open")):
+            failed = Terminal(program, *words)
+            assert failed.end() == 1 and re.search(said, failed.seen), failed.seen
 
 
 if __name__ == "__main__":
