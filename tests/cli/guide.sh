@@ -18,9 +18,24 @@ for piece in piece-*.lua; do
   same "${piece%.lua}.output" out "$piece"
 done
 
+# Its pieces of CMake, C++ and C stand word for word in a project or program that the tests build.
+awk '
+  /^```(cmake|cpp|c)$/ { kind = substr($0, 4); into = sprintf("%s-%02d", kind, ++pieces); next }
+  /^```/ { into = ""; next }
+  into { print >into }
+' "$root/examples/README.md"
+for piece in cmake-* cpp-* c-*; do
+  it "$piece: $(sed -n 1p "$piece")"
+  found=
+  for program in "$root"/tests/consumer/*/CMakeLists.txt "$root"/examples/cpp/*.cpp "$root"/examples/c/*.c; do
+    case "$(cat "$program")" in *"$(cat "$piece")"*) found=$program ;; esac
+  done
+  [ -n "$found" ] || fail "no program has this piece"
+done
+
 it "leads to every program there is"
 [ "$(ls piece-*.output | wc -l)" -gt 15 ] || fail "few pieces"
-for program in "$root"/examples/lua/*.lua "$root"/examples/cpp/*.cpp; do
+for program in "$root"/examples/lua/*.lua "$root"/examples/cpp/*.cpp "$root"/examples/c/*.c; do
   grep -q "(${program#"$root"/examples/})" "$root/examples/README.md" || fail "${program#"$root"/} is not in the guide"
 done
 
