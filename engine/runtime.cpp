@@ -60,7 +60,7 @@ runtime::runtime(runtime_options options) : options_(std::move(options)), invali
   poll_ = std::make_unique<detail::poll_door>();
   options_.on_ready = [poll = poll_.get(), tell = std::move(options_.on_ready)] {
     poll->ring();
-    if (tell) tell();
+    if (tell) tell_host(tell);
   };
   quiet_ = std::make_unique<quiescence>(*this, options_.workers);
   pool_ = std::make_shared<detail::blocking_pool>(options_.blocking_threads, options_.blocking_queue);

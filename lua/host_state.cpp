@@ -16,6 +16,16 @@ namespace {
 
 error misuse(std::string text) { return {error_kind::misuse, std::move(text), 0, {}}; }
 
+template <class F, class... A>
+void tell(const F& hook, const A&... what) noexcept {
+  if (!hook) return;
+  try {
+    hook(what...);
+  } catch (...) {
+    // A host's function; there is nobody to tell.
+  }
+}
+
 lua_host_options lua_options(host_options&& given, runtime_options&& engine, hook_observer& hooks) {
   lua_host_options options;
   if (given.deterministic && given.preempt.how != preemption::mode::fuel)
@@ -23,13 +33,14 @@ lua_host_options lua_options(host_options&& given, runtime_options&& engine, hoo
   if (hooks.wanted()) engine.observed_by = &hooks;
   options.runtime = std::move(engine);
   options.preempt = given.preempt;
-  options.report = std::move(given.report);
+  if (given.report)
+    options.report = [report = std::move(given.report)](const std::string& text) { tell(report, text); };
   options.limits = given.limits;
   options.allocate = given.allocate;
   options.allocate_data = given.allocate_data;
   options.deterministic = given.deterministic;
   options.manual_gc = given.gc == gc::manual;
-  options.log = std::move(given.log);
+  if (given.log) options.log = [log = std::move(given.log)](const log_record& record) { tell(log, record); };
   options.load_module = std::move(given.load_module);
   return options;
 }
@@ -179,6 +190,9 @@ reply read_failure(lua_State* L, vm& v, script_error& problem) {
   problem.full_report = text_at(L, -1);
   lua_getiuservalue(L, object, error_object::value);
   read_value(L, v, -1, problem.raised);
+  if (!problem.raised.is_nil()) return 0;
+  error_object::push_field(L, object, "message");
+  read_value(L, v, -1, problem.raised);
   return 0;
 }
 
@@ -247,16 +261,6 @@ namespace {
 
 task_info info_of(const task_header& task) noexcept {
   return {task.id, task.name ? task.name : std::string_view(), to_string(task.shown_state())};
-}
-
-template <class F, class... A>
-void tell(const F& hook, const A&... what) noexcept {
-  if (!hook) return;
-  try {
-    hook(what...);
-  } catch (...) {
-    // A host's function; there is nobody to tell.
-  }
 }
 
 }  // namespace

@@ -95,7 +95,7 @@ class script_error {
  public:
   error_kind kind = error_kind::error;
   std::string message;      // what tostring(e) says, in one line
-  value raised;             // what was raised: a string, a table, ...
+  value raised;             // what was raised: a string, a table, ...; of errors that have no value, their message
   std::string full_report;  // message, traceback, causes
 
   // The text to print, of several lines.
