@@ -102,8 +102,12 @@ endif()
 if(PROJECT_IS_TOP_LEVEL)
   set(CPACK_GENERATOR DEB)
   set(CPACK_PACKAGE_NAME perilune)
-  set(CPACK_PACKAGE_CONTACT "Perilune maintainers <perilune@localhost>")
-  set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
+  set(CPACK_PACKAGE_CONTACT "Perilune maintainers <maintainers@perilune.example>")
+  set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "embeddable task orchestrator driven from Lua")
+  string(CONCAT CPACK_PACKAGE_DESCRIPTION
+    "A native engine (scheduler, channels, select, timers, a cancellation tree) is driven from Lua 5.4 scripts: each script coroutine is "
+    "a task of its own, and its failure is a value that join returns, never the end of the host. "
+    "This package has the program, the libraries to embed it in C++ and C, and the types of its API for editors.")
   set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
   set(CPACK_STRIP_FILES ON)
   list(JOIN debian_depends ", " CPACK_DEBIAN_PACKAGE_DEPENDS)
@@ -115,5 +119,8 @@ if(PROJECT_IS_TOP_LEVEL)
   endif()
   set(CPACK_DEBIAN_PACKAGE_SECTION devel)
   set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+  set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS
+    OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+  set(CPACK_PRE_BUILD_SCRIPTS ${CMAKE_CURRENT_SOURCE_DIR}/debian.cmake)
   include(CPack)
 endif()
