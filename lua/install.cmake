@@ -104,16 +104,19 @@ if(PROJECT_IS_TOP_LEVEL)
   set(CPACK_PACKAGE_NAME perilune)
   set(CPACK_PACKAGE_CONTACT "Perilune maintainers <maintainers@perilune.example>")
   set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "embeddable task orchestrator driven from Lua")
-  string(CONCAT CPACK_PACKAGE_DESCRIPTION
-    "A native engine (scheduler, channels, select, timers, a cancellation tree) is driven from Lua 5.4 scripts: each script coroutine is "
-    "a task of its own, and its failure is a value that join returns, never the end of the host. "
-    "This package has the program, the libraries to embed it in C++ and C, and the types of its API for editors.")
+  set(CPACK_PACKAGE_DESCRIPTION "A native engine (scheduler, channels, select, timers, a cancellation tree) is
+driven from Lua 5.4 scripts: each script coroutine is a task of its own, and
+its failure is a value that join returns, never the end of the host.
+This package has the program, the libraries to embed it in C++ and C, and the
+types of its API for editors.")
   set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
   set(CPACK_STRIP_FILES ON)
   list(JOIN debian_depends ", " CPACK_DEBIAN_PACKAGE_DEPENDS)
   set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libasio-dev")  # for perilune/asio.hpp
   set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
   set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
+  file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/triggers "activate-noawait ldconfig\n")
+  set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${CMAKE_CURRENT_BINARY_DIR}/triggers)
   if(PERILUNE_tls_FOUND)
     set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "libssl3, ca-certificates")  # loaded when a script needs them
   endif()

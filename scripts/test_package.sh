@@ -23,6 +23,9 @@ in_root() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/srv L
 step() { echo "== $1"; shift; "$@" >"$work/log" 2>&1 || { cat "$work/log"; echo "failed"; exit 1; }; }
 
 step "package" cpack --config "$build/CPackConfig.cmake" -G DEB -B "$work/package"
+if command -v lintian >/dev/null; then
+  step "lintian finds no error" lintian --allow-root --fail-on error "$work"/package/*.deb
+fi
 step "clean root" debootstrap --variant=minbase bookworm "$root" "$mirror"
 cp -r "$source/tests/consumer" "$root/srv/consumer"
 cp "$work"/package/*.deb "$root/srv/perilune.deb"
@@ -34,7 +37,11 @@ printf 'local peri = require "perilune"\nlocal db = require("perilune.db").open(
 step "a script" in_root perilune run /srv/try.lua
 grep -q '^42$' "$work/log" || { cat "$work/log"; exit 1; }
 step "nothing is missing" in_root sh -c '! ldd /usr/bin/perilune /usr/lib/libperilune.so.0 | grep "not found"'
-[ -s "$root/usr/share/man/man1/perilune.1" ] && [ -s "$root/usr/share/perilune/types/perilune.lua" ]
+[ -s "$root/usr/share/man/man1/perilune.1.gz" ] && [ -s "$root/usr/share/perilune/types/perilune.lua" ]
+
+step "completion in bash and zsh" $install zsh bash-completion
+step "zsh has it" in_root zsh -ec 'autoload -U compinit; compinit -u; [ "$_comps[perilune]" = _perilune ]'
+step "bash has it" in_root bash -ec '. /usr/share/bash-completion/bash_completion; _completion_loader perilune; complete -p perilune'
 
 step "a compiler" $install g++ cmake ninja-build
 for consumer in installed c_only no_exceptions; do
