@@ -3,12 +3,15 @@
 -- PERILUNE_LOG_LEVEL and PERILUNE_LOG_FORMAT set what holds at the start. Logging never raises for what is logged.
 local write = require "perilune.native.log"
 local data = require("perilune").data
+local stderr = io and io.stderr
+local write_to = stderr and stderr.write -- not what Lua steps of pipelines have in its place
 local error, getmetatable, next, pcall, tostring, type = error, getmetatable, next, pcall, tostring, type
 
 local ranks = { debug = 1, info = 2, warn = 3, error = 4, off = 5 }
 local current, threshold, as_json = "info", ranks.info, false
 
--- sink_, a field of the module: takes each line instead of standard error while somebody paints on the terminal there.
+-- Two fields of the module: sink_ takes each line instead of standard error while somebody paints on the terminal there; mask_
+-- hides in each what must not be shown.
 
 local plain_types = { string = true, number = true, boolean = true, ["nil"] = true }
 
@@ -51,6 +54,8 @@ end
 
 local log = { span_key_ = span_key }
 
+local function write_line(line) write_to(stderr, line, "\n") end
+
 local function writer(level)
   local rank = ranks[level]
   return function(message, fields)
@@ -63,9 +68,9 @@ local function writer(level)
     local span = data[span_key]
     if span then fields = with_span(fields, span) end
     if fields then fields = plain_fields(fields) end
-    local sink = log.sink_
+    local sink, mask = log.sink_ or log.mask_ and write_line, log.mask_
     local line = write(level, type(message) == "string" and message or shown(message), fields, as_json, sink ~= nil)
-    if sink then sink(line) end
+    if sink then sink(mask and mask(line) or line) end
   end
 end
 

@@ -69,9 +69,11 @@ if command -v tmux >nothing; then
     finish
     touch quick
     : >effects
-    tmux -L "perilune$$" -f /dev/null new-session -d -x 100 -y 30 "cd $folder; '$PERILUNE' resume -q -f killed.toml; echo \"status \$?\" >status; sleep 5"
+    tmux -L "perilune$$" -f /dev/null new-session -d -x 100 -y 30 "cd $folder; env -u NO_COLOR '$PERILUNE' resume -f killed.toml; echo \"status \$?\" >status; sleep 5"
     n=0
     while ! tmux -L "perilune$$" capture-pane -p | grep -q "leave it:" && [ $((n += 1)) -lt 200 ]; do sleep 0.05; done
+    sleep 0.3 # some frames of what shows how far the run is
+    tmux -L "perilune$$" capture-pane -p | grep -qE "leave it: *$" || fail "the question: $(tmux -L "perilune$$" capture-pane -p)"
     tmux -L "perilune$$" send-keys "$answer" Enter
     n=0
     while [ ! -s status ] && [ $((n += 1)) -lt 200 ]; do sleep 0.05; done

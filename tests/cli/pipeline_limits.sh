@@ -111,8 +111,25 @@ retry = { on = ["exit"] }
 [steps.b]
 argv = ["true"]
 retry = { backoff = "soon" }
+[steps.c]
+argv = ["true"]
+retry = { jitter = 2 }
+[steps.d]
+argv = ["true"]
+retry = { factor = 0.5 }
 END
 run check wrong.toml
 [ "$status" -eq 3 ] && grep -q "steps.a: retry.on: .* expected, got 'exit'" err && grep -q "steps.b: retry.backoff: a range" err || fail "$(cat err)"
+grep -q "steps.c: retry.jitter: a number from 0 to 1" err && grep -q "steps.d: retry.factor: a number from 1 on" err || fail "$(cat err)"
+
+it "draws a pause with jitter from the range of the backoff"
+given jitter.toml <<'END'
+[steps.a]
+sh    = "exit 1"
+retry = { attempts = 9, backoff = "20ms..40ms", jitter = 0.5 }
+END
+run run jitter.toml
+grep -c "again in \(1[0-9]\|2[0-9]\|3[0-9]\|40\)ms$" err >pauses
+[ "$(cat pauses)" -eq 8 ] || fail "$(cat err)"
 
 done_testing

@@ -67,6 +67,7 @@ END
 sed 's/COLLECT/{ collect = true, limit = 1 }/' map.lua >collect.lua
 run run collect.lua -q
 [ "$status" -eq 1 ] && [ "$(tr '\n' ' ' <order)" = "a bad c " ] || fail "$status $(cat order)"
+grep -q "^failed: t\[bad\]  (collect.lua:3)" err || fail "no place: $(cat err)"
 rm order
 sed 's/COLLECT/{ limit = 1 }/' map.lua >fast.lua
 run run fast.lua -q

@@ -76,4 +76,43 @@ for secret in sw0rdfish xy; do
   grep -q "$secret" shown && fail "$(cat shown)"
 done
 
+it "masks one that shells and JSON have to quote, and nothing that only looks like it"
+given quoted.toml <<'END'
+[secrets]
+token = { env = "TOKEN" }
+[steps.a]
+argv = ["printf", "%s\\n", "${secrets.token}", "{\"token\": \"${secrets.token}\"}"]
+env  = { OF_A = "${secrets.token}" }
+END
+rm -rf .perilune
+export TOKEN='p"w\q o'"'"'er<&>'
+run run quoted.toml --report html=r.html --report trace=r.trace -- "$TOKEN"
+[ "$status" -eq 0 ] || fail "status $status: $(cat err)"
+run run quoted.toml --output json
+mv out r.json
+run run -n quoted.toml
+mv out r.plan
+run show -f quoted.toml a
+grep -q '"OF_A": "\*\*\*"' out || fail "$(cat out)"
+[ -z "$(grep -rl -e '\\q o' -e 'er<&>' -e 'er&lt;' out err r.* .perilune)" ] || fail "in $(grep -rl -e '\\q o' -e 'er<&>' out err r.* .perilune)"
+TOKEN=e run run quoted.toml -q a
+TOKEN=e run resume -f quoted.toml
+[ "$status" -eq 0 ] || fail "a letter is the secret: $(cat err)"
+
+it "masks them in what Lua steps log"
+given logs.lua <<'END'
+return { tell = function(ctx) require("perilune").log.info("the token " .. ctx.secrets.token, { token = ctx.secrets.token }) end }
+END
+given logs.toml <<'END'
+[secrets]
+token = { env = "TOKEN" }
+[steps.a]
+lua = "logs.lua:tell"
+END
+for format in text json; do
+  run run logs.toml --log-format $format
+  [ "$status" -eq 0 ] && grep "the token \*\*\*" err | grep -qv '^a' || fail "$format: $(cat out err)"
+  grep -q 'er<&>' out err && fail "$format: $(cat out err)"
+done
+
 done_testing

@@ -70,17 +70,19 @@ local function roff(line)
   return line:match("^[%.']") and "\\&" .. line or line
 end
 
+-- Paragraphs, filled; a line that is indented stands alone.
 local function roff_block(block)
-  for line in (block .. "\n"):gmatch("(.-)\n") do print(line == "" and ".PP" or roff(line)) end
+  for line in (block .. "\n"):gmatch("(.-)\n") do
+    print(line == "" and ".PP" or line:match("^ ") and ".nf\n" .. roff(line) .. "\n.fi" or roff(line))
+  end
 end
 
 local function man_command(command)
-  print(".SS perilune " .. command.name .. " " .. roff(command.usage))
+  print(".SS perilune " .. command.name .. (command.usage ~= "" and " " .. roff(command.usage) or ""))
   roff_block(command.summary:gsub("^%l", string.upper) .. ".")
   if command.detail then
-    print ".PP\n.nf"
-    for line in (command.detail .. "\n"):gmatch("(.-)\n") do print(roff(line)) end
-    print ".fi"
+    print ".PP"
+    roff_block(command.detail)
   end
   for _, flag in ipairs(vocabulary.flags_of(command)) do
     print(".TP\n.B " .. roff((spelled(flag):gsub("^ +", ""))))

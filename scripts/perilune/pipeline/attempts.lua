@@ -1,6 +1,7 @@
 -- The attempts at a step: its turn in a pool and among the jobs, one process or function at a time, its lines into the log and
 -- to the listeners, and the pauses between attempts.
 local peri = require "perilune"
+local backoff = require "perilune.backoff"
 local json = require "perilune.json"
 local system = require "perilune.native.system"
 local attempt = require "perilune.pipeline.attempt"
@@ -22,11 +23,6 @@ local function worth_repeating(retry, outcome)
     if signal and outcome.signal and signal:gsub("^SIG", "") == outcome.signal:gsub("^SIG", "") then return true end
   end
   return false
-end
-
-local function delay_before(retry, n)
-  local delay = math.min(retry.first * retry.factor ^ (n - 1), retry.last)
-  return math.max(delay * (1 + retry.jitter * (2 * math.random() - 1)), 0)
 end
 
 local function what_happened(outcome)
@@ -55,7 +51,7 @@ function attempts.try(run, step, ready, reason, announce)
       or not worth_repeating(retry, outcome) then
       return outcome
     end
-    local delay = delay_before(retry, n)
+    local delay = backoff.pause(retry, n)
     run.events:emit("step_retry", { key = step.key, attempt = n, attempts = retry.attempts, delay = delay, why = what_happened(outcome) })
     if not pause(run, step, delay) then
       outcome.state, outcome.reason = "cancelled", "the run was halted before attempt " .. n + 1

@@ -100,7 +100,7 @@ local function view_of(pipeline, values)
 end
 
 local function shown_retry(retry)
-  return retry and { attempts = retry.attempts, backoff = json.array { retry.first, retry.last }, factor = retry.factor, jitter = retry.jitter,
+  return retry and { attempts = retry.attempts, backoff = json.array { retry.first, retry.max }, factor = retry.factor, jitter = retry.jitter,
                      on = retry.on and json.array(retry.on) }
 end
 
@@ -122,7 +122,7 @@ function commands.show(pipeline, values, words)
     return 0
   end
   local view = view_of(pipeline, values)
-  print(view.mask(json.encode(shown_step(pipeline, step, view), { indent = 2 })))
+  print_json(view.mask:within(shown_step(pipeline, step, view)))
   return 0
 end
 

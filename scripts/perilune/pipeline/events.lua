@@ -37,7 +37,7 @@ end
 
 function stream:listen(fn) self.listeners[#self.listeners + 1] = fn end
 
-local masked_fields = { "text", "command", "message", "reason", "why" }
+local masked_fields = { "text", "command", "message", "reason", "why", "doc" }
 
 function stream:emit(kind, event)
   event.event, event.time, event.at = kind, peri.clock(), peri.now() - self.began

@@ -26,8 +26,9 @@ local function place_of_caller(level)
   return at and ("%s:%d"):format(at.short_src, at.currentline)
 end
 
--- Makes a step and waits for its end. `level`: of the script's call above this function.
-local function await_step(self, call, key, spec, level)
+-- Makes a step and waits for its end. `level`: of the script's call above this function; `place`: of that call, where it is in
+-- another task.
+local function await_step(self, call, key, spec, level, place)
   local run = self.execution_
   if type(key) ~= "string" then
     error(("bad argument #1 to '%s' (a key expected, got %s)"):format(call, type(key)), level + 1)
@@ -39,7 +40,7 @@ local function await_step(self, call, key, spec, level)
   if problem then error(("bad argument #2 to '%s' (%s)"):format(call, problem), level + 1) end
   local ok, step = pcall(function(place)
     return model.make_step(key, key, model.with_names(spec, run:scope_of(self.step_)), place)
-  end, place_of_caller(level + 2))
+  end, place or place_of_caller(level + 2))
   if not ok then error(tostring(step), level + 1) end
   step.collect, step.always = spec.fail ~= "fast", run.is_always(self.step_)
   return lua_print.aside(run.add_and_wait, run, step, self.key)
@@ -78,13 +79,13 @@ function context:map(name, items, make, options)
   options = options or {}
   local argument, problem = check_map(name, items, make, options)
   if argument then error(("bad argument #%d to 'map' (%s)"):format(argument, problem), 2) end
-  local permits = peri.semaphore(options.limit or math.max(#items, 1))
+  local place, permits = place_of_caller(3), peri.semaphore(options.limit or math.max(#items, 1))
   local outcomes, failures = {}, {}
   local function one(i, item)
     local _ <close> = permits:acquire()
     if #failures > 0 and not options.collect then return end
     local key = ("%s[%s]"):format(name, tostring(item))
-    outcomes[i] = await_step(self, "map", key, make(item, i), 2)
+    outcomes[i] = await_step(self, "map", key, make(item, i), 2, place)
     if not self.execution_.good[outcomes[i].state] then failures[#failures + 1] = describe(key, outcomes[i]) end
     if #failures > 0 and not options.collect then error(failures[1], 0) end
   end

@@ -1,5 +1,7 @@
 -- Hides secrets in texts. Called like a function; longer values go first, so that none shines through a shorter one. A secret
--- of several lines is hidden line by line, since output comes in lines.
+-- of several lines is hidden line by line, since output comes in lines; and each as a shell and as JSON would quote it.
+local json = require "perilune.json"
+
 local masker = {}
 masker.__index = masker
 
@@ -11,6 +13,15 @@ function masker.__call(self, text)
     if text:find(self.values[i], 1, true) then text = text:gsub(self.patterns[i], hidden_as) end
   end
   return text
+end
+
+-- A copy of plain data with every text in it masked; the keys of its tables are its own.
+function masker:within(value)
+  if type(value) == "string" then return self(value) end
+  if type(value) ~= "table" then return value end
+  local copy = {}
+  for key, each in pairs(value) do copy[key] = self:within(each) end
+  return setmetatable(copy, getmetatable(value))
 end
 
 -- How much of a text that goes on may be shown already: up to where the beginning of a secret may stand at its end.
@@ -35,11 +46,17 @@ local masking = {}
 -- values: {name = secret}
 function masking.new(values)
   local known, list = {}, {}
-  local function hide(value)
+  local function hide_form(value)
     if value ~= "" and not known[value] then
       known[value] = true
       list[#list + 1] = value
     end
+  end
+  local function hide(value)
+    hide_form(value)
+    hide_form((value:gsub("'", "'\\''")))
+    local ok, quoted = pcall(json.encode, value)
+    if ok then hide_form(quoted:sub(2, -2)) end
   end
   for _, value in pairs(values) do
     hide(value)

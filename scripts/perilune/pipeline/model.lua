@@ -43,17 +43,24 @@ local function check_conditions(conditions)
   end
 end
 
--- {attempts, first, last, factor, jitter, on} of a number of attempts or a table.
+local function check_number(retry, name, low, high, expected)
+  local value = retry[name]
+  if value ~= nil and (type(value) ~= "number" or value < low or value > high) then text.refuse(3, "retry.%s: %s expected", name, expected) end
+end
+
+-- {attempts, first, max, factor, jitter, on} of a number of attempts or a table; see perilune.backoff.
 function model.read_retry(retry)
   if retry == nil then return nil end
   if math.type(retry) == "integer" then retry = { attempts = retry } end
   if type(retry) ~= "table" then text.refuse(3, "retry: a number of attempts or a table expected, got %s", type(retry)) end
-  local first, last = read_backoff(retry.backoff)
-  if not first or not last or last < first then text.refuse(3, "retry.backoff: a range like \"1s..30s\" expected") end
+  local first, longest = read_backoff(retry.backoff)
+  if not first or not longest or longest < first then text.refuse(3, "retry.backoff: a range like \"1s..30s\" expected") end
   local attempts = retry.attempts or 3
   if math.type(attempts) ~= "integer" or attempts < 1 then text.refuse(3, "retry.attempts: a whole number from 1 on expected") end
+  check_number(retry, "factor", 1, math.huge, "a number from 1 on")
+  check_number(retry, "jitter", 0, 1, "a number from 0 to 1")
   if retry.on then check_conditions(as_list(retry.on)) end
-  return { attempts = attempts, first = first, last = last, factor = retry.factor or 2, jitter = retry.jitter or 0,
+  return { attempts = attempts, first = first, max = longest, factor = retry.factor or 2, jitter = retry.jitter or 0,
            on = retry.on and as_list(retry.on) }
 end
 

@@ -101,12 +101,15 @@ local function end_partial(self, key)
   end
 end
 
--- An interactive step has the terminal for itself.
+-- An interactive step or a question has the terminal for itself.
 function output_live:before(event)
   if event.event == "run_started" then self.zero = peri.now() - event.at end
   if event.event == "step_started" and event.interactive then
     self:paint(true)
     self.interactive[event.key] = true
+  elseif event.event == "terminal" then
+    if event.taken then self:paint(true) end
+    self.interactive[event.key] = event.taken or nil
   elseif event.event == "step_finished" then
     self.interactive[event.key] = nil
     end_partial(self, event.key)

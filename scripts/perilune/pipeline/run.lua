@@ -1,6 +1,7 @@
 -- `run` and `resume`: reads what they are to do, holds the lock, has the steps run, and ends with the exit code.
 local fs = require "perilune.fs"
 local json = require "perilune.json"
+local log = require "perilune.log"
 local orphans = require "perilune.native.orphans"
 local peri = require "perilune"
 local system = require "perilune.native.system"
@@ -72,7 +73,7 @@ local function read_options(pipeline, values)
   local options = {
     jobs = jobs == "auto" and processors() or jobs, keep_going = values["keep-going"] and not values["fail-fast"],
     force = values.force, no_cache = values["no-cache"], max_load = values["max-load"], step_timeout = values["step-timeout"],
-    retry = { attempts = (values.retries or 0) + 1, first = 1, last = 60, factor = 2, jitter = 0 },
+    retry = { attempts = (values.retries or 0) + 1, first = 1, max = 60, factor = 2, jitter = 0 },
     grace = values.grace or text.duration(pipeline.settings.grace) or 10, yes = values.yes,
     skip = selection.names(pipeline, values.skip), rerun = {}, named = {},
   }
@@ -80,12 +81,12 @@ local function read_options(pipeline, values)
 end
 
 -- The wanted steps in order, as the first event tells them.
-local function planned(pipeline, wanted)
+local function planned(pipeline, wanted, mask)
   local keys, steps = json.array {}, json.array {}
   for _, step in ipairs(pipeline.steps) do
     if wanted[step.key] then
       keys[#keys + 1] = step.key
-      steps[#steps + 1] = { key = step.key, name = step.name, doc = step.doc, place = step.place, needs = step.needs, after = step.after,
+      steps[#steps + 1] = { key = step.key, name = step.name, doc = step.doc and mask(step.doc), place = step.place, needs = step.needs, after = step.after,
                           last = model.is_last(step, wanted) or nil }
     end
   end
@@ -114,7 +115,7 @@ function run.request(values, targets, mask)
     local hidden = mask:hides(word)
     table.insert(hidden and request.hidden or request.param, hidden and word:match("^[^=]+") or word)
   end
-  return json.decode(mask(json.encode(request)))
+  return mask:within(request)
 end
 
 -- Returns the exit code.
@@ -143,6 +144,13 @@ local function keep_safe(work, store)
   end)
 end
 
+-- Until what it returns is closed, records of peri.log show no secret.
+local function mask_log(mask)
+  if not mask:hides_any() then return nil end
+  log.mask_ = mask
+  return peri.defer(function() log.mask_ = nil end)
+end
+
 -- Runs the set of steps; `resumes` is the id of an earlier run whose results count, `token` ends the run when cancelled.
 function run.execute(pipeline, values, wanted, resumes, targets, token)
   local reader, reports = terminal.reader(values), report.requests(values)
@@ -162,7 +170,8 @@ function run.execute(pipeline, values, wanted, resumes, targets, token)
   local work = execution.new { pipeline = pipeline, options = options, scope = scope, own_environment = own, events = stream, mask = mask,
                                store = store, run = id, folder = store:run_folder(id), resumes = resumes }
   local safe <close> = keep_safe(work, store)
-  local keys, steps = planned(pipeline, wanted)
+  local logged <close> = mask_log(mask)
+  local keys, steps = planned(pipeline, wanted, mask)
   stream:emit("run_started", { run = id, pipeline = pipeline.name, file = pipeline.file, total = #keys, keys = keys, steps = steps,
                                jobs = options.jobs, resumed_from = resumes })
   local began = peri.now()
