@@ -96,6 +96,26 @@ expect 2 err <<'END'
 perilune: cannot open none.toml
 END
 
+it "takes letters behind one another, the last one with its value"
+given letters.toml <<'END'
+[params]
+n = { default = "1" }
+[steps.a]
+sh = "exit 1"
+[steps.b]
+sh = "echo ${params.n}"
+END
+run run letters.toml -qkFpn=2
+[ "$status" -eq 1 ] && grep -qx "b | 2" out || fail "status $status: $(cat out err)"
+run run letters.toml -qz
+expect 2 err <<'END'
+perilune: run: unknown flag '-z'; see perilune --help
+END
+run run letters.toml -q=yes
+expect 2 err <<'END'
+perilune: -q: takes no value
+END
+
 it "hands on what stands behind --"
 given args.toml <<'END'
 [steps.sh]

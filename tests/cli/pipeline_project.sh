@@ -63,6 +63,39 @@ expect 2 err <<'EOF'
 perilune: unknown step 'c'
 EOF
 
+it "clean removes what items of fan-outs and steps of Lua have made"
+given fan.lua <<'EOF'
+local p = require("perilune.pipeline").new("fan")
+p:main(function(ctx) ctx:map("t", { "x", "y" }, function(v) return { sh = "echo >" .. v .. ".t", outputs = { v .. ".t" } } end) end)
+return p
+EOF
+given fan.toml <<'EOF'
+[steps.t]
+each    = ["x", "y"]
+sh      = "echo >${item}.t"
+outputs = ["${item}.t"]
+EOF
+run run fan.toml -q
+run clean -f fan.toml "t[x]"
+expect 0 out <<'EOF'
+removed x.t
+EOF
+run run fan.toml -q
+[ -e x.t ] || fail "it does not run again: $(cat err)"
+run clean -f fan.toml t
+expect 0 out <<'EOF'
+removed x.t
+removed y.t
+EOF
+run run fan.lua -q
+run clean -f fan.lua -n
+[ "$status" -eq 0 ] && grep -q '^would remove x.t$' out && grep -q '^would remove y.t$' out || fail "$(cat out err)"
+[ -e x.t ] && [ -e y.t ] || fail "a dry run removed something"
+run clean -f fan.toml "t[z]"
+expect 2 err <<'EOF'
+perilune: unknown step 't[z]'
+EOF
+
 it "clean leaves what lies outside the folder"
 mkdir inner
 given inner/p.toml <<'EOF'

@@ -166,6 +166,11 @@ perilune: --report: one of json, html, junit, trace, markdown expected, got 'yam
 END
 [ ! -e .perilune ] || fail "something ran"
 
+it "writes a report to standard output where the path is -"
+run run p.toml -q fetch --report markdown=-
+grep -q '^## Steps$' out || fail "$(cat out err)"
+[ ! -e - ] || fail "there is a file of that name"
+
 it "says so when a report cannot be written"
 run run p.toml -q fetch --report json=/dev/null/x.json
 [ "$status" -eq 1 ] && grep -q '^perilune: cannot write the json report: ' err || fail "status $status: $(cat err)"

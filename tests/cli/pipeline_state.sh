@@ -30,6 +30,10 @@ start run -q p.toml
 await "a | running"
 send KILL
 finish
+run report -f p.toml
+grep -q '"status": "interrupted"' out || fail "the report: $(cat out)"
+run doctor -f p.toml
+grep -q "^warn *state .*; the last run was interrupted; do: perilune resume" out || fail "the doctor: $(cat out)"
 touch go
 run run -q p.toml
 [ "$status" -eq 0 ] || fail "$status $(cat err)"

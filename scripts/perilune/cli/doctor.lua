@@ -119,7 +119,7 @@ local function check_file(values)
     return bad(first, "perilune check")
   end
   if not pipeline then return warn("the file returns no pipeline", "end it with: return p") end
-  return ok(("%s, %d steps"):format(pipeline.file, #pipeline.steps)), pipeline
+  return ok(("%s, %d %s"):format(pipeline.file, #pipeline.steps, #pipeline.steps == 1 and "step" or "steps")), pipeline
 end
 
 local function is_program(word, folder)
@@ -154,7 +154,7 @@ local function check_state(pipeline)
   local verdict = healthy and select(2, next(rows[1] or {})) or tostring(rows)
   if verdict ~= "ok" then return bad("the database is damaged: " .. tostring(verdict), "perilune clean, or move .perilune away") end
   local runs = store:runs()
-  local found = ("%d runs, database sound"):format(#runs)
+  local found = ("%d %s, database sound"):format(#runs, #runs == 1 and "run" or "runs")
   if runs[1] and runs[1].status == "interrupted" then return warn(found .. "; the last run was interrupted", "perilune resume") end
   return ok(found)
 end

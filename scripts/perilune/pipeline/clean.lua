@@ -1,16 +1,28 @@
 -- `perilune clean`: removes what steps have made. With steps, their outputs; without, all outputs and the state of the project. It
 -- names what it removes; nothing outside the folder of the pipeline is ever removed.
 local fs = require "perilune.fs"
+local json = require "perilune.json"
 local resolve = require "perilune.pipeline.resolve"
 local run = require "perilune.pipeline.run"
 local state = require "perilune.pipeline.state"
 local text = require "perilune.pipeline.text"
 
-local function chosen(pipeline, words)
+-- What only a run has made, items of fan-outs and steps that Lua added: {key = its outputs}, of all or of those that words name.
+local function made_by_runs(pipeline, store, words)
+  local found = {}
+  for key in pairs(store and store:all_made() or {}) do
+    local named = #words == 0
+    for _, word in ipairs(words) do named = named or key == word or key:sub(1, #word + 1) == word .. "[" end
+    if named and not pipeline.by_key[key] then found[key] = json.decode(store:made(key).parts).outputs or {} end
+  end
+  return found
+end
+
+local function chosen(pipeline, words, made)
   if #words == 0 then return pipeline.steps end
   local steps = {}
   for _, word in ipairs(words) do
-    local found = false
+    local found = made[word] ~= nil
     for _, step in ipairs(pipeline.steps) do
       if step.key == word or step.name == word then
         steps[#steps + 1], found = step, true
@@ -32,12 +44,15 @@ local function add_existing(paths, folder, output)
 end
 
 -- The outputs that exist: {real path = whether it lies in the folder}.
-local function outputs_of(pipeline, steps, values)
+local function outputs_of(pipeline, steps, made, values)
   local scope, _, own = run.scope(pipeline, values, true)
   local paths = {}
   for _, step in ipairs(steps) do
     local ok, ready = pcall(resolve.step, pipeline, step, scope, own)
     for _, output in ipairs(ok and ready.outputs or {}) do add_existing(paths, pipeline.folder, output) end
+  end
+  for _, outputs in pairs(made) do
+    for _, output in ipairs(outputs) do add_existing(paths, pipeline.folder, output) end
   end
   return paths
 end
@@ -54,18 +69,24 @@ local function remove_all(pipeline, paths, dry)
   end
 end
 
+local function clean(pipeline, values, words, store)
+  local dry = values["dry-run"]
+  local made = made_by_runs(pipeline, store, words)
+  local steps = chosen(pipeline, words, made)
+  if store and not dry then
+    for _, step in ipairs(steps) do store:forget(step.key) end
+    for key in pairs(made) do store:forget(key) end
+  end
+  remove_all(pipeline, outputs_of(pipeline, steps, made, values), dry)
+end
+
 return function(pipeline, values, words)
   local dry = values["dry-run"]
-  local steps = chosen(pipeline, words)
-  local paths = outputs_of(pipeline, steps, values)
   local kept = pipeline.folder .. "/.perilune"
   local has_state = fs.exists(kept)
-  if has_state and not dry then
-    local store <close> = state.take(pipeline.folder)
-    for _, step in ipairs(steps) do store:forget(step.key) end
-    remove_all(pipeline, paths, dry)
-  else
-    remove_all(pipeline, paths, dry)
+  do
+    local store <close> = has_state and (dry and state.look or state.take)(pipeline.folder) or nil
+    clean(pipeline, values, words, store)
   end
   if has_state and #words == 0 then
     print((dry and "would remove " or "removed ") .. ".perilune, the state and the logs of all runs")

@@ -80,9 +80,11 @@ local function read_flag(values, words, at, command)
     text.refuse(2, "%s: unknown flag '%s'%s", command, flag, meant ~= "" and meant or "; see perilune --help")
   end
   if known[name].kind == "flag" then
-    if attached then text.refuse(2, "%s: takes no value", word:match("^%-%-[^=]+") or word:sub(1, 2)) end
     values[name] = true
-    return at + 1
+    if not attached then return at + 1 end
+    if word:sub(1, 2) == "--" or attached:sub(1, 1) == "=" then text.refuse(2, "%s: takes no value", word:match("^%-%-[^=]+") or word:sub(1, 2)) end
+    words[at] = "-" .. attached -- letters behind one another
+    return at
   end
   if known[name].kind == "path" and not attached then attached = "1" end
   if attached then

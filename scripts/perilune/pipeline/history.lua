@@ -11,8 +11,7 @@ local function entries(store)
   local counts, list = store:counts(), json.array {}
   for i, row in ipairs(store:runs()) do
     local request = json.decode(row.request) or {}
-    local status = row.status == "running" and not store:is_held() and "interrupted" or row.status
-    list[i] = { id = row.id, file = row.file, status = status, started = row.started, ended = row.ended, request = request,
+    list[i] = { id = row.id, file = row.file, status = row.status, started = row.started, ended = row.ended, request = request,
                 duration = row.ended and row.ended - row.started, counts = counts[row.id] or {}, targets = json.array(request.targets or {}) }
   end
   return list

@@ -51,7 +51,7 @@ end
 -- Prints the logs of a run, or of one step of it; with `follow` until the run is over. Returns whether there was any.
 return function(store, run, step, follow)
   local self = setmetatable({ store = store, run = run, step = step, headings = step == nil, printed = {} }, reader)
-  while follow and store:run(run).status == "running" and store:is_held() do
+  while follow and store:run(run).status == "running" do
     self:print_all()
     peri.sleep(look_again_seconds)
   end

@@ -15,7 +15,7 @@ function report.render(data, format)
   return require("perilune.pipeline." .. modules[format])(data)
 end
 
--- What --report FORMAT=PATH and --trace PATH ask for: a list of {format, path}.
+-- What --report FORMAT=PATH and --trace PATH ask for: a list of {format, path}; the path - is standard output.
 function report.requests(values)
   local requests = {}
   for _, word in ipairs(values.report or {}) do
@@ -27,15 +27,22 @@ function report.requests(values)
   return requests
 end
 
+local function write_one(path, data, format)
+  local rendered = report.render(data, format)
+  if path == "-" then
+    io.write(rendered)
+    return
+  end
+  local folder = path:match("^(.+)/[^/]*$")
+  if folder then fs.mkdir(folder, { recursive = true }) end
+  fs.write(path, rendered)
+end
+
 -- Writes them all; one that cannot be written keeps no other from being. Returns what went wrong, or nil.
 function report.write(data, requests)
   local problems = {}
   for _, request in ipairs(requests) do
-    local ok, problem = pcall(function()
-      local folder = request.path:match("^(.+)/[^/]*$")
-      if folder then fs.mkdir(folder, { recursive = true }) end
-      fs.write(request.path, report.render(data, request.format))
-    end)
+    local ok, problem = pcall(write_one, request.path, data, request.format)
     if not ok then problems[#problems + 1] = ("cannot write the %s report: %s"):format(request.format, tostring(problem)) end
   end
   return #problems > 0 and table.concat(problems, "\n") or nil

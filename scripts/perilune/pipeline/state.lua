@@ -201,13 +201,26 @@ function store:drop_effect(key) for_good(self, "DELETE FROM effects WHERE key = 
 
 -- Reading -----------------------------------------------------------------------------------------------------------
 
--- "last" is the newest.
-function store:run(id)
-  if id == nil or id == "last" then return self.db:query("SELECT * FROM runs ORDER BY started DESC, rowid DESC LIMIT 1")[1] end
-  return self.db:query("SELECT * FROM runs WHERE id = ?", id)[1]
+-- A run that was killed said no last word: while nobody holds the lock, none is under way.
+local function with_true_status(self, rows)
+  for _, row in ipairs(rows) do
+    if row.status == "running" and not self:is_held() then row.status = "interrupted" end
+  end
+  return rows
 end
 
-function store:runs() return self.db:query("SELECT * FROM runs ORDER BY started DESC, rowid DESC") end
+-- "last" is the newest.
+function store:run(id)
+  local found
+  if id == nil or id == "last" then
+    found = self.db:query("SELECT * FROM runs ORDER BY started DESC, rowid DESC LIMIT 1")
+  else
+    found = self.db:query("SELECT * FROM runs WHERE id = ?", id)
+  end
+  return with_true_status(self, found)[1]
+end
+
+function store:runs() return with_true_status(self, self.db:query("SELECT * FROM runs ORDER BY started DESC, rowid DESC")) end
 function store:steps_of(run) return self.db:query("SELECT * FROM steps WHERE run = ? ORDER BY started", run) end
 
 -- {run = {state = n}}
