@@ -127,4 +127,44 @@ perilune: bad.toml:12:8: steps.j: lua: "FILE:FUNCTION" expected, got 'checks.lua
 perilune: bad.toml:15:1: steps.a.argv: there is no run.stats; did you mean 'status'?
 EOF
 
+it "check: what stands where something else is expected"
+given kinds.toml <<'EOF'
+steps.d = 3
+[pipeline]
+jobs = 0
+[params]
+x = "y"
+[steps.a]
+argv  = ["echo", ["x"]]
+env   = { B = ["x"] }
+limit = 0
+[steps.b]
+argv = ["true"]
+each = 5
+[steps.c]
+argv = ["true"]
+each = { argv = ["list"], sh = "list" }
+timeout = -1
+EOF
+run check kinds.toml
+expect 3 err <<'EOF'
+perilune: kinds.toml:1:7: steps.d: a table expected, got 3
+perilune: kinds.toml:3:1: pipeline.jobs: a whole number from 1 on expected, got 0
+perilune: kinds.toml:5:1: params.x: a table expected, got string
+perilune: kinds.toml:7:1: steps.a.argv: a list of single words expected, got table
+perilune: kinds.toml:8:1: steps.a.env: a table of names and single values expected, got table
+perilune: kinds.toml:9:1: steps.a.limit: a whole number from 1 on expected, got 0
+perilune: kinds.toml:12:1: steps.b.each: a list, a command, or the value of a step expected, got 5
+perilune: kinds.toml:15:1: steps.c.each: only one of argv, sh, lua and items
+perilune: kinds.toml:16:1: steps.c.timeout: a duration like "90s" or "2m" expected, got -1
+EOF
+given lists.toml <<'EOF'
+[[steps]]
+argv = ["true"]
+EOF
+run check lists.toml
+expect 3 err <<'EOF'
+perilune: lists.toml:1:3: steps: a table of names expected, got table
+EOF
+
 done_testing

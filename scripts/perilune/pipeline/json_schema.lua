@@ -47,6 +47,7 @@ local duration = { anyOf = json.array { { type = "number", minimum = 0 },
 local types = {
   string = { type = "string" }, boolean = { type = "boolean" }, integer = { type = "integer" }, number = { type = "number" },
   table = { type = "object" }, map = { type = "object", additionalProperties = scalar }, list = { type = "array" },
+  argv = { type = "array", items = scalar, minItems = 1 }, count = { type = "integer", minimum = 1 }, names = { type = "object" },
   words = words, duration = duration, scalar = scalar, any = {},
 }
 for kind, choices in pairs(schema.choices) do types[kind] = { enum = json.array(choices) } end
@@ -69,12 +70,10 @@ local function object(section, special)
 end
 
 local function step()
-  local strings = { type = "array", items = scalar, minItems = 1 }
   local made = object("step", {
-    argv = strings,
     matrix = { type = "object", properties = { exclude = { type = "array", items = { type = "object" } } },
                additionalProperties = { type = "array", items = scalar } },
-    each = { anyOf = json.array { { type = "array" }, object "each" } },
+    each = { anyOf = json.array { { type = "array" }, { type = "string" }, object "each" } },
     retry = { anyOf = json.array { { type = "integer", minimum = 1 }, object "retry" } },
   })
   local pairs_refused = { { "argv", "sh" }, { "argv", "lua" }, { "sh", "lua" } }

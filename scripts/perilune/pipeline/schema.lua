@@ -5,17 +5,17 @@ local text = require "perilune.pipeline.text"
 local schema = {}
 
 local pipeline_keys = { name = "string", doc = "string", default = "words", dotenv = "words", env = "map", cwd = "string",
-                        timeout = "duration", jobs = "integer", grace = "duration" }
-local top_keys = { pipeline = "table", params = "table", secrets = "table", pools = "table", steps = "table" }
+                        timeout = "duration", jobs = "count", grace = "duration" }
+local top_keys = { pipeline = "names", params = "names", secrets = "names", pools = "names", steps = "names" }
 local param_keys = { type = "string", required = "boolean", default = "scalar", pattern = "string", choices = "list",
                      doc = "string" }
 local secret_keys = { env = "string", file = "string", required = "boolean" }
-local each_keys = { argv = "list", sh = "string", lua = "string", items = "list" }
+local each_keys = { argv = "argv", sh = "string", lua = "string", items = "list" }
 local retry_keys = { attempts = "integer", backoff = "any", factor = "number", jitter = "number", on = "words" }
 local step_keys = {
-  doc = "string", argv = "list", sh = "string", lua = "string", needs = "words", after = "words", when = "when", ["if"] = "string",
-  matrix = "table", each = "any", env = "map", cwd = "string", inputs = "words", outputs = "words", pool = "string",
-  timeout = "duration", retry = "any", fail = "fail", effect = "boolean", capture = "capture", limit = "integer",
+  doc = "string", argv = "argv", sh = "string", lua = "string", needs = "words", after = "words", when = "when", ["if"] = "string",
+  matrix = "table", each = "each", env = "map", cwd = "string", inputs = "words", outputs = "words", pool = "string",
+  timeout = "duration", retry = "any", fail = "fail", effect = "boolean", capture = "capture", limit = "count",
   interactive = "boolean", grace = "duration", finally = "boolean",
 }
 schema.keys = { top = top_keys, pipeline = pipeline_keys, params = param_keys, secrets = secret_keys, each = each_keys,
@@ -45,10 +45,33 @@ local function list_of_strings(value)
   return true
 end
 
+local single <const> = { string = true, number = true, boolean = true }
+
+local function all_single(values)
+  for _, value in pairs(values) do
+    if not single[type(value)] then return false end
+  end
+  return true
+end
+
+local function list_of_words(value)
+  if not is_list(value) then return false, "a list expected" end
+  return all_single(value), "a list of single words expected"
+end
+
+local function by_name(value) return type(value) == "table" and value[1] == nil end
+
 local checks = {
+  argv = list_of_words,
+  names = function(value) return by_name(value), "a table of names expected" end,
+  count = function(value) return math.type(value) == "integer" and value > 0, "a whole number from 1 on expected" end,
+  each = function(value)
+    local kind = type(value)
+    return kind == "table" or kind == "string" or kind == "function", "a list, a command, or the value of a step expected"
+  end,
   words = list_of_strings,
   list = function(value) return is_list(value), "a list expected" end,
-  map = function(value) return type(value) == "table" and value[1] == nil, "a table of names and values expected" end,
+  map = function(value) return by_name(value) and all_single(value), "a table of names and single values expected" end,
   integer = function(value) return math.type(value) == "integer", "a whole number expected" end,
   duration = function(value) return text.is_template(value) or text.duration(value) ~= nil, "a duration like \"90s\" or \"2m\" expected" end,
   scalar = function(value) return type(value) ~= "table", "a single value expected" end,
@@ -61,6 +84,9 @@ local function conforms(value, kind)
   local article = kind == "integer" and "an" or "a"
   return type(value) == kind, article .. " " .. kind .. " expected"
 end
+
+-- What stands there instead: a number is shown, of all else its type.
+local function got(value) return type(value) == "number" and tostring(value) or type(value) end
 
 local reader = {}
 reader.__index = reader
@@ -85,7 +111,6 @@ local function is_sound(value, known)
 end
 
 function reader:check(value, place, known, what)
-  if type(value) ~= "table" then return self:complain(place, nil, "%s: a table expected", what) end
   if is_sound(value, known) then return end
   for _, key in ipairs(text.sorted_keys(value)) do
     local kind = known[key]
@@ -93,18 +118,30 @@ function reader:check(value, place, known, what)
       self:complain(place, key, "unknown key '%s' in %s%s", key, what, text.suggestion(tostring(key), text.sorted_keys(known)))
     else
       local ok, expected = conforms(value[key], kind)
-      if not ok then self:complain(place, key, "%s.%s: %s, got %s", what, key, expected, type(value[key])) end
+      local whole = known == top_keys and key or what .. "." .. key
+      if not ok then self:complain(place, key, "%s: %s, got %s", whole, expected, got(value[key])) end
     end
   end
 end
 
 local function within(place, key) return place and place.within and place.within[key] end
 
-function reader:check_section(values, places, section, keys)
-  if type(values[section]) ~= "table" then return end
+-- Has `check(name, value, place)` look at every table of a section.
+function reader:each_of(values, places, section, check)
+  if not by_name(values[section]) then return end
+  local place = within(places, section)
   for _, name in ipairs(text.sorted_keys(values[section])) do
-    self:check(values[section][name], within(within(places, section), name), keys, section .. "." .. name)
+    local value = values[section][name]
+    if type(value) == "table" then
+      check(name, value, within(place, name))
+    else
+      self:complain(place, name, "%s.%s: a table expected, got %s", section, name, got(value))
+    end
   end
+end
+
+function reader:check_section(values, places, section, keys)
+  self:each_of(values, places, section, function(name, value, place) self:check(value, place, keys, section .. "." .. name) end)
 end
 
 local function commands_of(step)
@@ -113,7 +150,6 @@ end
 
 function reader:check_step(name, step, place)
   self:check(step, place, step_keys, "steps." .. name)
-  if type(step) ~= "table" then return end
   if step.matrix and type(step.matrix) == "table" then
     for _, key in ipairs(text.sorted_keys(step.matrix)) do
       if not is_list(step.matrix[key]) then
@@ -131,6 +167,9 @@ function reader:check_step(name, step, place)
   end
   sub("retry", retry_keys)
   sub("each", each_keys)
+  if type(step.each) == "table" and commands_of(step.each) + (step.each.items and 1 or 0) > 1 then
+    self:complain(place, "each", "steps.%s.each: only one of argv, sh, lua and items", name)
+  end
 end
 
 local spec_keys = { fn = "function", make = "function" }
@@ -143,7 +182,7 @@ function schema.problem_of_step(key, spec)
     local kind = spec_keys[name]
     if not kind then return ("unknown key '%s'%s"):format(tostring(name), text.suggestion(tostring(name), text.sorted_keys(step_keys))) end
     local ok, expected = conforms(spec[name], kind)
-    if not ok then return ("%s: %s, got %s"):format(name, expected, type(spec[name])) end
+    if not ok then return ("%s: %s, got %s"):format(name, expected, got(spec[name])) end
   end
   if commands_of(spec) + (spec.fn and 1 or 0) > 1 then return "only one of argv, sh, lua and fn" end
   if spec.argv and #spec.argv == 0 then return "argv: a program expected" end
@@ -160,7 +199,7 @@ function schema.problem_of_options(options)
     local kind = option_keys[key]
     if not kind then return ("unknown option '%s'%s"):format(tostring(key), text.suggestion(tostring(key), text.sorted_keys(option_keys))) end
     local ok, expected = conforms(options[key], kind)
-    if not ok then return ("%s: %s, got %s"):format(key, expected, type(options[key])) end
+    if not ok then return ("%s: %s, got %s"):format(key, expected, got(options[key])) end
   end
   for _, name in ipairs(text.sorted_keys(options.params or {})) do
     local key, problem = params.problem_of(name, options.params[name])
@@ -183,7 +222,7 @@ end
 function schema.read(file, values, places)
   local self = setmetatable({ file = file, problems = {}, places = places }, reader)
   self:check(values, places, top_keys, "the file")
-  if type(values.pipeline) == "table" then self:check(values.pipeline, within(places, "pipeline"), pipeline_keys, "pipeline") end
+  if by_name(values.pipeline) then self:check(values.pipeline, within(places, "pipeline"), pipeline_keys, "pipeline") end
   self:check_section(values, places, "params", param_keys)
   self:check_section(values, places, "secrets", secret_keys)
   if #self.problems == 0 and values.params then self:check_params(values.params, places) end
@@ -192,10 +231,7 @@ function schema.read(file, values, places)
       self:complain(within(places, "pools"), name, "pools.%s: a whole number from 1 on expected", name)
     end
   end
-  local steps = type(values.steps) == "table" and values.steps or {}
-  for _, name in ipairs(text.sorted_keys(steps)) do
-    self:check_step(name, steps[name], within(within(places, "steps"), name))
-  end
+  self:each_of(values, places, "steps", function(name, step, place) self:check_step(name, step, place) end)
   return self
 end
 
