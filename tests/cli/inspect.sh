@@ -21,6 +21,12 @@ run top
 expect 2 err <<'EOF'
 perilune: no program lets itself be looked at; start one with --inspect, or with PERILUNE_INSPECT=1
 EOF
+for command in top inspect; do
+  run $command ./none.sock
+  expect 2 err <<'EOF'
+perilune: nobody answers at ./none.sock
+EOF
+done
 run top 1
 expect 2 err <<'EOF'
 perilune: process 1 lets nobody look inside; start it with --inspect, or with PERILUNE_INSPECT=1

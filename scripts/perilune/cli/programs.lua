@@ -40,7 +40,9 @@ end
 
 -- The socket that a word means: a path, a process, or the only program there is.
 function programs.find(word)
-  if word and word:find("/", 1, true) then return word end
+  if word and word:find("/", 1, true) then
+    return programs.snapshot_text(word) and word or text.refuse(2, "nobody answers at %s", word)
+  end
   local found = programs.list()
   if word then
     for _, one in ipairs(found) do
