@@ -53,6 +53,7 @@ class pipe_source final : public byte_source {
         failed(error::system("read " + name(), errno));
       else
         descriptor_ended();
+      if (buffer().empty()) buffer().clear();  // nothing will come: most have said little or nothing
       release();
       return true;
     }

@@ -36,14 +36,14 @@ local function pause(run, step, seconds)
   return peri.select { over = peri.sleep_op(seconds), stop = run:end_token(step):wait_op() } == "over"
 end
 
--- `announce()` is called before anything of the step happens.
-function attempts.try(run, step, ready, reason, announce)
+-- `announce()` is called before anything of the step happens; `taken` is a turn, where there is one already.
+function attempts.try(run, step, ready, reason, announce, taken)
   local retry = step.retry or run.options.retry
   local began = peri.clock()
   if run.store and #ready.outputs > 0 then run.store:forget(step.key) end
   local user, kernel = 0, 0
   for n = 1, retry.attempts do
-    local outcome = attempts.once(run, step, ready, reason, n, retry.attempts, announce)
+    local outcome = attempts.once(run, step, ready, reason, n, retry.attempts, announce, taken)
     user, kernel = user + (outcome.user or 0), kernel + (outcome.system or 0)
     outcome.started, outcome.allowed, outcome.user, outcome.system = began, retry.attempts, user, kernel
     outcome.attempts, outcome.silent = outcome.attempts or n, outcome.silent and n == 1
@@ -60,11 +60,32 @@ function attempts.try(run, step, ready, reason, announce)
   end
 end
 
-local function take_turn(run, step, semaphore, pool)
+local function take_permit(run, step, semaphore, pool)
   local permit = semaphore:try_acquire()
   if permit then return permit end
   if pool then run.events:emit("step_waiting", { key = step.key, pool = pool }) end
   return semaphore:acquire()
+end
+
+-- The turn of a process: in its pool, among the jobs, and at the terminal. Given up when it is closed, and can be taken again.
+local turn = {}
+turn.__index = turn
+
+function attempts.turn() return setmetatable({}, turn) end
+
+function turn:take(run, step)
+  if self.slot then return end
+  local pool = step.pool and run.pool_slots[step.pool]
+  if pool then self.pool = take_permit(run, step, pool, step.pool) end
+  self.slot = take_permit(run, step, run.slots)
+  if step.interactive then self.terminal = run.terminal:lock() end
+end
+
+function turn:__close()
+  if self.terminal then self.terminal:release() end
+  if self.slot then self.slot:release() end
+  if self.pool then self.pool:release() end
+  self.terminal, self.slot, self.pool = nil, nil, nil
 end
 
 -- Where a limit of the load is set, more than one process starts only below it.
@@ -79,7 +100,7 @@ end
 
 local function not_begun(run) return { state = "cancelled", reason = run:why_halted(), attempts = 0 } end
 
-function attempts.once(run, step, ready, reason, n, allowed, announce)
+function attempts.once(run, step, ready, reason, n, allowed, announce, taken)
   if ready.fn then
     if run:is_ending(step) then return not_begun(run) end
     if announce then announce() end
@@ -88,10 +109,8 @@ function attempts.once(run, step, ready, reason, n, allowed, announce)
     attempts.tell_start(run, step, ready, reason, n, allowed, log.path)
     return log:finish(require("perilune.pipeline.lua_step").run(run, step, ready, log))
   end
-  local pool = step.pool and run.pool_slots[step.pool]
-  local turn <close> = pool and take_turn(run, step, pool, step.pool) or nil
-  local slot <close> = take_turn(run, step, run.slots)
-  local terminal <close> = step.interactive and run.terminal:lock() or nil
+  local own <close> = taken or attempts.turn()
+  own:take(run, step)
   wait_for_load(run, step)
   if run:is_ending(step) then return not_begun(run) end
   if announce then announce() end

@@ -205,11 +205,22 @@ function execution:made_step(step)
   return made
 end
 
+-- Whether it runs whatever has become of it before. What it needs is looked up only when its turn has come, so that those that
+-- wait for theirs hold nothing.
+local function runs_anyway(self, step)
+  return (step.argv or step.sh) and #step.outputs == 0 and not step.effect and not self.resumes
+end
+
 function execution:perform(step)
   if step.each then return require("perilune.pipeline.fan_out").run(self, step) end
   if step.make then
     step = self:made_step(step)
     if not step then return { state = "succeeded", reason = "it has nothing to do" } end
+  end
+  local turn <close> = runs_anyway(self, step) and require("perilune.pipeline.attempts").turn() or nil
+  if turn then
+    turn:take(self, step)
+    if self:is_ending(step) then return { state = "cancelled", reason = self:why_halted(), attempts = 0 } end
   end
   local ready = resolve.step(self.pipeline, step, self:scope_now(), self.own_environment)
   if not ready.shown then return { state = "succeeded", reason = "all it needs is done" } end
@@ -218,7 +229,7 @@ function execution:perform(step)
     if step.effect then
       outcome = require("perilune.pipeline.effect").carry_out(self, step, ready, print, reason)
     else
-      outcome = require("perilune.pipeline.attempts").try(self, step, ready, reason)
+      outcome = require("perilune.pipeline.attempts").try(self, step, ready, reason, nil, turn)
     end
     if outcome.state == "succeeded" then reuse.keep(self, step, ready, print, outcome) end
   end

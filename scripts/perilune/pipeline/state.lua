@@ -1,6 +1,6 @@
 -- What a project keeps between runs, in .perilune/: the lock of the run under way, the database of runs, steps, fingerprints and
--- effects, and the logs. A crash at any moment leaves what was committed before it; what a run writes is committed before
--- anything else happens that was not ready yet, the intent of an effect at once and for good.
+-- effects, and the logs. A crash at any moment leaves what was committed before it; what a run writes is committed within a
+-- fiftieth of a second, the intent and the result of an effect at once and for good.
 local fs = require "perilune.fs"
 local json = require "perilune.json"
 local peri = require "perilune"
@@ -12,6 +12,7 @@ local store = {}
 store.__index = store
 
 local version <const> = 2 -- of the tables; others are dropped, and with them what has been made counts as unknown
+local commit_delay <const> = 0.02 -- seconds in which steps that end are gathered
 local patience <const> = 5 -- seconds for the rest of a run that was killed
 
 local tables = {
@@ -103,7 +104,7 @@ end
 
 -- Writing -----------------------------------------------------------------------------------------------------------
 
--- What is written until the loop comes round again is one transaction.
+-- What is written until the next commit is one transaction.
 function store:write(statement, ...)
   if not self.writing then
     self.db:exec("BEGIN IMMEDIATE")
@@ -124,7 +125,7 @@ function store:keep_committing(broken)
   self.written = peri.notify()
   while true do
     self.written:wait()
-    peri.yield()
+    peri.sleep(commit_delay)
     local ok, problem = pcall(self.commit, self)
     if not ok then broken(problem) end
   end
