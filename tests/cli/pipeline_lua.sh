@@ -163,4 +163,30 @@ END
 run run -k missing.toml -q
 [ "$status" -eq 1 ] && grep -q "late.lua has no function 'nothing'" err && grep -q "cannot read none.lua" err || fail "$(cat err)"
 
+it "fails where a task of a Lua step failed and nobody looked, and tells it without its secrets"
+given lost.lua <<'END'
+local peri = require "perilune"
+return { lose = function(ctx) peri.spawn(function() error("lost " .. ctx.secrets.token) end) end }
+END
+given lost.toml <<'END'
+[secrets]
+token = { env = "TOKEN" }
+[steps.a]
+lua = "lost.lua:lose"
+END
+TOKEN=sw0rdfish run run lost.toml
+[ "$status" -eq 1 ] && grep -q "^perilune: unobserved failure: .*lost.lua:2: lost \*\*\*$" err || fail "status $status: $(cat err)"
+grep -q "^failure: 1 succeeded" err && ! grep -q sw0rdfish err || fail "$(cat err)"
+given lost_in.lua <<'END'
+local peri = require "perilune"
+local p = require("perilune.pipeline").new("lost")
+p:main(function(ctx)
+  peri.spawn(function() error("lost") end)
+  ctx:step("a", { argv = { "true" } })
+end)
+return p
+END
+run run lost_in.lua
+[ "$status" -eq 1 ] && grep -q "^perilune: unobserved failure: .*lost_in.lua:4: lost" err || fail "status $status: $(cat err)"
+
 done_testing

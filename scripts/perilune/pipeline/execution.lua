@@ -27,7 +27,7 @@ function execution.new(parts)
 end
 
 function execution:status()
-  return self.stopped and "cancelled" or (self.first_failure or self.broken) and "failure" or "success"
+  return self.stopped and "cancelled" or (self.first_failure or self.broken or self.unobserved) and "failure" or "success"
 end
 
 -- Ending early ------------------------------------------------------------------------------------------------------

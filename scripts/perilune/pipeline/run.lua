@@ -7,6 +7,7 @@ local peri = require "perilune"
 local system = require "perilune.native.system"
 local events = require "perilune.pipeline.events"
 local execution = require "perilune.pipeline.execution"
+local lua_print = require "perilune.pipeline.lua_print"
 local masking = require "perilune.pipeline.masker"
 local model = require "perilune.pipeline.model"
 local output = require "perilune.pipeline.output"
@@ -118,6 +119,32 @@ function run.request(values, targets, mask)
   return mask:within(request)
 end
 
+local function runs_lua(pipeline)
+  for _, step in ipairs(pipeline.steps) do
+    if step.fn or step.lua or step.make then return true end
+  end
+  return false
+end
+
+-- A failure in a task of a Lua step that nobody looks at makes the run one that failed. Returns what has those told that have not
+-- been found yet, which goes back to the way of scripts.
+local function watch_unobserved(work)
+  if not runs_lua(work.pipeline) then return nil end
+  peri.on_unobserved(function(_, e)
+    work.unobserved = true
+    local told = { "perilune: unobserved failure: " .. tostring(e) }
+    if e.spawned_at then told[#told + 1] = "  spawned at " .. e.spawned_at end
+    told[#told + 1] = e.traceback
+    local message = work.mask(table.concat(told, "\n"))
+    if log.sink_ then log.sink_(message) else lua_print.aside(io.stderr.write, io.stderr, message, "\n") end
+  end)
+  return peri.defer(function()
+    collectgarbage()
+    peri.yield()
+    peri.on_unobserved(nil)
+  end)
+end
+
 -- Returns the exit code.
 local function finish(work, began, id, kept, reports, shown, entered)
   local status = work.broken and "failure" or work:status()
@@ -129,7 +156,7 @@ local function finish(work, began, id, kept, reports, shown, entered)
   local written, problem_of_record = pcall(kept.keep, kept, work.store.folder)
   local trouble = written and report.write(kept.data, reports) or not written and problem_of_record.message
   if trouble then shown:complain(trouble) end
-  return work.code or (work.first_failure or work.broken or trouble) and 1 or 0
+  return work.code or (work.first_failure or work.broken or work.unobserved or trouble) and 1 or 0
 end
 
 -- Ends the guard, and the task that commits, however the run ends.
@@ -175,7 +202,10 @@ function run.execute(pipeline, values, wanted, resumes, targets, token)
   stream:emit("run_started", { run = id, pipeline = pipeline.name, file = pipeline.file, total = #keys, keys = keys, steps = steps,
                                jobs = options.jobs, resumed_from = resumes })
   local began = peri.now()
-  stopping.go(work, wanted, values.timeout or text.duration(pipeline.settings.timeout), token)
+  do
+    local watching <close> = watch_unobserved(work)
+    stopping.go(work, wanted, values.timeout or text.duration(pipeline.settings.timeout), token)
+  end
   return finish(work, began, id, kept, reports, shown, values.entered)
 end
 
