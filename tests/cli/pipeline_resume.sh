@@ -38,6 +38,27 @@ it "runs again what is not what it was"
 run resume -q -f p.toml -p who=you
 [ "$(did)" = "a you;" ] || fail "$(cat err)"
 
+it "does all again by force, but no effect that was carried out"
+given forced.toml <<'END'
+[steps.a]
+sh = "echo a >>done"
+[steps.deploy]
+needs = ["a"]
+effect = true
+sh = "echo deploy >>done"
+[steps.b]
+needs = ["deploy"]
+sh = "echo b >>done; test -e good"
+END
+run run -q forced.toml
+[ "$status" -eq 1 ] && [ "$(did)" = "a;deploy;b;" ] || fail "$status $(cat err)"
+touch good
+run resume -q -f forced.toml --force
+[ "$status" -eq 0 ] && [ "$(did)" = "a;b;" ] || fail "$status $(cat err)"
+run resume -q -f forced.toml --force --rerun deploy
+[ "$status" -eq 0 ] && [ "$(did)" = "a;deploy;b;" ] || fail "$status $(cat err)"
+rm -f good
+
 it "resumes a run by its id"
 first=$("$PERILUNE" history -f p.toml | tail -1 | cut -d' ' -f1)
 rm fixed

@@ -119,4 +119,31 @@ run run logged.toml -q
 run logs -f logged.toml last a
 [ "$status" -eq 0 ] && [ "$(cat out)" = spoken ] && grep -q "^perilune: run .* took it as it was; this is from run " err || fail "$status $(cat out err)"
 
+it "looks at a pipeline whose steps hang on a parameter that was not given"
+given blank.toml <<'END'
+[params]
+target = { required = true }
+limit = { required = true }
+[pools]
+net = 1
+[steps.build-a]
+sh = "echo built a"
+[steps.pack]
+needs = ["build-${params.target}"]
+after = ["build-a"]
+timeout = "${params.limit}"
+pool = "${params.limit}"
+sh = "echo packed ${params.target}"
+END
+run check blank.toml
+[ "$status" -eq 0 ] && grep -q "2 steps, no problems" out || fail "$status $(cat out err)"
+run list -f blank.toml --json
+[ "$status" -eq 0 ] && [ "$(tr -d ' \n' <out)" = '[{"key":"build-a","needs":[]},{"key":"pack","needs":[]}]' ] || fail "$status $(cat out err)"
+run show -f blank.toml pack
+[ "$status" -eq 0 ] && ! grep -q timeout out || fail "$status $(cat out err)"
+run run blank.toml
+[ "$status" -eq 2 ] && grep -q "parameter 'limit' is required" err || fail "$status $(cat err)"
+run check blank.toml -p target=b -p limit=1s
+[ "$status" -eq 3 ] && grep -q "needs 'build-b', which does not exist; did you mean 'build-a'" err || fail "$status $(cat err)"
+
 done_testing

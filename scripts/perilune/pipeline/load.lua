@@ -125,12 +125,14 @@ function load_file.check_graph(pipeline, problems)
 end
 
 -- What is known before a run, asked for by what decides how steps hang together: `told` are the values of flags. Whether anybody
--- has asked stands in `pipeline.asked_early`: then another run, told otherwise, may be of another graph.
+-- has asked stands in `pipeline.asked_early`: then another run, told otherwise, may be of another graph. `blanks` is what stands
+-- for required parameters that were not given: who only looks is told of the rest.
 local function early_names(pipeline, told)
   return setmetatable({}, { __index = function(self, ns)
     pipeline.asked_early = true
     if ns == "params" then
       self.params = params.read(pipeline.params, params.given(told.param), told["params-file"], true)
+      self.blanks = params.blanks(pipeline.params, self.params)
     elseif ns == "env" then
       self.env = params.environment(pipeline.settings, pipeline.folder, told["env-file"])
     end

@@ -121,6 +121,14 @@ local function expand_items(list, names)
   return out
 end
 
+-- Blanks stand for what is not known yet; see early_names of load.lua.
+local function has_blank(name, blanks)
+  for _, blank in ipairs(blanks) do
+    if name:find(blank, 1, true) then return true end
+  end
+  return false
+end
+
 -- The same description, or one with names replaced. names: {matrix, params, env, ...}.
 function model.with_names(spec, names)
   local changed
@@ -132,7 +140,9 @@ function model.with_names(spec, names)
     local value = spec[field]
     if text.is_template(value) then
       value = text.expand(value, names)
-      if (field == "timeout" or field == "grace") and not text.duration(value) then
+      if (field == "timeout" or field == "grace") and has_blank(value, names.blanks or none) then
+        value = false
+      elseif (field == "timeout" or field == "grace") and not text.duration(value) then
         text.refuse(3, "%s: a duration like \"90s\" or \"2m\" expected, got '%s'", field, value)
       end
       change(field, value)
@@ -162,7 +172,7 @@ function model.make_step(key, name, spec, place, plain)
     key = key, name = name, place = place, doc = spec.doc, argv = spec.argv, sh = spec.sh, lua = spec.lua, fn = spec.fn,
     make = spec.make, needs = as_list(spec.needs), after = as_list(spec.after), when = spec.when or "success",
     env = spec.env or no_variables, cwd = spec.cwd, inputs = as_list(spec.inputs), outputs = as_list(spec.outputs), pool = spec.pool,
-    timeout = spec.timeout and text.duration(spec.timeout), grace = spec.grace and text.duration(spec.grace),
+    timeout = spec.timeout and text.duration(spec.timeout) or nil, grace = spec.grace and text.duration(spec.grace) or nil,
     retry = model.read_retry(spec.retry), collect = spec.fail == "collect", effect = spec.effect, capture = spec.capture,
     each = spec.each, limit = spec.limit, interactive = spec.interactive, matrix = spec.matrix_values,
     finally = spec.finally, names = plain and none or names_of(spec),
@@ -297,7 +307,26 @@ local function check_keys(self, step, list, relation, problems)
   end
 end
 
+local function without_blanks(list, blanks)
+  local kept = {}
+  for _, key in ipairs(list) do
+    if not has_blank(key, blanks) then kept[#kept + 1] = key end
+  end
+  return #kept == #list and list or kept
+end
+
+-- What only a parameter that was not given says is left out: who looks at the pipeline is told of the rest.
+local function leave_out_blanks(self)
+  local blanks = self.early_names and rawget(self.early_names, "blanks") or none
+  if #blanks == 0 then return end
+  for _, step in ipairs(self.steps) do
+    step.needs, step.after = without_blanks(step.needs, blanks), without_blanks(step.after, blanks)
+    if step.pool and has_blank(step.pool, blanks) then step.pool = nil end
+  end
+end
+
 function table_type:check_references(problems)
+  leave_out_blanks(self)
   for _, step in ipairs(self.steps) do
     check_keys(self, step, step.needs, "needs", problems)
     check_keys(self, step, step.after, "stands after", problems)

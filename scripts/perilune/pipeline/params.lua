@@ -85,6 +85,17 @@ local function read_params_file(path)
   return read
 end
 
+local function blank(name) return "<" .. name .. ">" end
+
+-- What stands for the required parameters that were not given, as a list.
+function params.blanks(declared, values)
+  local blanks = {}
+  for name, spec in pairs(declared) do
+    if spec.required and values[name] == blank(name) then blanks[#blanks + 1] = blank(name) end
+  end
+  return blanks
+end
+
 -- The values of all parameters. `lenient` leaves out what is required but was not given (for list, show, check).
 function params.read(specs, given, file, lenient)
   local named = text.sorted_keys(specs)
@@ -106,7 +117,7 @@ function params.read(specs, given, file, lenient)
     elseif spec.required and not lenient then
       text.refuse(2, "parameter '%s' is required%s; give -p %s=VALUE", name, spec.doc and " (" .. spec.doc .. ")" or "", name)
     else
-      values[name] = lenient and spec.required and "<" .. name .. ">" or ""
+      values[name] = lenient and spec.required and blank(name) or ""
     end
   end
   return values

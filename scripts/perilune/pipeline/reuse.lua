@@ -35,7 +35,8 @@ local function made_before(run, step, print)
   return made
 end
 
--- What the runs that are resumed say about a step: an outcome, or nil. What a run does whatever happens belongs to that run.
+-- What the runs that are resumed say about a step: an outcome, or nil. What a run does whatever happens belongs to that run; an
+-- effect is not repeated by force, but only where it is named.
 local function from_earlier(run, step, ready, print)
   if run.is_always(step) and not step.effect then return nil end
   local before = run.earlier[step.key]
@@ -46,7 +47,7 @@ local function from_earlier(run, step, ready, print)
     return { state = "cached", reason = "its effect was carried out in run " .. (effect or before).run,
              value = before and before.value and restored(before) }
   end
-  if not before or not run.good[before.state] or before.state == "skipped" or before.fingerprint ~= print.hash or not before.value
+  if run.options.force or not before or not run.good[before.state] or before.state == "skipped" or before.fingerprint ~= print.hash or not before.value
     or is_named(run.options.rerun, step) then
     return nil
   end
