@@ -20,4 +20,9 @@ std::span<const embedded_module> embedded_modules() noexcept;
 // The module of that name, or null.
 const embedded_module* find_embedded_module(std::string_view name) noexcept;
 
+// The code of every module, in the same order, as the Lua of that release dumped it when this was built; none where this is
+// built for another kind of machine.
+std::span<const std::string_view> embedded_code() noexcept;
+const char* embedded_code_release() noexcept;
+
 }  // namespace perilune

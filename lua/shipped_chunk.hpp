@@ -1,5 +1,6 @@
-// The shipped Lua modules as chunks. The second VM of the process that loads a module leaves its compiled form for those that
-// come later. Only what this has compiled itself is ever loaded that way; scripts load text alone. Any thread, each with its VM.
+// The shipped Lua modules as chunks: their code, compiled when this was built; or, with a Lua of another release, compiled from
+// their text, where the second VM of the process that loads a module leaves its compiled form for those that come later. Only
+// what was compiled that way is ever loaded as code; scripts load text alone. Any thread, each with its VM.
 #pragma once
 
 #include <span>
