@@ -305,8 +305,9 @@ struct completion::last_copy {
   last_copy(const last_copy&) = delete;
   last_copy& operator=(const last_copy&) = delete;
   ~last_copy() {
-    if (!call->given_up())
-      call->finish({}, error{error_kind::error, "the host dropped the call without an end", 0, {}});
+    if (!call->claim()) return;
+    call->problem = error{error_kind::error, "the host dropped the call without an end", 0, {}};
+    call->deliver();
   }
   std::shared_ptr<pending_call> call;
 };

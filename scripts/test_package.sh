@@ -41,7 +41,7 @@ step "nothing is missing" in_root sh -c '! ldd /usr/bin/perilune /usr/lib/libper
 
 step "completion in bash and zsh" $install zsh bash-completion
 step "zsh has it" in_root zsh -ec 'autoload -U compinit; compinit -u; [ "$_comps[perilune]" = _perilune ]'
-step "bash has it" in_root bash -ec '. /usr/share/bash-completion/bash_completion; _completion_loader perilune; complete -p perilune'
+step "bash has it" in_root bash -ec '. /usr/share/bash-completion/bash_completion; _completion_loader perilune || [ $? -eq 124 ]; complete -p perilune'
 
 step "a compiler" $install g++ cmake ninja-build
 for consumer in installed c_only no_exceptions; do

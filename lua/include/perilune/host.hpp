@@ -12,6 +12,9 @@
 // and time_to_next() meanwhile. Or the host is joined to an asio context (<perilune/asio.hpp>), whose loop then drives it. Or a
 // thread of ours does (<perilune/host_thread.hpp>).
 //
+// Memory: what the VM is refused, by its limits or by host_options::allocate, is an error of the call that asked for it. Where the
+// program itself has none left (operator new), it ends.
+//
 // Nothing here needs exceptions or RTTI in the program that includes it. What is opt-in: <perilune/native.hpp> has lua_State,
 // <perilune/asio.hpp> has asio. The same for other languages: <perilune/perilune.h>.
 #pragma once
@@ -201,7 +204,7 @@ class class_definition;
 
 class host {
  public:
-  // Makes the engine and the VM. Never throws: invalid() says why where that failed.
+  // Makes the engine and the VM; invalid() says why where that failed.
   explicit host(host_options options = {});
   // On an engine with these options; for a host joined to a loop: host(perilune::join(io.get_executor())). Of `options` counts what
   // `engine` does not say.
