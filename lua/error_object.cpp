@@ -38,9 +38,7 @@ void error_object::observe() noexcept {
 }
 
 error_object& error_object::push_new(lua_State* L, vm& v, error_kind kind, bool reported) {
-  auto& made = push_object<error_object>(L, user_values, v, kind);
-  push_type(L, reported ? type_name::failure : type_name::error);
-  lua_setmetatable(L, -2);
+  auto& made = push_object<error_object>(L, reported ? type_name::failure : type_name::error, user_values, v, kind);
   if (reported) watch(L, -1);
   return made;
 }
@@ -227,7 +225,7 @@ int collect_error(lua_State* L) {
 }
 
 void make_type(lua_State* L, type_name name, bool finalized) {
-  push_new_type(L, name, 4);
+  lua_createtable(L, 0, 4);
   lua_pushcfunction(L, index_error);
   lua_setfield(L, -2, "__index");
   lua_pushcfunction(L, print_error);
@@ -238,7 +236,7 @@ void make_type(lua_State* L, type_name name, bool finalized) {
     lua_pushcfunction(L, collect_error);
     lua_setfield(L, -2, "__gc");
   }
-  lua_pop(L, 1);
+  keep_type(L, name);
 }
 
 }  // namespace

@@ -20,8 +20,7 @@ reply collect_call(lua_State* L, vm&) {
 reply begin_fs_call(lua_State* L, vm& v) {
   if (v.running().cancel_pending()) return action::raise_cancel;
   if (!protect::suspendable(L, v.running())) return action::raise_unsuspendable;
-  push_object<fs_call>(L, 0);
-  set_type(L, type_name::file_call);
+  push_object<fs_call>(L, type_name::file_call, 0);
   lua_insert(L, 1);
   return 0;
 }
@@ -29,9 +28,8 @@ reply begin_fs_call(lua_State* L, vm& v) {
 reply await_fs_call(lua_State* L, vm& v) { return wait_for(L, v, object_at<fs_call>(L, 1).wait->op(), fs_call_ended); }
 
 void define_fs_call(lua_State* L) {
-  constexpr library_function* none = nullptr;
   constexpr library_function metamethods[] = {{"__gc", protect::native<collect_call>}};
-  define_type(L, type_name::file_call, "perilune.fs_call", none, 0, metamethods, 1);
+  define_type(L, type_name::file_call, "perilune.fs_call", {}, metamethods);
 }
 
 }  // namespace perilune

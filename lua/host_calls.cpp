@@ -47,17 +47,10 @@ int collect(lua_State* L) {
 
 template <class T>
 void open_collected_type(lua_State* L, type_name name) {
-  push_new_type(L, name, 1);
+  lua_createtable(L, 0, 1);
   lua_pushcfunction(L, collect<T>);
   lua_setfield(L, -2, "__gc");
-  lua_pop(L, 1);
-}
-
-// From here on the collector ends the object at `index`. Never raises.
-void set_collected_type(lua_State* L, int index, type_name name) {
-  index = lua_absindex(L, index);
-  push_type(L, name);
-  lua_setmetatable(L, index);
+  keep_type(L, name);
 }
 
 host_function& called(lua_State* L) noexcept { return object_at<host_function>(L, lua_upvalueindex(1)); }
@@ -110,7 +103,8 @@ reply async_body(lua_State* L, vm& v) {
     call.end();
     throw;
   }
-  set_collected_type(L, 1, type_name::host_call);
+  push_type(L, type_name::host_call);
+  lua_setmetatable(L, 1);
   return wait_for(L, v, *call.pending, async_done);
 }
 
@@ -122,8 +116,8 @@ reply coroutine_done(lua_State* L, vm& v) {
 reply coroutine_body(lua_State* L, vm& v) {
   if (const reply refused = check_waiting(L, v); refused < 0) return refused;
   const host_function& function = called(L);
-  auto& run = push_object<host_run>(L, 0, wait_description{function.name.c_str(), "native task", nullptr});
-  set_collected_type(L, -1, type_name::host_run);
+  auto& run =
+      push_object<host_run>(L, type_name::host_run, 0, wait_description{function.name.c_str(), "native task", nullptr});
   lua_insert(L, 1);
   call_frame frame(L, v, 2);
   function.native.call(function.native.context, frame);
@@ -142,9 +136,7 @@ struct definition {
 
 // Pushes the Lua function; from here on the collector owns the native one.
 void push_function(lua_State* L, const definition& made) {
-  push_object<host_function>(L, 0);
-  set_collected_type(L, -1, type_name::host_function);
-  auto& function = object_at<host_function>(L, -1);
+  auto& function = push_object<host_function>(L, type_name::host_function, 0);
   lua_pushcclosure(L, made.call, 1);
   function.native = std::exchange(*made.native, {});
   function.name = made.path;

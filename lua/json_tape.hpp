@@ -57,4 +57,7 @@ class json_tape {
   std::string problem_;
 };
 
+// Defines the types of tapes and of lists, before the first of them is made.
+void define_tapes(lua_State* L);
+
 }  // namespace perilune

@@ -98,10 +98,9 @@ reply send_body(lua_State* L, vm& v) {
 reply subscribe_body(lua_State* L, vm& v) {
   lua_broadcast* broadcast = to_object<lua_broadcast>(L, 1);
   if (!broadcast) return wrong_broadcast(L, v);
-  push_object<broadcast_receiver_object>(L, 1, *broadcast);
+  push_object<broadcast_receiver_object>(L, type_name::broadcast_receiver, 1, *broadcast);
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, 1);
-  set_type(L, type_name::broadcast_receiver);
   return 1;
 }
 
@@ -171,8 +170,7 @@ reply broadcast_body(lua_State* L, vm& v) {
   if (capacity < 1) return bad_argument(v, 1, "capacity must be a positive integer", L);
   const auto values = static_cast<std::size_t>(capacity);
   const int user_values = lua_broadcast::first_slot - 1 + lua_ring::user_values_for(values);
-  push_object<lua_broadcast>(L, user_values, values);
-  set_type(L, type_name::broadcast);
+  push_object<lua_broadcast>(L, type_name::broadcast, user_values, values);
   return 1;
 }
 
@@ -181,6 +179,9 @@ reply broadcast_body(lua_State* L, vm& v) {
 void open_broadcasts(lua_State* L) {
   constexpr library_function functions[] = {{"broadcast", protect::native<broadcast_body>}};
   set_functions(L, functions);
+}
+
+void define_broadcast(lua_State* L) {
   constexpr library_function methods[] = {
       {"send", protect::native<send_body>},
       {"subscribe", protect::native<subscribe_body>},

@@ -42,8 +42,7 @@ class buffer_crossing final : public crossing {
   }
   // The first who unpacks it has it; for others it is dead.
   void push(lua_State* L, vm&) override {
-    auto& made = push_object<lua_buffer>(L, 0);
-    set_type(L, type_name::buffer);
+    auto& made = push_object<lua_buffer>(L, type_name::buffer, 0);
     made.body = body_;
     if (!arrived_.exchange(true, std::memory_order_acq_rel)) body_->owner.store(&made, std::memory_order_release);
   }
@@ -220,8 +219,7 @@ reply buffer_body(lua_State* L, vm& v) {
   const lua_Integer size = sized && lua_isinteger(L, 1) ? lua_tointeger(L, 1) : -1;
   if (sized ? size < 0 || size > largest : !lua_isnoneornil(L, 1) && lua_type(L, 1) != LUA_TSTRING)
     return bad_argument(v, 1, "a size, a non-negative integer, or a string expected", L);
-  auto& made = push_object<lua_buffer>(L, 0);
-  set_type(L, type_name::buffer);
+  auto& made = push_object<lua_buffer>(L, type_name::buffer, 0);
   made.body = std::make_shared<buffer_bytes>();
   std::size_t length = 0;
   if (sized)
@@ -247,6 +245,9 @@ bool is_moved_buffer(lua_State* L, int index) noexcept {
 void open_buffers(lua_State* L) {
   constexpr library_function functions[] = {{"buffer", protect::native<buffer_body>}};
   set_functions(L, functions);
+}
+
+void define_buffer(lua_State* L) {
   constexpr library_function methods[] = {
       {"get", protect::native<get_body>},     {"set", protect::native<set_body>},
       {"sub", protect::native<sub_body>},     {"fill", protect::native<fill_body>},

@@ -129,10 +129,9 @@ reply run_deferred(lua_State* L, vm& v) {
 
 reply defer_body(lua_State* L, vm& v) {
   if (const reply refused = check_function(L, v, 1); refused < 0) return refused;
-  push_object<deferred>(L, 1);
+  push_object<deferred>(L, type_name::deferred, 1);
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, 1);
-  set_type(L, type_name::deferred);
   return 1;
 }
 
@@ -171,8 +170,7 @@ token* check_token(lua_State* L) noexcept {
 reply wrong_token(lua_State* L, vm& v) { return bad_argument(v, 1, "a token expected: call it with ':'", L); }
 
 reply token_body(lua_State* L, vm&) {
-  auto& holder = push_object<token>(L, 0, token{nullptr});
-  set_type(L, type_name::token);
+  auto& holder = push_object<token>(L, type_name::token, 0, token{nullptr});
   holder.state = new token_state;
   return 1;
 }
@@ -180,8 +178,7 @@ reply token_body(lua_State* L, vm&) {
 reply child_body(lua_State* L, vm& v) {
   token* parent = check_token(L);
   if (!parent) return wrong_token(L, v);
-  auto& holder = push_object<token>(L, 0, token{nullptr});
-  set_type(L, type_name::token);
+  auto& holder = push_object<token>(L, type_name::token, 0, token{nullptr});
   holder.state = &parent->state->make_child();
   return 1;
 }
@@ -228,8 +225,7 @@ class token_crossing final : public crossing {
  public:
   explicit token_crossing(std::shared_ptr<token_link> link) noexcept : link_(std::move(link)) {}
   void push(lua_State* L, vm& v) override {
-    auto& holder = push_object<token>(L, 0, token{nullptr});
-    set_type(L, type_name::token);
+    auto& holder = push_object<token>(L, type_name::token, 0, token{nullptr});
     holder.state = &link_->at(v.tasks(), v.has_worker());
   }
 
@@ -256,10 +252,9 @@ struct token_guard {
 
 reply guard_body(lua_State* L, vm& v) {
   if (!check_token(L)) return wrong_token(L, v);
-  push_object<token_guard>(L, 1);
+  push_object<token_guard>(L, type_name::token_guard, 1);
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, 1);
-  set_type(L, type_name::token_guard);
   return 1;
 }
 
@@ -297,24 +292,6 @@ reply with_token_body(lua_State* L, vm& v) {
   return action::run_region;
 }
 
-void define_tokens(lua_State* L) {
-  constexpr library_function methods[] = {
-      {"cancel", protect::native<cancel_token_body>},
-      {"child", protect::native<child_body>},
-      {"is_cancelled", protect::native<is_cancelled_body>},
-      {"wait", protect::native<wait_body>},
-      {"wait_op", protect::native<make_operation<wait_verb, token>>},
-      {"guard", protect::native<guard_body>},
-  };
-  constexpr library_function metamethods[] = {{"__gc", protect::native<collect_token>},
-                                              {"__eq", protect::native<equal_tokens>}};
-  define_type(L, type_name::token, "perilune.token", methods, metamethods);
-  set_index(L, type_name::token, protect::native<index_token>);
-  constexpr library_function guard_methods[] = {{"disarm", protect::native<disarm_body>}};
-  constexpr library_function guard_metamethods[] = {{"__close", protect::native<close_guard>}};
-  define_type(L, type_name::token_guard, "perilune.token_guard", guard_methods, guard_metamethods);
-}
-
 }  // namespace
 
 crossing_ptr cross_token(lua_State* L, int index) {
@@ -338,10 +315,28 @@ void open_cancellation(lua_State* L) {
       {"critical", protect::critical},
   };
   set_functions(L, functions);
-  define_tokens(L);
+}
+
+void define_deferred(lua_State* L) {
   constexpr library_function metamethods[] = {{"__close", protect::native<run_deferred>}};
-  constexpr library_function* none = nullptr;
-  define_type(L, type_name::deferred, "perilune.deferred", none, 0, metamethods, 1);
+  define_type(L, type_name::deferred, "perilune.deferred", {}, metamethods);
+}
+
+void define_tokens(lua_State* L) {
+  constexpr library_function methods[] = {
+      {"cancel", protect::native<cancel_token_body>},
+      {"child", protect::native<child_body>},
+      {"is_cancelled", protect::native<is_cancelled_body>},
+      {"wait", protect::native<wait_body>},
+      {"wait_op", protect::native<make_operation<wait_verb, token>>},
+      {"guard", protect::native<guard_body>},
+  };
+  constexpr library_function metamethods[] = {{"__gc", protect::native<collect_token>},
+                                              {"__eq", protect::native<equal_tokens>}};
+  define_type(L, type_name::token, "perilune.token", methods, metamethods, protect::native<index_token>);
+  constexpr library_function guard_methods[] = {{"disarm", protect::native<disarm_body>}};
+  constexpr library_function guard_metamethods[] = {{"__close", protect::native<close_guard>}};
+  define_type(L, type_name::token_guard, "perilune.token_guard", guard_methods, guard_metamethods);
 }
 
 }  // namespace perilune

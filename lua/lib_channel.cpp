@@ -370,12 +370,12 @@ void open_channels(lua_State* L) {
       {"unbounded", protect::native<unbounded_body>},
   };
   set_functions(L, functions);
-  push_new_type(L, type_name::channel, 0);
-  lua_createtable(L, 0, 1);
-  lua_pushliteral(L, "v");
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
-  lua_pop(L, 1);
+}
+
+// Their metatables, by capacity.
+void define_channels(lua_State* L) {
+  push_weak_table(L);
+  keep_type(L, type_name::channel);
 }
 
 }  // namespace perilune

@@ -66,8 +66,7 @@ reply raise_sqlite(vm& v, sqlite3* open, const std::string& doing) {
 
 reply open_body(lua_State* L, vm& v) {
   const char* path = lua_tostring(L, 1);
-  auto& made = push_object<lua_database>(L, 0);
-  set_type(L, type_name::database);
+  auto& made = push_object<lua_database>(L, type_name::database, 0);
   const int access = lua_toboolean(L, 2) ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
   if (sqlite3_open_v2(path, &made.open, access | SQLITE_OPEN_URI, nullptr) != SQLITE_OK)
     return raise_sqlite(v, made.open, std::string("open ") + path);
@@ -160,9 +159,8 @@ reply close_body(lua_State* L, vm&) {
 }  // namespace
 
 int open_db(lua_State* L) {
-  constexpr library_function* none = nullptr;
   constexpr library_function metamethods[] = {{"__gc", protect::native<close_body>}};
-  define_type(L, type_name::database, "perilune.database", none, 0, metamethods, 1);
+  define_type(L, type_name::database, "perilune.database", {}, metamethods);
   constexpr library_function functions[] = {{"open", protect::native<open_body>},
                                             {"query", protect::native<query_body>},
                                             {"close", protect::native<close_body>}};

@@ -139,8 +139,7 @@ reply push_batch(lua_State* L, std::vector<fs::walk_entry>& batch) {
 }
 
 reply push_file(lua_State* L, fs::file& opened) {
-  push_object<lua_file>(L, 0, std::move(opened));
-  set_type(L, type_name::file);
+  push_object<lua_file>(L, type_name::file, 0, std::move(opened));
   return 1;
 }
 
@@ -200,8 +199,7 @@ reply walk_body(lua_State* L, vm&) {
   lua_settop(L, 3);
   lua_pushnil(L);
   lua_insert(L, 1);
-  auto& made = push_object<lua_walk>(L, 0);
-  set_type(L, type_name::walker);
+  auto& made = push_object<lua_walk>(L, type_name::walker, 0);
   made.walker.emplace(text(L, 1),
                       fs::walk_options{.follow_links = flag(L, 3, false), .max_depth = count(L, 2, fs::unlimited)});
   return 1;
@@ -257,9 +255,8 @@ reply collect(lua_State* L, vm&) {
 
 template <class T>
 void define(lua_State* L, type_name type, const char* shown) {
-  constexpr library_function* none = nullptr;
   constexpr library_function metamethods[] = {{"__gc", protect::native<collect<T>>}};
-  define_type(L, type, shown, none, 0, metamethods, 1);
+  define_type(L, type, shown, {}, metamethods);
 }
 
 }  // namespace

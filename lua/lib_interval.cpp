@@ -74,8 +74,7 @@ reply interval_body(lua_State* L, vm& v) {
   if (period <= duration::zero()) return bad_argument(v, 1, "seconds must be more than 0", L);
   missed_ticks mode = missed_ticks::burst;
   if (const reply refused = read_missed(L, v, mode); refused < 0) return refused;
-  push_object<lua_interval>(L, 0, v.host_runtime().time(), period, mode);
-  set_type(L, type_name::interval);
+  push_object<lua_interval>(L, type_name::interval, 0, v.host_runtime().time(), period, mode);
   return 1;
 }
 
@@ -84,6 +83,9 @@ reply interval_body(lua_State* L, vm& v) {
 void open_intervals(lua_State* L) {
   constexpr library_function functions[] = {{"interval", protect::native<interval_body>}};
   set_functions(L, functions);
+}
+
+void define_interval(lua_State* L) {
   constexpr library_function methods[] = {
       {"tick", protect::native<tick_body>},
       {"tick_op", protect::native<make_operation<tick_verb, lua_interval>>},

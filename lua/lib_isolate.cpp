@@ -152,8 +152,7 @@ reply isolate_body(lua_State* L, vm& v) {
   lua_settop(L, 1);
   if (!lua_isnoneornil(L, 1) && !lua_istable(L, 1)) return bad_argument(v, 1, "a table of options expected", L);
   if (!v.has_worker()) return raise_text(v, "peri.isolate needs a task: there are none inside peri.blocking");
-  auto& handle = push_object<isolate_handle>(L, 0);
-  set_type(L, type_name::isolate);
+  auto& handle = push_object<isolate_handle>(L, type_name::isolate, 0);
   if (lua_istable(L, 1)) {
     if (const reply refused = read_options(L, v, 1, handle); refused < 0) return refused;
   } else {
@@ -216,13 +215,15 @@ reply index_isolate(lua_State* L, vm& v) {
 }  // namespace
 
 void open_isolates(lua_State* L) {
+  constexpr library_function functions[] = {{"isolate", protect::native<isolate_body>}};
+  set_functions(L, functions);
+}
+
+void define_isolate(lua_State* L) {
   constexpr library_function methods[] = {{"run", protect::native<run_body>}, {"close", protect::native<close_body>}};
   constexpr library_function metamethods[] = {{"__gc", protect::native<collect_isolate>},
                                               {"__close", protect::native<close_body>}};
-  define_type(L, type_name::isolate, "perilune.isolate", methods, metamethods);
-  set_index(L, type_name::isolate, protect::native<index_isolate>);
-  constexpr library_function functions[] = {{"isolate", protect::native<isolate_body>}};
-  set_functions(L, functions);
+  define_type(L, type_name::isolate, "perilune.isolate", methods, metamethods, protect::native<index_isolate>);
 }
 
 }  // namespace perilune

@@ -281,16 +281,11 @@ reply join_set_body(lua_State* L, vm& v) {
     if (const reply refused = check_option_names(L, v, 1, "join_set", known); refused < 0) return refused;
   }
   if (!v.in_task()) return action::raise_unsuspendable;
-  auto& set = push_object<lua_join_set>(L, lua_join_set::user_values);
-  set_type(L, type_name::join_set);
+  auto& set = push_object<lua_join_set>(L, type_name::join_set, lua_join_set::user_values);
   lua_newtable(L);
   lua_setiuservalue(L, -2, lua_join_set::members);
   for (const int table : {lua_join_set::keys, lua_join_set::replaced}) {
-    lua_newtable(L);
-    lua_createtable(L, 0, 1);
-    lua_pushliteral(L, "v");
-    lua_setfield(L, -2, "__mode");
-    lua_setmetatable(L, -2);
+    push_weak_table(L);
     lua_setiuservalue(L, -2, table);
   }
   set.hang_below(v.running());
@@ -302,6 +297,9 @@ reply join_set_body(lua_State* L, vm& v) {
 void open_join_sets(lua_State* L) {
   constexpr library_function functions[] = {{"join_set", protect::native<join_set_body>}};
   set_functions(L, functions);
+}
+
+void define_join_set(lua_State* L) {
   constexpr library_function methods[] = {
       {"spawn", protect::native<spawn_body>},
       {"spawn_keyed", protect::native<spawn_keyed_body>},

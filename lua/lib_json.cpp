@@ -32,8 +32,7 @@ bool read_tape(vm& v, json_tape& tape, const char* text, std::size_t size) {
 reply decode_body(lua_State* L, vm& v) {
   if (lua_type(L, 1) != LUA_TSTRING) return bad_argument(v, 1, "a JSON text (string) expected", L);
   lua_settop(L, 1);
-  auto& tape = push_object<json_tape>(L, 0);
-  set_type(L, type_name::json_tape);
+  auto& tape = push_object<json_tape>(L, type_name::json_tape, 0);
   std::size_t size = 0;
   const char* text = lua_tolstring(L, 1, &size);
   if (!read_tape(v, tape, text, size)) {
@@ -142,28 +141,27 @@ reply print_null(lua_State* L, vm&) {
   return 1;
 }
 
-void define_types(lua_State* L) {
-  constexpr library_function null_metamethods[] = {{"__tostring", protect::native<print_null>}};
-  constexpr library_function tape_metamethods[] = {{"__gc", protect::native<collect_tape>}};
-  constexpr library_function* none = nullptr;
-  define_type(L, type_name::json_null, "perilune.json.null", none, 0, null_metamethods, 1);
-  define_type(L, type_name::json_tape, "perilune.json.tape", none, 0, tape_metamethods, 1);
-  push_new_type(L, type_name::json_list, 1);
-  lua_pushliteral(L, "perilune.json.array");
-  lua_setfield(L, -2, "__name");
-  lua_pop(L, 1);
-}
-
 }  // namespace
 
+void define_tapes(lua_State* L) {
+  constexpr library_function metamethods[] = {{"__gc", protect::native<collect_tape>}};
+  define_type(L, type_name::json_tape, "perilune.json.tape", {}, metamethods);
+  if (has_type(L, type_name::json_list)) return;
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "perilune.json.array");
+  lua_setfield(L, -2, "__name");
+  keep_type(L, type_name::json_list);
+}
+
 int open_json(lua_State* L) {
-  define_types(L);
+  define_tapes(L);
+  constexpr library_function null_metamethods[] = {{"__tostring", protect::native<print_null>}};
+  define_type(L, type_name::json_null, "perilune.json.null", {}, null_metamethods);
   constexpr library_function functions[] = {{"encode", protect::native<encode_body>},
                                             {"array", protect::native<array_body>}};
   lua_createtable(L, 0, 4);
   set_functions(L, functions);
-  push_object<json_null>(L, 0);
-  set_type(L, type_name::json_null);
+  push_object<json_null>(L, type_name::json_null, 0);
   lua_pushvalue(L, -1);
   lua_setfield(L, -3, "null");
   lua_pushcclosure(L, protect::native<decode_body>, 1);

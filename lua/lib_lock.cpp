@@ -81,8 +81,7 @@ reply index_mutex(lua_State* L, vm& v) {
 }
 
 reply new_mutex(lua_State* L, vm&) {
-  push_object<lua_mutex>(L, 0);
-  set_type(L, type_name::mutex);
+  push_object<lua_mutex>(L, type_name::mutex, 0);
   return 1;
 }
 
@@ -121,14 +120,9 @@ reply lock_op_here(lua_State* L, vm&) {
 }
 
 reply new_keyed_mutex(lua_State* L, vm&) {
-  push_object<lua_keyed_mutex>(L, 1);
-  lua_newtable(L);
-  lua_createtable(L, 0, 1);
-  lua_pushliteral(L, "v");
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
+  push_object<lua_keyed_mutex>(L, type_name::keyed_mutex, 1);
+  push_weak_table(L);
   lua_setiuservalue(L, -2, 1);
-  set_type(L, type_name::keyed_mutex);
   return 1;
 }
 
@@ -175,8 +169,7 @@ reply index_rwlock(lua_State* L, vm& v) {
 }
 
 reply new_rwlock(lua_State* L, vm&) {
-  push_object<lua_rwlock>(L, 0);
-  set_type(L, type_name::rwlock);
+  push_object<lua_rwlock>(L, type_name::rwlock, 0);
   return 1;
 }
 
@@ -228,42 +221,10 @@ reply get_body(lua_State* L, vm& v) {
 
 reply new_once(lua_State* L, vm& v) {
   if (!is_callable(L, 1)) return bad_argument(v, 1, "a function expected", L);
-  push_object<lua_once>(L, 2);
+  push_object<lua_once>(L, type_name::once, 2);
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, lua_once::initializer);
-  set_type(L, type_name::once);
   return 1;
-}
-
-void define_locks(lua_State* L) {
-  constexpr library_function none[] = {{"", nullptr}};
-  constexpr library_function mutex_methods[] = {
-      {"lock", protect::native<mutex_body<lock_here>>},
-      {"try_lock", protect::native<mutex_body<try_lock_here>>},
-      {"with", protect::native<mutex_body<with_here>>},
-      {"lock_op", protect::native<mutex_body<lock_op_here>>},
-  };
-  define_type(L, type_name::mutex, "perilune.mutex", mutex_methods, none);
-  set_index(L, type_name::mutex, protect::native<index_mutex>);
-  constexpr library_function keyed_methods[] = {
-      {"lock", protect::native<keyed_body<lock_here>>},
-      {"try_lock", protect::native<keyed_body<try_lock_here>>},
-      {"with", protect::native<keyed_body<with_here>>},
-      {"lock_op", protect::native<keyed_body<lock_op_here>>},
-  };
-  define_type(L, type_name::keyed_mutex, "perilune.keyed_mutex", keyed_methods, none);
-  constexpr library_function rwlock_methods[] = {
-      {"read", protect::native<access_body<false>>},
-      {"write", protect::native<access_body<true>>},
-      {"try_read", protect::native<try_access_body<false>>},
-      {"try_write", protect::native<try_access_body<true>>},
-      {"read_op", protect::native<make_operation<read_verb, lua_rwlock>>},
-      {"write_op", protect::native<make_operation<write_verb, lua_rwlock>>},
-  };
-  define_type(L, type_name::rwlock, "perilune.rwlock", rwlock_methods, none);
-  set_index(L, type_name::rwlock, protect::native<index_rwlock>);
-  constexpr library_function once_methods[] = {{"get", protect::native<get_body>}};
-  define_type(L, type_name::once, "perilune.once", once_methods, none);
 }
 
 }  // namespace
@@ -276,7 +237,34 @@ void open_locks(lua_State* L) {
       {"once", protect::native<new_once>},
   };
   set_functions(L, functions);
-  define_locks(L);
+}
+
+void define_locks(lua_State* L) {
+  constexpr library_function mutex_methods[] = {
+      {"lock", protect::native<mutex_body<lock_here>>},
+      {"try_lock", protect::native<mutex_body<try_lock_here>>},
+      {"with", protect::native<mutex_body<with_here>>},
+      {"lock_op", protect::native<mutex_body<lock_op_here>>},
+  };
+  define_type(L, type_name::mutex, "perilune.mutex", mutex_methods, {}, protect::native<index_mutex>);
+  constexpr library_function keyed_methods[] = {
+      {"lock", protect::native<keyed_body<lock_here>>},
+      {"try_lock", protect::native<keyed_body<try_lock_here>>},
+      {"with", protect::native<keyed_body<with_here>>},
+      {"lock_op", protect::native<keyed_body<lock_op_here>>},
+  };
+  define_type(L, type_name::keyed_mutex, "perilune.keyed_mutex", keyed_methods, {});
+  constexpr library_function rwlock_methods[] = {
+      {"read", protect::native<access_body<false>>},
+      {"write", protect::native<access_body<true>>},
+      {"try_read", protect::native<try_access_body<false>>},
+      {"try_write", protect::native<try_access_body<true>>},
+      {"read_op", protect::native<make_operation<read_verb, lua_rwlock>>},
+      {"write_op", protect::native<make_operation<write_verb, lua_rwlock>>},
+  };
+  define_type(L, type_name::rwlock, "perilune.rwlock", rwlock_methods, {}, protect::native<index_rwlock>);
+  constexpr library_function once_methods[] = {{"get", protect::native<get_body>}};
+  define_type(L, type_name::once, "perilune.once", once_methods, {});
 }
 
 }  // namespace perilune

@@ -82,8 +82,7 @@ struct connect_kind final : operation_kind {
 constexpr connect_kind connect_verb;
 
 void push_connector(lua_State* L) {
-  auto& made = push_object<lua_connector>(L, 0);
-  set_type(L, connector_type);
+  auto& made = push_object<lua_connector>(L, connector_type, 0);
   made.op.emplace(net::connect(endpoint_at(L, 1)));
 }
 
@@ -159,8 +158,7 @@ bool start_listening(lua_State* L, vm& v, lua_net_listener& into) {
 
 reply listen_body(lua_State* L, vm& v) {
   if (!v.in_task()) return action::raise_unsuspendable;
-  auto& made = push_object<lua_net_listener>(L, 0);
-  set_type(L, net_listener_type);
+  auto& made = push_object<lua_net_listener>(L, net_listener_type, 0);
   return start_listening(L, v, made) ? 1 : action::raise_problem;
 }
 
@@ -224,8 +222,7 @@ bool open_udp(lua_State* L, vm& v, lua_udp& into) {
 
 reply udp_body(lua_State* L, vm& v) {
   if (!v.in_task()) return action::raise_unsuspendable;
-  auto& made = push_object<lua_udp>(L, 0);
-  set_type(L, udp_socket_type);
+  auto& made = push_object<lua_udp>(L, udp_socket_type, 0);
   return open_udp(L, v, made) ? 1 : action::raise_problem;
 }
 
@@ -305,9 +302,8 @@ reply numeric_body(lua_State* L, vm&) {
 }
 
 void define_sockets(lua_State* L) {
-  constexpr library_function* none = nullptr;
   constexpr library_function connector_metamethods[] = {{"__gc", protect::native<collect_object<lua_connector>>}};
-  define_type(L, connector_type, "perilune.connector", none, 0, connector_metamethods, 1);
+  define_type(L, connector_type, "perilune.connector", {}, connector_metamethods);
   constexpr library_function listener_methods[] = {
       {"accept", protect::native<accept_body>},
       {"accept_op", protect::native<make_operation<accept_verb, lua_net_listener>>},
@@ -317,8 +313,8 @@ void define_sockets(lua_State* L) {
   };
   constexpr library_function listener_metamethods[] = {{"__close", protect::native<close_body<lua_net_listener>>},
                                                        {"__gc", protect::native<collect_object<lua_net_listener>>}};
-  define_type(L, net_listener_type, "perilune.net_listener", listener_methods, listener_metamethods);
-  set_index(L, net_listener_type, protect::native<index_body<lua_net_listener>>);
+  define_type(L, net_listener_type, "perilune.net_listener", listener_methods, listener_metamethods,
+              protect::native<index_body<lua_net_listener>>);
   constexpr library_function udp_methods[] = {
       {"recv", protect::native<receive_body>},
       {"recv_op", protect::native<make_operation<receive_verb, lua_udp>>},
@@ -328,8 +324,8 @@ void define_sockets(lua_State* L) {
   };
   constexpr library_function udp_metamethods[] = {{"__close", protect::native<close_body<lua_udp>>},
                                                   {"__gc", protect::native<collect_object<lua_udp>>}};
-  define_type(L, udp_socket_type, "perilune.udp_socket", udp_methods, udp_metamethods);
-  set_index(L, udp_socket_type, protect::native<index_body<lua_udp>>);
+  define_type(L, udp_socket_type, "perilune.udp_socket", udp_methods, udp_metamethods,
+              protect::native<index_body<lua_udp>>);
 }
 
 }  // namespace

@@ -82,8 +82,7 @@ reply stats_body(lua_State* L, vm& v) {
 }
 
 reply oneshot_body(lua_State* L, vm&) {
-  push_object<lua_oneshot>(L, 1);
-  set_type(L, type_name::oneshot);
+  push_object<lua_oneshot>(L, type_name::oneshot, 1);
   return 1;
 }
 
@@ -92,6 +91,9 @@ reply oneshot_body(lua_State* L, vm&) {
 void open_oneshots(lua_State* L) {
   constexpr library_function functions[] = {{"oneshot", protect::native<oneshot_body>}};
   set_functions(L, functions);
+}
+
+void define_oneshot(lua_State* L) {
   constexpr library_function methods[] = {
       {"send", protect::native<send_body>},
       {"recv", protect::native<recv_body>},

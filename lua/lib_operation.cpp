@@ -22,7 +22,7 @@ reply read_seconds(lua_State* L, vm& v, int argument, double& seconds) {
 }
 
 lua_operation& push_operation(lua_State* L, const operation_kind& kind, int resource, bool with_value) {
-  auto& op = push_object<lua_operation>(L, 2, lua_operation{&kind});
+  auto& op = push_object<lua_operation>(L, type_name::operation, 2, lua_operation{&kind});
   if (resource) {
     if (lua_type(L, resource) == LUA_TUSERDATA) op.resource = &object_at<char>(L, resource);
     lua_pushvalue(L, resource);
@@ -33,7 +33,6 @@ lua_operation& push_operation(lua_State* L, const operation_kind& kind, int reso
     lua_setiuservalue(L, -2, 2);
     lua_remove(L, -2);
   }
-  set_type(L, type_name::operation);
   return op;
 }
 
@@ -336,11 +335,14 @@ void open_operations(lua_State* L) {
       {"choose", protect::native<choose_body>},
   };
   set_functions(L, functions);
+  lua_pushcfunction(L, protect::native<parts_body>);
+  lua_setfield(L, -2, "operation_parts_");
+}
+
+void define_operation(lua_State* L) {
   constexpr library_function methods[] = {{"wrap", protect::native<wrap_body>}};
   constexpr library_function metamethods[] = {{"__tostring", protect::native<print_operation>}};
   define_type(L, type_name::operation, "perilune.operation", methods, metamethods);
-  lua_pushcfunction(L, protect::native<parts_body>);
-  lua_setfield(L, -2, "operation_parts_");
 }
 
 }  // namespace perilune

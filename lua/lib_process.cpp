@@ -42,8 +42,7 @@ lua_stream* push_pipe(lua_State* L, int stream, int process_at) {
 reply spawn_body(lua_State* L, vm& v) {
   if (!v.in_task()) return action::raise_unsuspendable;
   lua_settop(L, process_arguments);
-  auto& made = push_object<lua_process>(L, lua_process::user_values);
-  set_type(L, type_name::process);
+  auto& made = push_object<lua_process>(L, type_name::process, lua_process::user_values);
   const int at = lua_gettop(L);
   lua_stream* const in = push_pipe(L, 0, at);
   lua_stream* const out = push_pipe(L, 1, at);
@@ -92,8 +91,7 @@ reply run_body(lua_State* L, vm& v) {
   if (v.running().cancel_pending()) return action::raise_cancel;
   if (!protect::suspendable(L, v.running())) return action::raise_unsuspendable;
   lua_settop(L, process_arguments);
-  auto& call = push_object<native_run>(L, 0, wait_description{"run", "process", nullptr});
-  set_type(L, type_name::native_run);
+  auto& call = push_object<native_run>(L, type_name::native_run, 0, wait_description{"run", "process", nullptr});
   start_run(L, call);
   return wait_for(L, v, call, run_ended);
 }
@@ -126,8 +124,7 @@ int open_process(lua_State* L) {
   open_streams(L);
   define_process(L);
   constexpr library_function run_metamethods[] = {{"__gc", protect::native<collect_run>}};
-  constexpr library_function* none = nullptr;
-  define_type(L, type_name::native_run, "perilune.process.run", none, 0, run_metamethods, 1);
+  define_type(L, type_name::native_run, "perilune.process.run", {}, run_metamethods);
   constexpr library_function functions[] = {
       {"spawn", protect::native<spawn_body>},
       {"run", protect::native<run_body>},

@@ -236,8 +236,7 @@ reply scope_body(lua_State* L, vm& v) {
   if (!v.in_task()) return action::raise_unsuspendable;
   if (v.running().cancel_pending()) return action::raise_cancel;
   lua_settop(L, function);
-  auto& scope = push_object<scope_object>(L, 1);
-  set_type(L, type_name::scope);
+  auto& scope = push_object<scope_object>(L, type_name::scope, 1);
   lua_newtable(L);
   lua_insert(L, function);
   region& r = region::prepare(L, v, 2, conclude_scope);
@@ -339,13 +338,15 @@ reply scope_tasks(lua_State* L, vm& v) {
 void open_scopes(lua_State* L) {
   constexpr library_function functions[] = {{"scope", protect::native<scope_body>}};
   set_functions(L, functions);
+}
+
+void define_scope(lua_State* L) {
   constexpr library_function methods[] = {
       {"spawn", protect::native<spawn_member>},
       {"cancel", protect::native<cancel_scope>},
       {"tasks", protect::native<scope_tasks>},
   };
-  constexpr library_function metamethods[] = {{"__tostring", nullptr}};
-  define_type(L, type_name::scope, "perilune.scope", methods, metamethods);
+  define_type(L, type_name::scope, "perilune.scope", methods, {});
 }
 
 }  // namespace perilune

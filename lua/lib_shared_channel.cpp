@@ -56,8 +56,7 @@ struct held_parcel {
 
 template <class T>
 T& push_held(lua_State* L, type_name type) {
-  T& made = push_object<T>(L, 0);
-  set_type(L, type);
+  T& made = push_object<T>(L, type, 0);
   return made;
 }
 
@@ -321,9 +320,8 @@ reply collect(lua_State* L, vm&) {
 
 template <class T>
 void define_held(lua_State* L, type_name type, const char* shown) {
-  constexpr library_function* none = nullptr;
   constexpr library_function metamethods[] = {{"__gc", protect::native<collect<T>>}};
-  define_type(L, type, shown, none, 0, metamethods, 1);
+  define_type(L, type, shown, {}, metamethods);
 }
 
 void named_channel::push(lua_State* L, vm&) {
@@ -341,6 +339,9 @@ crossing_ptr cross_shared_channel(lua_State* L, int index) {
 void open_shared_channels(lua_State* L) {
   constexpr library_function functions[] = {{"shared_channel", protect::native<shared_channel_body>}};
   set_functions(L, functions);
+}
+
+void define_shared_channel(lua_State* L) {
   define_held<held_parcel>(L, type_name::held_parcel, "perilune.parcel");
   define_held<shared_waiting>(L, type_name::shared_waiting, "perilune.wait");
   constexpr library_function methods[] = {
@@ -363,8 +364,8 @@ void open_shared_channels(lua_State* L) {
       {"__tostring", protect::native<print_body>},
       {"__gc", protect::native<collect<shared_handle>>},
   };
-  define_type(L, type_name::shared_channel, "perilune.shared_channel", methods, metamethods);
-  set_index(L, type_name::shared_channel, protect::native<index_body>);
+  define_type(L, type_name::shared_channel, "perilune.shared_channel", methods, metamethods,
+              protect::native<index_body>);
 }
 
 }  // namespace perilune

@@ -15,8 +15,7 @@ struct shared_handle {
 };
 
 shared_handle& push_handle(lua_State* L) {
-  auto& made = push_object<shared_handle>(L, 0);
-  set_type(L, type_name::shared_value);
+  auto& made = push_object<shared_handle>(L, type_name::shared_value, 0);
   return made;
 }
 
@@ -183,14 +182,16 @@ crossing_ptr cross_shared_value(lua_State* L, int index) {
 void open_shared_values(lua_State* L) {
   constexpr library_function functions[] = {{"shared", protect::native<shared_body>}};
   set_functions(L, functions);
-  constexpr library_function* none = nullptr;
+}
+
+void define_shared_value(lua_State* L) {
   constexpr library_function metamethods[] = {
       {"__index", protect::native<index_body>},  {"__newindex", protect::native<newindex_body>},
       {"__len", protect::native<length_body>},   {"__pairs", protect::native<pairs_body>},
       {"__eq", protect::native<equal_body>},     {"__tostring", protect::native<print_body>},
       {"__gc", protect::native<collect_handle>},
   };
-  define_type(L, type_name::shared_value, "perilune.shared", none, 0, metamethods, std::size(metamethods));
+  define_type(L, type_name::shared_value, "perilune.shared", {}, metamethods);
 }
 
 }  // namespace perilune

@@ -100,9 +100,8 @@ reply listen_body(lua_State* L, vm& v) {
   for (int i = 1; i <= count; ++i)
     if (lua_type(L, i) != LUA_TSTRING) return bad_argument(v, i, "the name of a signal expected", L);
   if (!v.in_task()) return action::raise_unsuspendable;
-  auto& made = push_object<lua_listener>(L, 0);
+  auto& made = push_object<lua_listener>(L, type_name::signal_listener, 0);
   if (const reply refused = start_listening(L, v, count, made); refused < 0) return refused;
-  set_type(L, type_name::signal_listener);
   return 1;
 }
 

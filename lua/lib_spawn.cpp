@@ -156,9 +156,8 @@ reply check_room(vm& v) {
 }
 
 lua_task& spawn_function(lua_State* L, vm& v, int arguments, const spawn_options& options, int option_table) {
-  lua_task& task = push_object<lua_task>(L, lua_task::user_values, v);
+  lua_task& task = push_object<lua_task>(L, type_name::task, lua_task::user_values, v);
   const int handle = lua_gettop(L);
-  set_type(L, type_name::task);
   task.reports = v.running().reports;
   task.note_spawn_site(L, handle);
   inherit_data(L, task, handle);

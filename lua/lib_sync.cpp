@@ -87,10 +87,7 @@ reply collect_semaphore(lua_State* L, vm&) {
 class semaphore_crossing final : public crossing {
  public:
   explicit semaphore_crossing(std::shared_ptr<permit_pot> pot) noexcept : pot_(std::move(pot)) {}
-  void push(lua_State* L, vm&) override {
-    push_object<lua_semaphore>(L, 0, pot_);
-    set_type(L, type_name::semaphore);
-  }
+  void push(lua_State* L, vm&) override { push_object<lua_semaphore>(L, type_name::semaphore, 0, pot_); }
 
  private:
   const std::shared_ptr<permit_pot> pot_;
@@ -111,8 +108,7 @@ reply index_semaphore(lua_State* L, vm& v) {
 reply new_semaphore(lua_State* L, vm& v) {
   const lua_Integer permits = read_count(L, 1);
   if (permits < 0) return bad_argument(v, 1, "permits must be a non-negative integer", L);
-  push_object<lua_semaphore>(L, 0, static_cast<std::size_t>(permits));
-  set_type(L, type_name::semaphore);
+  push_object<lua_semaphore>(L, type_name::semaphore, 0, static_cast<std::size_t>(permits));
   return 1;
 }
 
@@ -168,16 +164,14 @@ reply notify_body(lua_State* L, vm& v) {
 }
 
 reply new_notify(lua_State* L, vm&) {
-  push_object<lua_notify>(L, 0);
-  set_type(L, type_name::notify);
+  push_object<lua_notify>(L, type_name::notify, 0);
   return 1;
 }
 
 reply new_barrier(lua_State* L, vm& v) {
   const lua_Integer parties = read_count(L, 1);
   if (parties < 1) return bad_argument(v, 1, "tasks must be a positive integer", L);
-  push_object<lua_barrier>(L, 0, static_cast<std::size_t>(parties));
-  set_type(L, type_name::barrier);
+  push_object<lua_barrier>(L, type_name::barrier, 0, static_cast<std::size_t>(parties));
   return 1;
 }
 
@@ -196,43 +190,8 @@ reply done_body(lua_State* L, vm& v) {
 }
 
 reply new_wait_group(lua_State* L, vm&) {
-  push_object<lua_wait_group>(L, 0);
-  set_type(L, type_name::wait_group);
+  push_object<lua_wait_group>(L, type_name::wait_group, 0);
   return 1;
-}
-
-void define_sync_types(lua_State* L) {
-  constexpr library_function none[] = {{"", nullptr}};
-  constexpr library_function semaphore_methods[] = {
-      {"acquire", protect::native<acquire_body>},
-      {"try_acquire", protect::native<try_acquire_body>},
-      {"acquire_op", protect::native<acquire_op_body>},
-      {"close", protect::native<close_semaphore>},
-  };
-  constexpr library_function semaphore_metamethods[] = {{"__close", protect::native<close_semaphore>},
-                                                        {"__eq", protect::native<equal_semaphores>},
-                                                        {"__gc", protect::native<collect_semaphore>}};
-  define_type(L, type_name::semaphore, "perilune.semaphore", semaphore_methods, semaphore_metamethods);
-  set_index(L, type_name::semaphore, protect::native<index_semaphore>);
-  constexpr library_function notify_methods[] = {
-      {"wait", protect::native<wait_body<lua_notify>>},
-      {"wait_op", protect::native<make_operation<wait_verb<lua_notify>, lua_notify>>},
-      {"notify_one", protect::native<notify_body<&notify_core::notify_one>>},
-      {"notify_all", protect::native<notify_body<&notify_core::notify_all>>},
-  };
-  define_type(L, type_name::notify, "perilune.notify", notify_methods, none);
-  constexpr library_function barrier_methods[] = {
-      {"wait", protect::native<wait_body<lua_barrier>>},
-      {"wait_op", protect::native<make_operation<wait_verb<lua_barrier>, lua_barrier>>},
-  };
-  define_type(L, type_name::barrier, "perilune.barrier", barrier_methods, none);
-  constexpr library_function group_methods[] = {
-      {"add", protect::native<add_body>},
-      {"done", protect::native<done_body>},
-      {"wait", protect::native<wait_body<lua_wait_group>>},
-      {"wait_op", protect::native<make_operation<wait_verb<lua_wait_group>, lua_wait_group>>},
-  };
-  define_type(L, type_name::wait_group, "perilune.wait_group", group_methods, none);
 }
 
 }  // namespace
@@ -250,7 +209,39 @@ void open_sync(lua_State* L) {
       {"wait_group", protect::native<new_wait_group>},
   };
   set_functions(L, functions);
-  define_sync_types(L);
+}
+
+void define_sync(lua_State* L) {
+  constexpr library_function semaphore_methods[] = {
+      {"acquire", protect::native<acquire_body>},
+      {"try_acquire", protect::native<try_acquire_body>},
+      {"acquire_op", protect::native<acquire_op_body>},
+      {"close", protect::native<close_semaphore>},
+  };
+  constexpr library_function semaphore_metamethods[] = {{"__close", protect::native<close_semaphore>},
+                                                        {"__eq", protect::native<equal_semaphores>},
+                                                        {"__gc", protect::native<collect_semaphore>}};
+  define_type(L, type_name::semaphore, "perilune.semaphore", semaphore_methods, semaphore_metamethods,
+              protect::native<index_semaphore>);
+  constexpr library_function notify_methods[] = {
+      {"wait", protect::native<wait_body<lua_notify>>},
+      {"wait_op", protect::native<make_operation<wait_verb<lua_notify>, lua_notify>>},
+      {"notify_one", protect::native<notify_body<&notify_core::notify_one>>},
+      {"notify_all", protect::native<notify_body<&notify_core::notify_all>>},
+  };
+  define_type(L, type_name::notify, "perilune.notify", notify_methods, {});
+  constexpr library_function barrier_methods[] = {
+      {"wait", protect::native<wait_body<lua_barrier>>},
+      {"wait_op", protect::native<make_operation<wait_verb<lua_barrier>, lua_barrier>>},
+  };
+  define_type(L, type_name::barrier, "perilune.barrier", barrier_methods, {});
+  constexpr library_function group_methods[] = {
+      {"add", protect::native<add_body>},
+      {"done", protect::native<done_body>},
+      {"wait", protect::native<wait_body<lua_wait_group>>},
+      {"wait_op", protect::native<make_operation<wait_verb<lua_wait_group>, lua_wait_group>>},
+  };
+  define_type(L, type_name::wait_group, "perilune.wait_group", group_methods, {});
 }
 
 }  // namespace perilune

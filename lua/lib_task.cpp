@@ -297,37 +297,11 @@ reply data_pairs(lua_State* L, vm& v) {
 }
 
 void push_data_proxy(lua_State* L) {
-  push_object<data_proxy>(L, 0);
   constexpr library_function metamethods[] = {{"__index", protect::native<data_index>},
                                               {"__newindex", protect::native<data_newindex>},
                                               {"__pairs", protect::native<data_pairs>}};
-  constexpr library_function* none = nullptr;
-  define_type(L, type_name::data, "perilune.data", none, 0, metamethods, std::size(metamethods));
-  set_type(L, type_name::data);
-}
-
-void define_task_type(lua_State* L) {
-  constexpr library_function methods[] = {
-      {"join", protect::native<join_body>},
-      {"await", protect::native<await_body>},
-      {"cancel", protect::native<cancel_body<perilune::cancel>>},
-      {"kill", protect::native<cancel_body<perilune::kill>>},
-      {"detach", protect::native<detach_body>},
-      {"status", protect::native<status_body>},
-      {"children", protect::native<children_body>},
-      {"join_op", protect::native<make_operation<join_verb, lua_task>>},
-  };
-  constexpr library_function metamethods[] = {{"__tostring", protect::native<print_body>}};
-  define_type(L, type_name::task, "perilune.task", methods, metamethods);
-  push_type(L, type_name::task);
-  lua_getfield(L, -1, "__index");
-  for (const property& each : properties) {
-    lua_pushlightuserdata(L, const_cast<property*>(&each));
-    lua_setfield(L, -2, each.name);
-  }
-  lua_pushcclosure(L, index_task, 1);
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
+  define_type(L, type_name::data, "perilune.data", {}, metamethods);
+  push_object<data_proxy>(L, type_name::data, 0);
 }
 
 }  // namespace
@@ -344,9 +318,31 @@ void open_tasks(lua_State* L) {
       {"cancel_requested", protect::native<cancel_requested_body>},
   };
   set_functions(L, functions);
-  define_task_type(L);
   push_data_proxy(L);
   lua_setfield(L, -2, "data");
+}
+
+void define_task(lua_State* L) {
+  constexpr library_function methods[] = {
+      {"join", protect::native<join_body>},
+      {"await", protect::native<await_body>},
+      {"cancel", protect::native<cancel_body<perilune::cancel>>},
+      {"kill", protect::native<cancel_body<perilune::kill>>},
+      {"detach", protect::native<detach_body>},
+      {"status", protect::native<status_body>},
+      {"children", protect::native<children_body>},
+      {"join_op", protect::native<make_operation<join_verb, lua_task>>},
+  };
+  constexpr library_function metamethods[] = {{"__tostring", protect::native<print_body>}};
+  push_metatable(L, "perilune.task", methods, metamethods);
+  lua_getfield(L, -1, "__index");
+  for (const property& each : properties) {
+    lua_pushlightuserdata(L, const_cast<property*>(&each));
+    lua_setfield(L, -2, each.name);
+  }
+  lua_pushcclosure(L, index_task, 1);
+  lua_setfield(L, -2, "__index");
+  keep_type(L, type_name::task);
 }
 
 }  // namespace perilune

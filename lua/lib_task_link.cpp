@@ -33,8 +33,7 @@ struct far_waiting {
 };
 
 far_waiting& push_waiting(lua_State* L, std::shared_ptr<shared_event> event, const char* verb, const void* of) {
-  auto& made = push_object<far_waiting>(L, 0);
-  set_type(L, type_name::far_waiting);
+  auto& made = push_object<far_waiting>(L, type_name::far_waiting, 0);
   made.wait.emplace(std::move(event), wait_description{verb, "task", of});
   return made;
 }
@@ -209,8 +208,7 @@ reply collect(lua_State* L, vm&) {
 // In its own VM a task is what it always was.
 void task_link::push(lua_State* L, vm& v) {
   if (push_own(L, v)) return;
-  auto& made = push_object<far_task>(L, 0);
-  set_type(L, type_name::far_task);
+  auto& made = push_object<far_task>(L, type_name::far_task, 0);
   made.link = shared_from_this();
 }
 
@@ -219,7 +217,7 @@ crossing_ptr cross_task(lua_State* L, int index) {
   return task_link::of(L, index);
 }
 
-void open_task_links(lua_State* L) {
+void define_far_task(lua_State* L) {
   constexpr library_function methods[] = {
       {"join", protect::native<join_body>},
       {"await", protect::native<await_body>},
@@ -231,11 +229,9 @@ void open_task_links(lua_State* L) {
   constexpr library_function metamethods[] = {{"__eq", protect::native<equal_body>},
                                               {"__tostring", protect::native<print_body>},
                                               {"__gc", protect::native<collect<far_task>>}};
-  define_type(L, type_name::far_task, "perilune.task", methods, metamethods);
-  set_index(L, type_name::far_task, protect::native<index_body>);
-  constexpr library_function* none = nullptr;
+  define_type(L, type_name::far_task, "perilune.task", methods, metamethods, protect::native<index_body>);
   constexpr library_function waiting[] = {{"__gc", protect::native<collect<far_waiting>>}};
-  define_type(L, type_name::far_waiting, "perilune.wait", none, 0, waiting, 1);
+  define_type(L, type_name::far_waiting, "perilune.wait", {}, waiting);
 }
 
 }  // namespace perilune

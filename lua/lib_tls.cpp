@@ -51,8 +51,7 @@ bool make_context(lua_State* L, vm& v, lua_tls_context& into) {
 // context(server, verify, ca_file, cert_file, key_file, protocols of ALPN...)
 reply context_body(lua_State* L, vm& v) {
   if (lua_gettop(L) < 5) lua_settop(L, 5);
-  auto& into = push_object<lua_tls_context>(L, 0);
-  set_type(L, context_type);
+  auto& into = push_object<lua_tls_context>(L, context_type, 0);
   return make_context(L, v, into) ? 1 : action::raise_problem;
 }
 
@@ -68,8 +67,7 @@ reply is_context_body(lua_State* L, vm&) {
 
 // session(context, peer)
 reply session_body(lua_State* L, vm&) {
-  auto& into = push_object<lua_tls_session>(L, 0);
-  set_type(L, session_type);
+  auto& into = push_object<lua_tls_session>(L, session_type, 0);
   into.made = std::make_shared<tls::session>(object_at<lua_tls_context>(L, 1).made, text_at(L, 2));
   return 1;
 }
@@ -143,11 +141,8 @@ reply collect_object(lua_State* L, vm&) {
 
 template <class T>
 void define(lua_State* L, type_name type, const char* shown) {
-  lua_newtable(L);
-  lua_rawseti(L, LUA_REGISTRYINDEX, registry_key(type));
   constexpr library_function metamethods[] = {{"__gc", protect::native<collect_object<T>>}};
-  constexpr library_function* none = nullptr;
-  define_type(L, type, shown, none, 0, metamethods, 1);
+  define_type(L, type, shown, {}, metamethods);
 }
 
 }  // namespace

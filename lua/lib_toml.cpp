@@ -147,9 +147,8 @@ bool read(std::string_view source, json_tape& tape, vm& v) {
 reply read_body(lua_State* L, vm& v) {
   if (lua_type(L, 1) != LUA_TSTRING) return bad_argument(v, 1, "a TOML text (string) expected", L);
   lua_settop(L, 1);
-  auto& tape = push_object<json_tape>(L, 0);
-  set_type(L, type_name::json_tape);
-  push_new_type(L, type_name::json_list, 1);
+  auto& tape = push_object<json_tape>(L, type_name::json_tape, 0);
+  push_type(L, type_name::json_list);
   std::size_t size = 0;
   const char* text = lua_tolstring(L, 1, &size);
   const bool good = read({text, size}, tape, v);
@@ -167,6 +166,7 @@ reply read_body(lua_State* L, vm& v) {
 }  // namespace
 
 int open_toml(lua_State* L) {
+  define_tapes(L);
   constexpr library_function functions[] = {{"read", protect::native<read_body>}};
   lua_createtable(L, 0, 1);
   set_functions(L, functions);

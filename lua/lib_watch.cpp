@@ -77,10 +77,9 @@ reply get_body(lua_State* L, vm& v) {
 reply subscribe_body(lua_State* L, vm& v) {
   lua_watch* watch = to_object<lua_watch>(L, 1);
   if (!watch) return wrong_watch(L, v);
-  push_object<watch_receiver_object>(L, 1, *watch);
+  push_object<watch_receiver_object>(L, type_name::watch_receiver, 1, *watch);
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, 1);
-  set_type(L, type_name::watch_receiver);
   return 1;
 }
 
@@ -169,10 +168,9 @@ reply leave_body(lua_State* L, vm& v) {
 
 reply watch_body(lua_State* L, vm& v) {
   if (lua_isnoneornil(L, 1)) return refuse_nil(v, 1);
-  push_object<lua_watch>(L, 1);
+  push_object<lua_watch>(L, type_name::watch, 1);
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, 1);
-  set_type(L, type_name::watch);
   return 1;
 }
 
@@ -181,6 +179,9 @@ reply watch_body(lua_State* L, vm& v) {
 void open_watches(lua_State* L) {
   constexpr library_function functions[] = {{"watch", protect::native<watch_body>}};
   set_functions(L, functions);
+}
+
+void define_watch(lua_State* L) {
   constexpr library_function methods[] = {
       {"set", protect::native<set_body>},     {"update", protect::native<update_body>},
       {"get", protect::native<get_body>},     {"subscribe", protect::native<subscribe_body>},

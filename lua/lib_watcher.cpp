@@ -86,8 +86,7 @@ reply collect_watcher(lua_State* L, vm&) {
 }  // namespace
 
 reply push_watcher(lua_State* L, fs::watcher& opened) {
-  auto& made = push_object<lua_watcher>(L, 0);
-  set_type(L, type_name::watcher);
+  auto& made = push_object<lua_watcher>(L, type_name::watcher, 0);
   made.watching.emplace(opened);
   made.waiting.emplace(made.watching->next());
   return 1;

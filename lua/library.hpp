@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string_view>
 
 #include <lua.hpp>
@@ -20,30 +21,29 @@ struct library_function {
 };
 
 // Sets the functions in the table on top.
-template <std::size_t N>
-void set_functions(lua_State* L, const library_function (&functions)[N]) {
+inline void set_functions(lua_State* L, std::span<const library_function> functions) {
   for (const auto& [name, function] : functions) {
     lua_pushcfunction(L, function);
     lua_setfield(L, -2, name);
   }
 }
 
-// Pushes a type's metatable, which is made with room for so many fields if there is none yet.
-void push_new_type(lua_State* L, type_name name, int fields);
+// Pushes a table that does not keep its values.
+void push_weak_table(lua_State* L);
 
-// Makes a type's metatable: `methods` become __index, `metamethods` are set as they are; __name and a protecting
-// __metatable are added.
-void define_type(lua_State* L, type_name name, const char* shown, const library_function* methods,
-                 std::size_t method_count, const library_function* metamethods, std::size_t metamethod_count);
+// Whether a type has its metatable.
+bool has_type(lua_State* L, type_name name);
+// Makes the table on top a type's metatable (popped).
+void keep_type(lua_State* L, type_name name);
 
-template <std::size_t M, std::size_t K>
-void define_type(lua_State* L, type_name name, const char* shown, const library_function (&methods)[M],
-                 const library_function (&metamethods)[K]) {
-  define_type(L, name, shown, methods, M, metamethods, K);
-}
+// Pushes a metatable: `methods` become __index, `metamethods` are set as they are; __name and a protecting __metatable are
+// added. Where there are fields besides the methods, `index` gets the table of methods as its upvalue.
+void push_metatable(lua_State* L, const char* shown, std::span<const library_function> methods,
+                    std::span<const library_function> metamethods, lua_CFunction index = nullptr);
+// Makes a type's metatable, if there is none yet; never half of it.
+void define_type(lua_State* L, type_name name, const char* shown, std::span<const library_function> methods,
+                 std::span<const library_function> metamethods, lua_CFunction index = nullptr);
 
-// Fields besides the methods: `index` gets the table of methods as its upvalue.
-void set_index(lua_State* L, type_name name, lua_CFunction index);
 // In such an `index`: whether a method is asked for, which is then on top; else nil is, and `name` is what is asked for, "" when
 // that is no text.
 bool push_method(lua_State* L, std::string_view& name);
@@ -64,11 +64,6 @@ reply push_iterator(lua_State* L) {
   return 1;
 }
 
-inline void set_type(lua_State* L, type_name name) {
-  push_type(L, name);
-  lua_setmetatable(L, -2);
-}
-
 // Set a field of the table on top.
 inline void set_count(lua_State* L, const char* name, std::uint64_t value) {
   lua_pushinteger(L, static_cast<lua_Integer>(value));
@@ -84,7 +79,7 @@ lua_Integer read_count(lua_State* L, int index, lua_Integer most = LUA_MAXINTEGE
 
 inline constexpr lua_Integer largest_capacity = 1 << 30;
 
-// The parts of the perilune table; each adds its functions to the table on top and defines its types.
+// The parts of the perilune table; each adds its functions to the table on top.
 void open_base(lua_State* L);
 void open_spawning(lua_State* L);
 void open_tasks(lua_State* L);
@@ -98,7 +93,6 @@ void open_channels(lua_State* L);
 void open_oneshots(lua_State* L);
 void open_watches(lua_State* L);
 void open_broadcasts(lua_State* L);
-void open_guards(lua_State* L);
 void open_locks(lua_State* L);
 void open_sync(lua_State* L);
 void open_operations(lua_State* L);
@@ -107,9 +101,31 @@ void open_remotes(lua_State* L);
 void open_shared_channels(lua_State* L);
 void open_shared_values(lua_State* L);
 void open_buffers(lua_State* L);
-void open_task_links(lua_State* L);
 void open_isolates(lua_State* L);
 void open_modules(lua_State* L);
+
+// The types of those parts, defined when the first object of one is made.
+void define_task(lua_State* L);
+void define_scope(lua_State* L);
+void define_join_set(lua_State* L);
+void define_channels(lua_State* L);
+void define_oneshot(lua_State* L);
+void define_watch(lua_State* L);
+void define_broadcast(lua_State* L);
+void define_operation(lua_State* L);
+void define_tokens(lua_State* L);
+void define_deferred(lua_State* L);
+void define_interval(lua_State* L);
+void define_guards(lua_State* L);
+void define_locks(lua_State* L);
+void define_sync(lua_State* L);
+void define_remote(lua_State* L);
+void define_isolate(lua_State* L);
+void define_blocking_place(lua_State* L);
+void define_shared_channel(lua_State* L);
+void define_shared_value(lua_State* L);
+void define_buffer(lua_State* L);
+void define_far_task(lua_State* L);
 
 // pairs in the order of keys, and math.random from the runtime's seed. May raise.
 void make_deterministic(lua_State* L);

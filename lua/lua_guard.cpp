@@ -43,11 +43,10 @@ constexpr type_name type_of(guard_kind kind) noexcept {
 
 lua_guard& push_guard(lua_State* L, guard_kind kind, operation& op, int resource, std::size_t wanted) {
   resource = lua_absindex(L, resource);
-  auto& guard = push_object<lua_guard>(L, 1, lua_guard{&op, kind, wanted});
+  auto& guard = push_object<lua_guard>(L, type_of(kind), 1, lua_guard{&op, kind, wanted});
   note_place(L, guard);
   lua_pushvalue(L, resource);
   lua_setiuservalue(L, -2, 1);
-  set_type(L, type_of(kind));
   return guard;
 }
 
@@ -201,7 +200,7 @@ reply index_permit(lua_State* L, vm& v) {
 
 }  // namespace
 
-void open_guards(lua_State* L) {
+void define_guards(lua_State* L) {
   constexpr library_function metamethods[] = {{"__close", protect::native<close_body>},
                                               {"__gc", protect::native<collect_body>}};
   constexpr library_function methods[] = {{"release", protect::native<release_body>}};
@@ -213,8 +212,7 @@ void open_guards(lua_State* L) {
                                                  {"split", protect::native<split_body>},
                                                  {"merge", protect::native<merge_body>},
                                                  {"forget", protect::native<forget_body>}};
-  define_type(L, type_name::permit, "perilune.permit", permit_methods, metamethods);
-  set_index(L, type_name::permit, protect::native<index_permit>);
+  define_type(L, type_name::permit, "perilune.permit", permit_methods, metamethods, protect::native<index_permit>);
 }
 
 }  // namespace perilune

@@ -44,8 +44,7 @@ struct wait_kind final : operation_kind {
   operation& arm_target(lua_State* L, vm&, int at, waiter&) const override {
     luaL_checkstack(L, 4, "too many operations");
     if (lua_gettop(L) < at + 1) lua_settop(L, at + 1);
-    auto& waiting = push_object<wait_call>(L, 0);
-    set_type(L, type_name::wait_call);
+    auto& waiting = push_object<wait_call>(L, type_name::wait_call, 0);
     lua_replace(L, at + 1);
     return waiting.op.emplace(object_at<lua_process>(L, at).child);
   }
@@ -104,11 +103,9 @@ reply killed(lua_State* L, vm& v) { return conclude_wait(L, v, object_at<lua_pro
 reply end_process(lua_State* L, vm& v, duration grace, native_body then) {
   auto& p = object_at<lua_process>(L, 1);
   lua_settop(L, 1);
-  auto* memory = lua_newuserdatauv(L, sizeof(boxed<end_call>), 0);
-  auto* box = new (memory) boxed<end_call>{end_call::tag, end_call(p, grace)};
-  set_type(L, type_name::end_call);
-  if (box->object.try_commit(v.running())) return then(L, v);
-  return wait_for(L, v, box->object, then);
+  auto& call = push_object<end_call>(L, type_name::end_call, 0, p, grace);
+  if (call.try_commit(v.running())) return then(L, v);
+  return wait_for(L, v, call, then);
 }
 
 // close(), and leaving its block: TERM, grace, KILL, reaped; or nothing, where the child is left on its own.
@@ -210,8 +207,7 @@ reply collect_object(lua_State* L, vm&) {
 template <class T>
 void define_call(lua_State* L, type_name type, const char* shown) {
   constexpr library_function metamethods[] = {{"__gc", protect::native<collect_object<T>>}};
-  constexpr library_function* none = nullptr;
-  define_type(L, type, shown, none, 0, metamethods, 1);
+  define_type(L, type, shown, {}, metamethods);
 }
 
 void set_number(lua_State* L, const char* name, double value) {
@@ -255,12 +251,7 @@ void define_process(lua_State* L) {
   constexpr library_function metamethods[] = {{"__close", protect::native<close_body>},
                                               {"__gc", protect::native<collect_process>},
                                               {"__tostring", protect::native<print_process>}};
-  define_type(L, type_name::process, "perilune.process", methods, metamethods);
-  push_type(L, type_name::process);
-  lua_getfield(L, -1, "__index");
-  lua_pushcclosure(L, protect::native<index_process>, 1);
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
+  define_type(L, type_name::process, "perilune.process", methods, metamethods, protect::native<index_process>);
   define_call<wait_call>(L, type_name::wait_call, "perilune.process.wait");
   define_call<end_call>(L, type_name::end_call, "perilune.process.end");
 }

@@ -40,8 +40,7 @@ template <class Call>
 Call& place_call(lua_State* L, int index, type_name type) {
   luaL_checkstack(L, 4, "too many operations");
   if (lua_gettop(L) < index) lua_settop(L, index);
-  auto& made = push_object<Call>(L, 0);
-  set_type(L, type);
+  auto& made = push_object<Call>(L, type, 0);
   lua_replace(L, index);
   return made;
 }
@@ -262,15 +261,13 @@ reply collect_stream(lua_State* L, vm&) {
 template <class Call>
 void define_call(lua_State* L, type_name type, const char* shown) {
   constexpr library_function metamethods[] = {{"__gc", protect::native<collect_call<Call>>}};
-  constexpr library_function* none = nullptr;
-  define_type(L, type, shown, none, 0, metamethods, 1);
+  define_type(L, type, shown, {}, metamethods);
 }
 
 }  // namespace
 
 lua_stream& push_stream(lua_State* L) {
-  auto& made = push_object<lua_stream>(L, 0);
-  set_type(L, type_name::stream);
+  auto& made = push_object<lua_stream>(L, type_name::stream, 0);
   return made;
 }
 
@@ -342,10 +339,7 @@ void close_stream(lua_stream& stream) noexcept {
 }
 
 void open_streams(lua_State* L) {
-  push_new_type(L, type_name::stream, 5);
-  const bool opened = lua_getfield(L, -1, "__name") != LUA_TNIL;
-  lua_pop(L, 2);
-  if (opened) return;
+  if (has_type(L, type_name::stream)) return;
   constexpr library_function methods[] = {
       {"read", protect::native<read_body>},
       {"read_op", protect::native<read_op_body>},

@@ -9,6 +9,8 @@
 
 #include <lua.hpp>
 
+#include "type_names.hpp"
+
 namespace perilune {
 
 template <class T>
@@ -39,6 +41,17 @@ T& push_object(lua_State* L, int user_values, Args&&... args) {
   auto* box = static_cast<boxed<T>*>(memory);
   new (&box->object) T(std::forward<Args>(args)...);
   box->tag = T::tag;
+  return box->object;
+}
+// The same as an object of that type, which the collector ends from then on.
+template <class T, class... Args>
+T& push_object(lua_State* L, type_name type, int user_values, Args&&... args) {
+  void* memory = lua_newuserdatauv(L, sizeof(boxed<T>), user_values);
+  push_type(L, type);
+  auto* box = static_cast<boxed<T>*>(memory);
+  new (&box->object) T(std::forward<Args>(args)...);
+  box->tag = T::tag;
+  lua_setmetatable(L, -2);
   return box->object;
 }
 

@@ -10,8 +10,7 @@
 namespace perilune {
 
 region& region::prepare(lua_State* L, vm& v, int arguments, conclude_function conclude) {
-  auto& made = push_object<region>(L, user_values);
-  set_type(L, type_name::region);
+  auto& made = push_object<region>(L, type_name::region, user_values);
   made.host = &v;
   made.conclude = conclude;
   const int below = lua_gettop(L) - arguments;
@@ -78,10 +77,10 @@ int collect_region(lua_State* L) {
 }  // namespace
 
 void region::open(lua_State* L) {
-  push_new_type(L, type_name::region, 1);
+  lua_createtable(L, 0, 1);
   lua_pushcfunction(L, collect_region);
   lua_setfield(L, -2, "__gc");
-  lua_pop(L, 1);
+  keep_type(L, type_name::region);
 }
 
 }  // namespace perilune

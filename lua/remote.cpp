@@ -104,9 +104,8 @@ reply values_body(lua_State* L, vm& v) {
 
 reply spawn_remote(lua_State* L, vm& v, const spawn_request& asked, make_remote make) {
   const int values = lua_gettop(L) - asked.function + 1;
-  push_object<remote>(L, 0);
+  push_object<remote>(L, type_name::remote, 0);
   const int at = lua_gettop(L);
-  set_type(L, type_name::remote);
   push_surroundings(L, asked.kept);
   if (const reply refused = make_call(L, v, asked, values, at, make); refused < 0) return refused;
   lua_settop(L, at);
@@ -253,16 +252,17 @@ reply worker_id_body(lua_State* L, vm& v) {
 }  // namespace
 
 void open_remotes(lua_State* L) {
-  constexpr library_function* none = nullptr;
-  constexpr library_function metamethods[] = {{"__gc", protect::native<collect_remote>}};
-  define_type(L, type_name::remote, "perilune.remote", none, 0, metamethods, 1);
-  define_blocking_place(L);
   constexpr library_function functions[] = {
       {"blocking", protect::native<blocking_body>},   {"parallel", protect::native<parallel_body>},
       {"thread", protect::native<thread_body>},       {"workers", protect::native<workers_body>},
       {"worker_id", protect::native<worker_id_body>},
   };
   set_functions(L, functions);
+}
+
+void define_remote(lua_State* L) {
+  constexpr library_function metamethods[] = {{"__gc", protect::native<collect_remote>}};
+  define_type(L, type_name::remote, "perilune.remote", {}, metamethods);
 }
 
 }  // namespace perilune

@@ -119,6 +119,5 @@ std::unique_ptr<remote_wait> call_on_thread(vm& v, std::shared_ptr<remote_reques
 
 // peri.blocking itself: it waits while the queue of the pool is full.
 reply blocking_body(lua_State* L, vm& v);
-void define_blocking_place(lua_State* L);
 
 }  // namespace perilune

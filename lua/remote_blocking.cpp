@@ -112,15 +112,13 @@ reply blocking_body(lua_State* L, vm& v) {
   if ((now.available > 0 && now.waiting == 0) || !protect::suspendable(L, v.running()))
     return spawn_remote(L, v, asked, call_on_pool);
   if (v.running().cancel_pending()) return action::raise_cancel;
-  auto& held = push_object<held_place>(L, 0);
-  set_type(L, type_name::blocking_place);
+  auto& held = push_object<held_place>(L, type_name::blocking_place, 0);
   return wait_for(L, v, held.wait.emplace(places), blocking_admitted);
 }
 
 void define_blocking_place(lua_State* L) {
-  constexpr library_function* none = nullptr;
   constexpr library_function metamethods[] = {{"__gc", protect::native<collect_place>}};
-  define_type(L, type_name::blocking_place, "perilune.blocking_place", none, 0, metamethods, 1);
+  define_type(L, type_name::blocking_place, "perilune.blocking_place", {}, metamethods);
 }
 
 }  // namespace perilune

@@ -1,4 +1,5 @@
-// The metatables of the objects scripts hold, kept in the registry's integer part behind the other slots. See library.cpp.
+// The metatables of the objects scripts hold, kept in the registry's integer part behind the other slots. Most are made when the
+// first object of their type is. See library.cpp.
 #pragma once
 
 #include <lua.hpp>
@@ -73,6 +74,11 @@ enum class type_name : int {
 constexpr lua_Integer registry_key(type_name name) noexcept {
   return static_cast<lua_Integer>(registry_slot::last) + static_cast<lua_Integer>(name);
 }
-inline void push_type(lua_State* L, type_name name) { lua_rawgeti(L, LUA_REGISTRYINDEX, registry_key(name)); }
+// Pushes the metatable of a type that there is none of yet, where it is one that is made late; else leaves what is on top.
+void push_late_type(lua_State* L, type_name name);
+// Pushes the metatable of a type. Raises when it is made now and memory is out.
+inline void push_type(lua_State* L, type_name name) {
+  if (lua_rawgeti(L, LUA_REGISTRYINDEX, registry_key(name)) != LUA_TTABLE) push_late_type(L, name);
+}
 
 }  // namespace perilune

@@ -27,11 +27,7 @@ int open_registry(lua_State* L) {
   lua_settop(L, 0);
   lua_newtable(L);
   vm::set_registry(L, registry_slot::slots);
-  lua_newtable(L);
-  lua_createtable(L, 0, 1);
-  lua_pushliteral(L, "v");
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
+  push_weak_table(L);
   vm::set_registry(L, registry_slot::failures);
   lua_newtable(L);
   vm::set_registry(L, registry_slot::linked_tasks);
