@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <string_view>
 
 #include "bounded.hpp"
@@ -12,15 +13,16 @@ namespace perilune {
 
 namespace {
 
+// Names in the order of the alphabet.
 struct name_list {
   const std::string_view* begin;
   const std::string_view* end;
   bool empty() const noexcept { return begin == end; }
-  bool has(std::string_view name) const noexcept { return std::find(begin, end, name) != end; }
+  bool has(std::string_view name) const noexcept { return std::binary_search(begin, end, name); }
 };
 template <std::size_t N>
-constexpr name_list list(const std::string_view (&names)[N]) {
-  return {names, names + N};
+consteval name_list list(const std::string_view (&names)[N]) {
+  return std::is_sorted(names, names + N) ? name_list{names, names + N} : throw "the names are in no order";
 }
 
 constexpr std::string_view base_names[] = {
@@ -67,11 +69,11 @@ constexpr library libraries[] = {
 // Of the perilune table, and modules by their short names.
 // clang-format off
 constexpr std::string_view untrusted_parts[] = {
-    "barrier", "broadcast", "cancel_requested", "channel", "choose", "clock", "critical", "data", "deadline", "defer",
+    "barrier", "broadcast", "cancel_requested", "channel", "choose", "clock", "critical", "data", "deadline", "defer", "groups",
     "interval", "is_error", "join_set", "keyed_mutex", "mutex", "notify", "now", "on_unobserved", "once", "oneshot", "perform",
-    "rwlock", "scope", "select", "self", "semaphore", "shield", "sleep", "sleep_op", "spawn", "spawn_below_task_", "time_left",
-    "timeout", "token", "try_select", "try_timeout", "unbounded", "until_op", "wait_group", "watch", "with_token", "yield",
-    "groups", "retry", "stream", "supervisor"};
+    "retry", "rwlock", "scope", "select", "self", "semaphore", "shield", "sleep", "sleep_op", "spawn", "spawn_below_task_",
+    "stream", "supervisor", "time_left", "timeout", "token", "try_select", "try_timeout", "unbounded", "until_op", "wait_group",
+    "watch", "with_token", "yield"};
 constexpr std::string_view tool_parts[] = {
     "buffer", "db", "env", "fs", "hash", "http", "json", "log", "net", "process", "shared", "shared_channel", "span", "tls",
     "toml", "trace", "worker_id", "workers"};
@@ -220,14 +222,13 @@ name_list names_of(const vm& v, const library& each) noexcept {
   return v.options().rules.kind == profile::tool ? each.tool : each.untrusted;
 }
 
-// The library of that name: what may be there of it, behind a read-only table. Globals and loaded modules below the top.
-void confine_library(lua_State* L, const vm& v, const library& each, int globals, int loaded) {
+// A library of the environment below: what may be there of it, behind a read-only table, becomes a global and a loaded module.
+void confine_library(lua_State* L, const vm& v, const library& each, int environment, int globals, int loaded) {
   const name_list names = names_of(v, each);
   const bool whole = allows(v, each.name);
-  lua_getfield(L, globals, each.name);
   lua_pushnil(L);
   lua_setfield(L, loaded, each.name);
-  if (!lua_istable(L, -1)) return lua_pop(L, 1);
+  if (lua_getfield(L, environment, each.name) != LUA_TTABLE) return lua_pop(L, 1);
   if (!whole) keep_only(L, [names](const char* name) { return names.has(name); });
   make_read_only(L);
   lua_pushvalue(L, -1);
@@ -277,7 +278,7 @@ void set_base_functions(lua_State* L) {
   constexpr library_function functions[] = {{"rawset", protect::native<rawset_body>},
                                             {"setmetatable", protect::native<setmetatable_body>}};
   set_functions(L, functions);
-  lua_getfield(L, -1, "confined_require");
+  push_require(L, true);
   lua_setfield(L, -2, "require");
   wrap(L, "load", protect::native<load_body>);
   wrap(L, "collectgarbage", protect::native<collectgarbage_body>);
@@ -291,19 +292,6 @@ bool allows_module(const vm& v, const char* name) noexcept {
   if (v.trusted()) return true;
   if (whole.starts_with(prefix)) return allows(v, whole.substr(prefix.size()));
   return v.options().rules.kind == profile::tool || allows(v, whole);
-}
-
-void keep_environment(lua_State* L) {
-  constexpr int globals = 32;
-  lua_createtable(L, 0, globals);
-  lua_pushglobaltable(L);
-  for (lua_pushnil(L); lua_next(L, -2);) {
-    lua_pushvalue(L, -2);
-    lua_insert(L, -2);
-    lua_rawset(L, -5);
-  }
-  lua_pop(L, 1);
-  lua_setfield(L, LUA_REGISTRYINDEX, environment_key);
 }
 
 void set_shipped_environment(lua_State* L) {
@@ -332,27 +320,32 @@ void open_confined_libraries(lua_State* L) {
 void confine(lua_State* L) {
   const vm& v = vm_of(L);
   hide_metatables(L);
-  lua_pushglobaltable(L);
-  const int globals = lua_gettop(L);
   push_loaded_modules(L);
-  const int loaded = globals + 1;
+  const int loaded = lua_gettop(L);
+  lua_pushglobaltable(L);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, LUA_REGISTRYINDEX, environment_key);
+  const int environment = loaded + 1;
+  lua_createtable(L, 0, static_cast<int>(std::size(base_names) + std::size(libraries)));
+  const int globals = environment + 1;
+  for (const std::string_view name : base_names) {
+    lua_getfield(L, environment, name.data());
+    lua_setfield(L, globals, name.data());
+  }
   lua_pushvalue(L, globals);
+  lua_setfield(L, globals, LUA_GNAME);
   set_base_functions(L);
-  lua_pop(L, 1);
+  for (const library& each : libraries) confine_library(L, v, each, environment, globals, loaded);
   lua_pushnil(L);
   lua_setfield(L, loaded, LUA_LOADLIBNAME);
-  for (const library& each : libraries) confine_library(L, v, each, globals, loaded);
   lua_pushvalue(L, globals);
-  keep_only(L, [](const char* name) {
-    const auto is_library = [name](const library& each) { return !std::strcmp(each.name, name); };
-    return list(base_names).has(name) || std::any_of(std::begin(libraries), std::end(libraries), is_library);
-  });
-  lua_pop(L, 1);
+  lua_setfield(L, loaded, LUA_GNAME);
+  lua_rawseti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
   vm::push_registry(L, registry_slot::modules);
   keep_only(L, [&v](const char* name) { return allows(v, name); });
   make_read_only(L);
   lua_setfield(L, loaded, "perilune");
-  lua_pop(L, 2);
+  lua_settop(L, loaded - 1);
 }
 
 }  // namespace perilune

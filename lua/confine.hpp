@@ -10,11 +10,9 @@ namespace perilune {
 
 // In place of luaL_openlibs.
 void open_confined_libraries(lua_State* L);
-// Keeps the globals that there are now as the environment of the shipped modules.
-void keep_environment(lua_State* L);
-// Gives it to the chunk of a shipped module on top; where code is trusted all share the globals.
+// Gives the chunk of a shipped module on top the globals that there were before confine(); where code is trusted all share them.
 void set_shipped_environment(lua_State* L);
-// Everything has been opened: leaves what the profile allows.
+// Everything has been opened: leaves what the profile allows, with new globals.
 void confine(lua_State* L);
 
 // From now on what is written to the standard streams counts as output of a run, as what it prints does.

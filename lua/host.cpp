@@ -240,7 +240,7 @@ namespace {
 
 reply find_reload_body(lua_State* L, vm& v) {
   auto& found = *static_cast<anchor_ptr*>(lua_touserdata(L, 1));
-  vm::push_registry(L, registry_slot::reload);
+  push_loader(L, "reload");
   found = keep_value(L, v, -1);
   return 0;
 }

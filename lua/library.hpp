@@ -104,6 +104,11 @@ void open_buffers(lua_State* L);
 void open_isolates(lua_State* L);
 void open_modules(lua_State* L);
 
+// Pushes a function of perilune.loader, which is loaded for that: require, confined_require, index or reload. May raise.
+void push_loader(lua_State* L, const char* function);
+// Pushes a require that loads the loader when it is first called.
+void push_require(lua_State* L, bool confined);
+
 // The types of those parts, defined when the first object of one is made.
 void define_task(lua_State* L);
 void define_scope(lua_State* L);

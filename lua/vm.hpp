@@ -49,7 +49,7 @@ enum class registry_slot : int {
   failures,       // failures not looked at, by address; weak
   main_task,      // handle of the script that runs
   remote_entry,   // the function that runs what other VMs ask for, or not yet loaded
-  reload,         // the function that loads a module again
+  loader,         // what perilune.loader has of the VM, and its functions, once it is loaded
   composite,      // the function that selects over wrapped and chosen operations
   linked_tasks,   // handles of tasks that other VMs have, by their links
   last,

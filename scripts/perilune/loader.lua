@@ -1,33 +1,16 @@
--- How modules are found and loaded. Runs once when a VM opens, with the perilune table and the natives it needs.
+-- How modules are found and loaded, with the perilune table and the natives it needs. A VM loads it when the first module is asked
+-- for; until then `require` and the fields of the perilune table that are modules only know that it is there.
 --
 -- `require` is written in Lua so that a module's top level may wait: the stock one calls the loader across a C boundary.
 -- When two tasks require the same module at once, the second waits for the first. Shipped modules come from the binary.
 local peri, natives = ...
 
-local package, type, error, tostring, ipairs, setmetatable, select = package, type, error, tostring, ipairs, setmetatable, select
-local table_concat, loadfile = table.concat, loadfile
-local rawget, rawset, next, getmetatable = rawget, rawset, next, getmetatable
+local base = natives.base or _ENV -- as it was when the VM opened, whatever scripts have made of their globals
+local package, type, error, tostring, ipairs, setmetatable = base.package, base.type, base.error, base.tostring, base.ipairs, base.setmetatable
+local rawget, rawset, next, getmetatable = base.rawget, base.rawset, base.next, base.getmetatable
+local table_concat = base.table.concat
 local loaded, preload = package.loaded, package.preload
 local loading = {} -- name -> { task, done = channel }
-
-if natives.confined then
-  for name, library in pairs(natives.libraries) do loaded[name] = library end
-end
-
-local function shipped_searcher(name)
-  local chunk = natives.load_shipped(name)
-  if chunk then return chunk, ":shipped:" end
-  return "no shipped module '" .. name .. "'"
-end
-table.insert(package.searchers, 2, shipped_searcher)
-
-local function host_searcher(name)
-  local chunk, problem = natives.load_from_host(name)
-  if chunk then return chunk, ":host:" end
-  if problem then error("error loading module '" .. name .. "' of the host:\n\t" .. problem, 0) end
-  return "no module '" .. name .. "' of the host"
-end
-if natives.host_loads then table.insert(package.searchers, 3, host_searcher) end
 
 local function find_loader(name)
   local tried = {}
@@ -69,20 +52,18 @@ local function require(name)
   return loaded[name], data
 end
 
-_G.require = require
+natives.require = require
 
 -- Where code is not trusted it has a require of its own, for what its profile names; the shipped modules keep the other.
-if natives.confined then
-  function confined_require(name)
-    local library = type(name) == "string" and natives.libraries[name]
-    if library then return library end
-    if type(name) == "string" and not natives.allows(name) then error("module '" .. name .. "' is not available here", 2) end
-    return require(name)
-  end
+function natives.confined_require(name)
+  local library = type(name) == "string" and natives.libraries[name]
+  if library then return library end
+  if type(name) == "string" and not natives.allows(name) then error("module '" .. name .. "' is not available here", 2) end
+  return require(name)
 end
 
 -- For the host: loads a module again. Who holds the old table sees what the new one has; nothing changes when it does not load.
-natives.keep_reload(function(name)
+function natives.reload(name)
   local loader, data = find_loader(name)
   local value = loader(name, data)
   local old = loaded[name]
@@ -95,12 +76,6 @@ natives.keep_reload(function(name)
   end
   if value == nil then value = true end
   loaded[name] = value
-end)
-
-function dofile(path)
-  local chunk, message = loadfile(path, "t")
-  if not chunk then error(message, 0) end
-  return chunk()
 end
 
 -- Functions that live in a module with others, loaded at their first use.
@@ -110,7 +85,8 @@ local homes = {
   stats = "perilune.inspect", dump = "perilune.inspect",
 }
 
-setmetatable(peri, { __index = function(self, key)
+-- What the perilune table has besides what is in it.
+function natives.index(self, key)
   if type(key) ~= "string" then return nil end
   if homes[key] and natives.allows(homes[key]) then
     self[key] = require(homes[key])[key]
@@ -122,5 +98,4 @@ setmetatable(peri, { __index = function(self, key)
   local module = require(name)
   self[key] = module
   return module
-end })
-loaded["perilune"] = peri
+end

@@ -29,7 +29,8 @@ end
 
 function pairs(t)
   local meta = type(t) == "table" and getmetatable(t)
-  if type(t) ~= "table" or (type(meta) == "table" and meta.__pairs) then return raw_pairs(t) end
+  local hidden = meta and type(meta) ~= "table"
+  if type(t) ~= "table" or hidden or (meta and meta.__pairs) then return raw_pairs(t) end
   local keys, at = ordered_keys(t), 0
   return function()
     local value
