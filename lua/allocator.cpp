@@ -24,14 +24,23 @@ void allocator::limit(std::size_t soft, std::size_t hard) noexcept {
 // Whether so much more may be in use. Lua asks twice for what it does not get, with a full collection in between, and raises
 // when it is refused again.
 bool allocator::grants(std::size_t more) noexcept {
-  if (step_ > 0 && in_use_ < limits_[0] - limits_[0] / 16) step_ = 0;
-  if (in_use_ <= limits_[step_] && more <= limits_[step_] - in_use_) return refused_ = 0, true;
+  const std::size_t used = bytes_in_use();
+  if (step_ > 0 && used < limits_[0] - limits_[0] / 16) step_ = 0;
+  if (used <= limits_[step_] && more <= limits_[step_] - used) return refused_ = 0, true;
   if (refused_ != more) return refused_ = more, false;
   refused_ = 0;
-  const bool went_on = step_ > 0 && in_use_ > limits_[0];
+  const bool went_on = step_ > 0 && used > limits_[0];
   exhausted_ = exhausted_ || went_on;
   step_ = went_on ? steps - 1 : std::max(step_, 1U);
   return false;
+}
+
+bool allocator::answer_for(std::size_t bytes, memory_share& share) noexcept {
+  if (bytes > share.bytes_ && !grants(bytes - share.bytes_)) return false;
+  if (!share.of_) share.of_ = beside_;
+  share.of_->fetch_add(bytes - share.bytes_, std::memory_order_relaxed);
+  share.bytes_ = bytes;
+  return true;
 }
 
 void* allocator::take_from_chunk(std::size_t index) noexcept {

@@ -6,10 +6,16 @@
 //
 // There may be a limit, in three steps. Who reaches the first gets an error, and from then on has what lies between first
 // and second to deal with it, until less is in use again. Who reaches the second is exhausted, and has the rest to end in.
+//
+// What a VM has beside its Lua state counts to that as well: the bytes of buffers, and values on their way. Those may end on other
+// threads, and later than the VM.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <utility>
 
 // Under the address sanitizer every block is the system's, so that it is watched.
 #if defined(__SANITIZE_ADDRESS__)
@@ -22,9 +28,31 @@
 
 namespace perilune {
 
+// What a VM answers for beside its Lua state. Whoever has the memory has this, on any thread; it ends with it.
+class memory_share {
+ public:
+  memory_share() noexcept = default;
+  memory_share(memory_share&& other) noexcept : of_(std::move(other.of_)), bytes_(std::exchange(other.bytes_, 0)) {}
+  memory_share& operator=(memory_share&& other) noexcept {
+    memory_share taken(std::move(other));
+    std::swap(of_, taken.of_);
+    std::swap(bytes_, taken.bytes_);
+    return *this;
+  }
+  ~memory_share() {
+    if (of_) of_->fetch_sub(bytes_, std::memory_order_relaxed);
+  }
+  std::size_t bytes() const noexcept { return bytes_; }
+
+ private:
+  friend class allocator;
+  std::shared_ptr<std::atomic<std::size_t>> of_;  // the total of a VM
+  std::size_t bytes_ = 0;
+};
+
 class allocator {
  public:
-  allocator() noexcept = default;
+  allocator() = default;
   allocator(const allocator&) = delete;
   allocator& operator=(const allocator&) = delete;
   ~allocator();
@@ -32,7 +60,10 @@ class allocator {
   // The function for lua_newstate; `self` is the allocator.
   static void* reallocate(void* self, void* block, std::size_t old_size, std::size_t new_size);
 
-  std::size_t bytes_in_use() const noexcept { return in_use_; }
+  // Of Lua's and beside it.
+  std::size_t bytes_in_use() const noexcept { return in_use_ + beside_->load(std::memory_order_relaxed); }
+  // Makes a share, new or of this VM, one of so many bytes. False: the limit has been reached, as for Lua. The VM's thread only.
+  bool answer_for(std::size_t bytes, memory_share& share) noexcept;
 
   // Takes memory from a function of the host's own. Before anything is allocated.
   void draw_from(void* (*source)(void*, void*, std::size_t, std::size_t), void* data) noexcept {
@@ -73,6 +104,7 @@ class allocator {
   char* unused_end_ = nullptr;
   chunk* chunks_ = nullptr;
   std::size_t in_use_ = 0;
+  const std::shared_ptr<std::atomic<std::size_t>> beside_ = std::make_shared<std::atomic<std::size_t>>(0);
 
   void* (*source_)(void*, void*, std::size_t, std::size_t) = nullptr;
   void* source_data_ = nullptr;

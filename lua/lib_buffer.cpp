@@ -1,7 +1,8 @@
 // peri.buffer: bytes that can be changed, and that move to another VM without a copy. See lua-api: More cores.
 //
 // The bytes have one owner at a time: a handle of a VM, or nobody while they are on their way. A handle that is not the owner
-// any more is dead, and says so. What is packed and arrives nowhere comes back to the handle that it was packed from.
+// any more is dead, and says so. What is packed and arrives nowhere comes back to the handle that it was packed from. The VM
+// of the owner answers for the bytes, and that of the sender while they are on their way.
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -18,6 +19,7 @@ namespace {
 struct buffer_bytes {
   std::string bytes;
   std::atomic<const void*> owner{nullptr};
+  memory_share share;  // the owner's
 };
 
 struct lua_buffer {
@@ -25,6 +27,12 @@ struct lua_buffer {
   std::shared_ptr<buffer_bytes> body{};
   // Only a handle's own VM makes it the owner, or takes that away; so whoever sees itself owns the bytes.
   bool owns() const noexcept { return body && body->owner.load(std::memory_order_acquire) == this; }
+  // Dead handles elsewhere keep the body, not the bytes.
+  ~lua_buffer() {
+    if (!owns()) return;
+    body->bytes = {};
+    body->share = {};
+  }
 };
 
 // Bytes on their way, until they arrive.
@@ -41,10 +49,19 @@ class buffer_crossing final : public crossing {
       body_->owner.compare_exchange_strong(nobody, from_, std::memory_order_acq_rel);
   }
   // The first who unpacks it has it; for others it is dead.
-  void push(lua_State* L, vm&) override {
+  void push(lua_State* L, vm& v) override {
     auto& made = push_object<lua_buffer>(L, type_name::buffer, 0);
     made.body = body_;
-    if (!arrived_.exchange(true, std::memory_order_acq_rel)) body_->owner.store(&made, std::memory_order_release);
+    if (arrived_.exchange(true, std::memory_order_acq_rel)) return;
+    try {
+      memory_share share;
+      v.answer_for(L, body_->share.bytes(), share);
+      body_->share = std::move(share);
+    } catch (...) {
+      arrived_.store(false, std::memory_order_release);
+      throw;
+    }
+    body_->owner.store(&made, std::memory_order_release);
   }
 
  private:
@@ -160,6 +177,15 @@ reply read_text(lua_State* L, vm& v, int argument, const char*& text, std::size_
   return 0;
 }
 
+// The buffer at 1 is to have so many bytes. Throws bad_alloc when the VM must not answer for them. Finalizers may run.
+void grow(lua_State* L, vm& v, std::size_t size) {
+  buffer_bytes& body = *object_at<lua_buffer>(L, 1).body;
+  if (size <= body.share.bytes()) return;
+  const std::size_t doubled = std::max(size, 2 * body.share.bytes());
+  if (!v.memory().answer_for(doubled, body.share)) v.answer_for(L, size, body.share);
+  body.bytes.reserve(body.share.bytes());
+}
+
 // write(at, text): over what is there, and beyond the end.
 reply write_body(lua_State* L, vm& v) {
   reply refused = 0;
@@ -171,6 +197,8 @@ reply write_body(lua_State* L, vm& v) {
   const auto length = static_cast<lua_Integer>(bytes->size());
   if (at < 1 || at > length + 1)
     return bad_argument(v, 2, ("a position from 1 to " + std::to_string(length + 1) + " expected").c_str(), L);
+  if ((refused = read_text(L, v, 3, text, size)) < 0) return refused;
+  grow(L, v, std::max(bytes->size(), static_cast<std::size_t>(at - 1) + size));
   if ((refused = read_text(L, v, 3, text, size)) < 0) return refused;
   const std::string given(text, size);  // it may be this buffer's own
   bytes->replace(static_cast<std::size_t>(at - 1), size, given);
@@ -184,6 +212,8 @@ reply append_body(lua_State* L, vm& v) {
   for (int i = 2; i <= lua_gettop(L); ++i) {
     const char* text = nullptr;
     std::size_t size = 0;
+    if ((refused = read_text(L, v, i, text, size)) < 0) return refused;
+    grow(L, v, bytes->size() + size);
     if ((refused = read_text(L, v, i, text, size)) < 0) return refused;
     bytes->append(text, size);
   }
@@ -222,9 +252,11 @@ reply buffer_body(lua_State* L, vm& v) {
   auto& made = push_object<lua_buffer>(L, type_name::buffer, 0);
   made.body = std::make_shared<buffer_bytes>();
   std::size_t length = 0;
+  const char* text = sized ? nullptr : lua_tolstring(L, 1, &length);
+  v.answer_for(L, sizeof(buffer_bytes) + (sized ? static_cast<std::size_t>(size) : length), made.body->share);
   if (sized)
     made.body->bytes.assign(static_cast<std::size_t>(size), '\0');
-  else if (const char* text = lua_tolstring(L, 1, &length))
+  else if (text)
     made.body->bytes.assign(text, length);
   made.body->owner.store(&made, std::memory_order_release);
   return 1;

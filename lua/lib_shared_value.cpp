@@ -148,8 +148,12 @@ reply make_tree(lua_State* L, vm& v, std::shared_ptr<const shared_tree>& tree) {
   std::string problem;
   if (!pack(L, 1, 1, {nullptr, "", false}, plain, problem, {.plain = true}))
     return raise_error(v, {error_kind::transfer, std::move(problem), 0, {}});
-  tree = shared_tree::make(plain);
-  return tree ? 0 : raise_text(v, "not a value that can be shared");
+  const std::shared_ptr<shared_tree> made = shared_tree::make(plain);
+  if (!made) return raise_text(v, "not a value that can be shared");
+  plain = {};
+  v.answer_for(L, made->bytes(), made->share);
+  tree = made;
+  return 0;
 }
 
 reply shared_body(lua_State* L, vm& v) {

@@ -58,6 +58,24 @@ void shared_table::finish() {
   entries_ = std::move(others);
 }
 
+std::size_t shared_table::bytes() const noexcept {
+  constexpr std::size_t each_place = sizeof(shared_value) + 4 * sizeof(void*);
+  const auto text_of = [](const shared_value& value) {
+    const auto* text = std::get_if<std::string>(&value);
+    return text ? text->capacity() : 0;
+  };
+  std::size_t total = sizeof *this + list_.capacity() * sizeof(shared_value) + entries_.capacity() * sizeof(entry);
+  for (const shared_value& each : list_) total += text_of(each);
+  for (const entry& each : entries_) total += each_place + 2 * text_of(each.key) + text_of(each.value);
+  return total;
+}
+
+std::size_t shared_tree::bytes() const noexcept {
+  std::size_t total = sizeof *this;
+  for (const auto& each : tables_) total += each->bytes();
+  return total;
+}
+
 // Reads what pack() wrote in this process; what makes no sense ends the reading.
 class shared_tree::reader {
  public:
@@ -164,7 +182,7 @@ bool shared_tree::reader::table(shared_value& into) {
   return true;
 }
 
-std::shared_ptr<const shared_tree> shared_tree::make(const parcel& from) {
+std::shared_ptr<shared_tree> shared_tree::make(const parcel& from) {
   auto tree = std::make_shared<shared_tree>();
   shared_value top;
   if (!reader(from, *tree).value(top)) return nullptr;

@@ -40,6 +40,7 @@ class shared_table {
     shared_value value;
   };
   void add(shared_value&& key, shared_value&& value);
+  std::size_t bytes() const noexcept;
   // Takes the list out of the entries.
   void finish();
 
@@ -51,8 +52,12 @@ class shared_table {
 class shared_tree {
  public:
   // The value of a parcel that was packed plain. nullptr when it is no table, or no such parcel.
-  static std::shared_ptr<const shared_tree> make(const parcel& from);
+  static std::shared_ptr<shared_tree> make(const parcel& from);
   const shared_table& root() const noexcept { return *root_; }
+  // Of memory, roughly.
+  std::size_t bytes() const noexcept;
+
+  memory_share share;  // the VM that made it answers for it
 
  private:
   class reader;

@@ -17,6 +17,8 @@
 
 #include <lua.hpp>
 
+#include "allocator.hpp"
+
 namespace perilune {
 
 class vm;
@@ -43,6 +45,7 @@ struct parcel {
   std::vector<std::string> chunks;   // of functions, as dumped
   std::vector<std::string> modules;  // whose names are in it: loaded first, they may wait
   std::vector<crossing_ptr> handles;
+  memory_share share;  // the VM that packed it answers for it
 };
 
 struct transfer_limits {

@@ -3,7 +3,9 @@
 // A packer only looks: it calls nothing that may raise, so it may hold C++ objects.
 #include "transfer.hpp"
 
+#include <algorithm>
 #include <cstring>
+#include <new>
 #include <string_view>
 #include <unordered_map>
 
@@ -21,7 +23,9 @@ using tag = transfer_tag;
 class packer {
  public:
   packer(lua_State* L, int loaded, parcel& out, const transfer_limits& limits)
-      : L_(L), loaded_(loaded), out_(out), limits_(limits), globals_(globals_of(L)), trusted_(vm_of(L).trusted()) {}
+      : L_(L), loaded_(loaded), out_(out), limits_(limits), globals_(globals_of(L)), trusted_(vm_of(L).trusted()) {
+    make_room(first_room);
+  }
 
   // Packs the value at an absolute index. False: refused, `where` and `why` say what.
   bool value(int index, std::size_t depth = 0);
@@ -59,7 +63,20 @@ class packer {
     for (; n >= 0x80; n >>= 7) out_.bytes.push_back(static_cast<char>(n | 0x80));
     out_.bytes.push_back(static_cast<char>(n));
   }
+  // So many bytes more may follow. Throws bad_alloc where the VM must not answer for them.
+  void make_room(std::size_t more) {
+    if (out_.bytes.size() + more <= room_) return;
+    room_ = std::max(2 * room_, out_.bytes.size() + more);
+    count_beside(0);
+    if (room_ > first_room) out_.bytes.reserve(room_);
+  }
+  // Counts what stands beside the bytes.
+  void count_beside(std::size_t more) {
+    beside_ += more;
+    if (!vm_of(L_).memory().answer_for(sizeof(parcel) + room_ + beside_, out_.share)) throw std::bad_alloc();
+  }
   void put_text(std::string_view text) {
+    make_room(text.size() + largest_item);
     put_count(text.size());
     out_.bytes.append(text);
   }
@@ -87,6 +104,10 @@ class packer {
   void note_members();
   std::string step_to(int key) const;
 
+  static constexpr std::size_t first_room = 128;
+  static constexpr std::size_t handle_size = 64;
+  static constexpr std::size_t largest_item = 32;  // whatever is put for one value, but for its text
+
   lua_State* L_;
   int loaded_;
   parcel& out_;
@@ -97,12 +118,15 @@ class packer {
   std::unordered_map<const void*, cell> cells_;          // upvalues that functions share
   std::unordered_map<const void*, place> modules_;
   std::unordered_map<const void*, place> members_;
+  std::size_t room_ = 0;    // the bytes that the VM answers for
+  std::size_t beside_ = 0;  // and what chunks and handles take
   bool modules_noted_ = false;
   bool members_noted_ = false;
 };
 
 bool packer::value(int index, std::size_t depth) {
   if (out_.bytes.size() > limits_.bytes) return refuse("more than can cross at once");
+  make_room(largest_item);
   switch (lua_type(L_, index)) {
     case LUA_TNIL:
       return put(tag::nil), true;
@@ -279,6 +303,7 @@ bool packer::function(int index, std::size_t depth) {
   put(tag::function);
   put_count(out_.chunks.size());
   put_count(made.nups);
+  count_beside(sizeof chunk + chunk.capacity());
   out_.chunks.push_back(std::move(chunk));
   return upvalues(index, made.nups, number, depth);
 }
@@ -359,6 +384,7 @@ bool packer::handle(int index) {
     seen_.emplace(lua_topointer(L_, index), static_cast<std::uint32_t>(seen_.size()));
     put(tag::handle);
     put_count(out_.handles.size());
+    count_beside(handle_size);
     out_.handles.push_back(std::move(found));
     return true;
   }
@@ -375,8 +401,10 @@ std::string name_of(const transfer_names& names, int number) {
 
 void push_loaded_modules(lua_State* L) { lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE); }
 
-bool pack(lua_State* L, int first, int count, const transfer_names& names, parcel& out, std::string& problem,
-          const transfer_limits& limits) {
+namespace {
+
+bool pack_once(lua_State* L, int first, int count, const transfer_names& names, parcel& out, std::string& problem,
+               const transfer_limits& limits) {
   const int top = lua_gettop(L);
   packer packing(L, top, out, limits);
   out.count = static_cast<std::uint32_t>(count);
@@ -389,6 +417,21 @@ bool pack(lua_State* L, int first, int count, const transfer_names& names, parce
     return false;
   }
   return true;
+}
+
+}  // namespace
+
+bool pack(lua_State* L, int first, int count, const transfer_names& names, parcel& out, std::string& problem,
+          const transfer_limits& limits) {
+  const int top = lua_gettop(L);
+  try {
+    return pack_once(L, first, count, names, out, problem, limits);
+  } catch (const std::bad_alloc&) {  // what is garbage may count
+    lua_settop(L, top);
+    out = {};
+  }
+  lua_gc(L, LUA_GCCOLLECT);
+  return pack_once(L, first, count, names, out, problem, limits);
 }
 
 }  // namespace perilune

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 
 #include "error_object.hpp"
 #include "library.hpp"
@@ -80,6 +81,12 @@ void vm::limit_memory() noexcept {
   if (soft == 0) return;
   const std::size_t hard = options_.rules.limits.hard_memory;
   memory_.limit(soft, !options_.isolated ? soft : std::max(soft + 1, hard ? hard : soft + soft / 8));
+}
+
+void vm::answer_for(lua_State* L, std::size_t bytes, memory_share& share) {
+  if (memory_.answer_for(bytes, share)) return;
+  lua_gc(L, LUA_GCCOLLECT);
+  if (!memory_.answer_for(bytes, share)) throw std::bad_alloc();
 }
 
 vm::~vm() {

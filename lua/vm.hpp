@@ -136,6 +136,8 @@ class vm {
   void memory_failure_seen() noexcept { --memory_failures_; }
   std::size_t bytes_in_use() const noexcept { return memory_.bytes_in_use(); }
   allocator& memory() noexcept { return memory_; }
+  // Answers for memory beside Lua's; garbage makes room first where there is none. Throws bad_alloc at the limit.
+  void answer_for(lua_State* L, std::size_t bytes, memory_share& share);
   bool trusted() const noexcept { return options_.rules.kind == profile::trusted; }
   // Whether as many tasks live as may.
   bool full() const noexcept {

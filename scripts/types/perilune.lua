@@ -150,8 +150,8 @@ function peri.worker_id() end
 
 ---@class perilune.isolate_options
 ---@field profile? "untrusted"|"tool"|"trusted" What there is in it; default `"untrusted"`. See `peri.isolate`.
----@field memory? integer|string Bytes in use, all told, at least 256 KiB: a number, or a text such as `"16MiB"` (kB, MB, GB, KiB, MiB,
----GiB). An allocation above it raises `not enough memory`, which a script may catch; one that goes on all the same, by an eighth
+---@field memory? integer|string Bytes in use, all told (those of buffers and of what waits in shared channels, too), at least
+---256 KiB: a number, or a text such as `"16MiB"` (kB, MB, GB, KiB, MiB, GiB). An allocation above it raises `not enough memory`, which a script may catch; one that goes on all the same, by an eighth
 ---more, is ended. Default: 64 MiB in `"untrusted"`, else none.
 ---@field fuel? integer Instructions of each run, and steps of native functions that charge them; exact to 1000.
 ---@field deadline? number Seconds that each run may take, waiting included, by the clock of `peri.now`.

@@ -72,7 +72,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(perilune::protect::call_outside(host.machine().main(), make_chunks, &made, nullptr), "no chunks");
     return made;
   }();
-  parcel given = chunks;
+  parcel given;
+  given.chunks = chunks.chunks;
+  given.handles = chunks.handles;
   given.modules = {"string", "perilune.json"};
   given.count = size ? data[0] % 5 : 1;
   if (size) given.bytes.assign(reinterpret_cast<const char*>(data) + 1, size - 1);
