@@ -21,17 +21,16 @@ void provide(module_texts own, vm_options& options) {
 }
 
 // Code that is not trusted never holds the worker, whatever the host's own may. Instructions are counted where their number
-// is limited, and where nobody watches the time.
+// is limited, and where nobody watches the time. Time is watched all the same where it can be: an instruction may take long. What
+// ran of a portion of fuel when the watchdog struck goes uncounted, once a slice.
 vm_options options_of(const vm& maker, sandbox rules, module_texts own_modules) {
   const vm_options& own = maker.options();
   vm_options options = own.group->options_for(own.worker);
   options.isolated = true;
   options.rules = std::move(rules);
   provide(std::move(own_modules), options);
-  if (options.rules.each_run.fuel != run_limits::none || options.preempt.how != preemption::mode::slice) {
+  if (options.rules.each_run.fuel != run_limits::none || options.preempt.how != preemption::mode::slice)
     options.preempt.how = preemption::mode::fuel;
-    options.dog = nullptr;
-  }
   return options;
 }
 
