@@ -263,5 +263,5 @@ TEST_CASE("JOIN-25: a VM that cannot be opened says so") {
     }
     CHECK(memory.bytes == 0);
   }
-  CHECK(first > 500);
+  CHECK(first > 300);
 }
