@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "bounded.hpp"
+#include "traceback.hpp"
 #include "transfer.hpp"
 
 namespace perilune {
@@ -153,6 +154,18 @@ reply collectgarbage_body(lua_State* L, vm& v) {
   if (!std::strcmp(what, "collect")) protect::charge(L, v.bytes_in_use() / 64);
   lua_settop(L, 1);
   return call_stock(L);
+}
+
+// Lua's own goes through the whole of a deep stack, many times.
+reply traceback_body(lua_State* L, vm&) {
+  lua_State* of = lua_isthread(L, 1) ? lua_tothread(L, 1) : L;
+  const int message = of == L && !lua_isthread(L, 1) ? 1 : 2;
+  lua_settop(L, message + 1);
+  if (!lua_isnil(L, message) && !lua_isstring(L, message)) return lua_settop(L, message), 1;
+  constexpr lua_Integer most = 1000;
+  const lua_Integer level = lua_isinteger(L, message + 1) ? lua_tointeger(L, message + 1) : of == L ? 1 : 0;
+  push_traceback(L, of, lua_tostring(L, message), static_cast<int>(std::clamp<lua_Integer>(level, 0, most)));
+  return 1;
 }
 
 // Iterates over a read-only table: the upvalue is the one behind it.
@@ -315,6 +328,10 @@ void open_confined_libraries(lua_State* L) {
   bound_library(L, LUA_STRLIBNAME, bound_patterns);
   bound_library(L, LUA_STRLIBNAME, bound_strings);
   bound_library(L, LUA_TABLIBNAME, bound_tables);
+  bound_library(L, LUA_DBLIBNAME, [](lua_State* of) {
+    constexpr library_function functions[] = {{"traceback", protect::native<traceback_body>}};
+    set_functions(of, functions);
+  });
 }
 
 void confine(lua_State* L) {

@@ -21,8 +21,8 @@ void provide(module_texts own, vm_options& options) {
 }
 
 // Code that is not trusted never holds the worker, whatever the host's own may. Instructions are counted where their number
-// is limited, and where nobody watches the time. Time is watched all the same where it can be: an instruction may take long. What
-// ran of a portion of fuel when the watchdog struck goes uncounted, once a slice.
+// is limited, and where nobody watches the time. Time is watched all the same where it can be, ten slices long: an instruction may
+// take long. What ran of a portion of fuel when the watchdog struck goes uncounted.
 vm_options options_of(const vm& maker, sandbox rules, module_texts own_modules) {
   const vm_options& own = maker.options();
   vm_options options = own.group->options_for(own.worker);

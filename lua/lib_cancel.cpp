@@ -113,10 +113,20 @@ reply conclude_defer(lua_State* L, vm&, region& r) {
   return r.cut ? r.raise_timeout(L, "a deferred function did not end within its grace") : action::raise_top;
 }
 
+// A killed task without memory has had its chances: each further try is a whole collection, and there may be a million closers.
+bool out_of_chances(vm& v, lua_task& task) noexcept {
+  constexpr std::size_t least = std::size_t{16} * 1024;
+  constexpr std::uint8_t tries = 16;
+  const std::size_t most = v.options().rules.limits.memory;
+  if (most == 0 || v.bytes_in_use() + least < most || !task.top->has(cancel_node::killed)) return false;
+  return task.kill_strikes >= tries || ++task.kill_strikes >= tries;
+}
+
 reply run_deferred(lua_State* L, vm& v) {
   deferred* closer = to_object<deferred>(L, 1);
   if (!closer || closer->ran) return 0;
   closer->ran = true;
+  if (out_of_chances(v, v.running())) return 0;
   lua_settop(L, 2);
   lua_getiuservalue(L, 1, 1);
   lua_insert(L, 2);

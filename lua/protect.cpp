@@ -80,6 +80,7 @@ int pcall_done(lua_State* L, int status, lua_KContext context) {
   if (status == LUA_ERRMEM) [[unlikely]]
     note_exhaustion(L, task);
   if (task.depth > depth_of(context)) return pass_unwinding(L, task);
+  protect::charge_depth(L);
   lua_pushboolean(L, 0);
   lua_insert(L, -2);
   return 2;
@@ -93,7 +94,7 @@ int on_xpcall_error(lua_State* L) {
   if (task.depth > task.guard) return on_guarded_error(L);
   const lua_CFunction handler = lua_tocfunction(L, lua_upvalueindex(1));
   if (handler && handler == v.stock_traceback && lua_isstring(L, 1))
-    return luaL_traceback(L, L, lua_tostring(L, 1), 1), 1;
+    return push_traceback(L, L, lua_tostring(L, 1), 1), 1;
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
   const std::uint32_t depth = task.depth;
@@ -106,6 +107,12 @@ int on_xpcall_error(lua_State* L) {
 }  // namespace
 
 namespace protect {
+
+void check_depth(lua_State* L) {
+  constexpr int deepest = 20'000;
+  lua_Debug frame;
+  if (lua_getstack(L, deepest, &frame)) luaL_error(L, "stack overflow (protected calls end at a depth of %d)", deepest);
+}
 
 reply keep_exception(vm& v) noexcept {
   try {
@@ -169,6 +176,7 @@ int conclude_otherwise(lua_State* L, vm& v, reply r) {
 
 int pcall(lua_State* L) {
   luaL_checkany(L, 1);
+  check_depth(L);
   lua_task& task = vm_of(L).running();
   const lua_KContext context = pack(task.depth, task.guard);
   task.guard = task.depth;
@@ -180,6 +188,7 @@ int pcall(lua_State* L) {
 
 int xpcall(lua_State* L) {
   luaL_checktype(L, 2, LUA_TFUNCTION);
+  check_depth(L);
   lua_task& task = vm_of(L).running();
   const lua_KContext context = pack(task.depth, task.guard);
   task.guard = task.depth;

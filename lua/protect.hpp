@@ -89,6 +89,8 @@ void rearm_fuel(lua_State* L, const vm& v) noexcept;
 // A native function has done so many steps, each worth an instruction, since it last said so, and holds nothing. Raises what
 // the hook would raise.
 void charge(lua_State* L, std::uint64_t steps);
+// Charges a walk over all calls under way, which Lua takes when it has caught an error.
+void charge_depth(lua_State* L);
 // A task that a hook has suspended is about to be resumed.
 void resume_preempted(lua_task& task) noexcept;
 // A turn of the task that was longer than the hold limit is over.

@@ -40,6 +40,10 @@ void push_failure_of_closers(lua_State* L, lua_task& task);
 // Appends a list of errors (popped from the top) to those suppressed by the error object at `object`.
 void add_suppressed(lua_State* L, int object);
 
+// Raises where so many calls are under way that catching errors in them would take long: Lua walks over all of them for each
+// one it catches, and once a task has been suspended no C stack limits how many calls of pcall are among them.
+void check_depth(lua_State* L);
+
 // The handler of pcall: keeps an unwinding going through closers that raise, and keeps what they raised.
 int on_guarded_error(lua_State* L);
 // As on_guarded_error, and remembers the traceback of an error that leaves a coroutine or a region.

@@ -46,7 +46,7 @@ bool must_unwind(const lua_task& task) noexcept {
   raise_cancellation(L, task);
 }
 
-duration spent(const vm& v) noexcept { return v.watch ? v.watch->spent() : v.fuel_spent; }
+duration spent(const vm& v) noexcept { return v.watch ? std::max(v.watch->spent(), v.fuel_spent) : v.fuel_spent; }
 duration limit_of_hold(const vm& v) noexcept { return v.options().preempt.hold; }
 
 // Nothing else runs on the worker until the task ends, so it is ended; it is killed when it held on all the same.
@@ -125,6 +125,16 @@ void charge(lua_State* L, std::uint64_t steps) {
   if ((unseen += steps) < portion && !used_up) return;
   unseen = 0;
   hold_on(L, v, task);
+}
+
+void charge_depth(lua_State* L) {
+  constexpr int shallow = 1000;
+  constexpr int deepest = 1'000'000;
+  lua_Debug frame;
+  int depth = shallow;
+  if (!lua_getstack(L, depth, &frame)) return;
+  while (depth < deepest && lua_getstack(L, depth * 2, &frame)) depth *= 2;
+  charge(L, static_cast<std::uint64_t>(depth));
 }
 
 void rearm_fuel(lua_State* L, const vm& v) noexcept {

@@ -68,6 +68,7 @@ int region_done(lua_State* L, int status, lua_KContext) {
 }  // namespace
 
 int run_region(lua_State* L, vm& v) {
+  check_depth(L);
   region& r = object_at<region>(L, 1);
   lua_task& task = v.running();
   r.outer_depth = task.depth;

@@ -5,6 +5,8 @@
 
 namespace perilune {
 
+// As luaL_traceback, but of a deep stack the innermost calls only: going through all of it takes long.
+void push_traceback(lua_State* L, lua_State* of, const char* heading, int level);
 // Pushes the traceback of the running thread from `level` on, below a line with `heading` when there is one.
 void push_script_traceback(lua_State* L, const char* heading, int level);
 // Pushes "file:line: " of what called the running native function: behind shipped modules, the script's line. "" when that

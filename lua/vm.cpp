@@ -71,7 +71,9 @@ vm::vm(runtime& rt, vm_options options)
   main_idle_ = true;
   fuel_portion = portion_of(options_);
   limit_memory();
-  if (options_.dog && has_worker()) watch = std::make_unique<turn_watch>(*this, *options_.dog);
+  // Where instructions are counted, time matters only when they take very long.
+  const int slices = options_.preempt.how == preemption::mode::slice ? 1 : 10;
+  if (options_.dog && has_worker()) watch = std::make_unique<turn_watch>(*this, *options_.dog, slices);
   protect::rearm_fuel(main_, *this);
   if (!options_.manual_gc) lua_gc(main_, LUA_GCRESTART);
 }

@@ -93,9 +93,9 @@ turn_watch::~turn_watch() {
 duration turn_watch::hold() const noexcept { return dog_.rules().hold; }
 
 void turn_watch::come_here() noexcept {
+  static thread_local const auto self = static_cast<pid_t>(::syscall(SYS_gettid));
   here_ = this;
   alarm_ = &dog_.asleep_;
-  const auto self = static_cast<pid_t>(::syscall(SYS_gettid));
   if (thread_.exchange(self, std::memory_order_relaxed) == 0) dog_.add(*this);
 }
 
@@ -117,7 +117,9 @@ void turn_watch::strike() noexcept {
   lua_State* running = owner_.running().innermost;
   if (!running) return;
   if (spent() >= hold() && !*c_function.name) note_c_function(running, c_function);
+  const std::int64_t began = time_of(CLOCK_THREAD_CPUTIME_ID);
   lua_sethook(running, protect::on_overstay, LUA_MASKLINE, 0);
+  arming_ns_.store(time_of(CLOCK_THREAD_CPUTIME_ID) - began, std::memory_order_relaxed);
 }
 
 watchdog::watchdog(const preemption& rules) : rules_(rules) {
@@ -175,7 +177,8 @@ void watchdog::patrol() {
 }
 
 // Whether anything ran since the last look. A task that stays is signalled once a slice at first, and less often the longer
-// it cannot be interrupted: arming a hook under a deep stack is dear. One that sleeps in a system call is left alone.
+// it cannot be interrupted. Arming a hook takes as long as the stack is deep (milliseconds at its limit), so a signal waits until
+// the task has had twice that for itself. One that sleeps in a system call is left alone.
 bool watchdog::look_at(turn_watch& each) const noexcept {
   const std::uint64_t turn = each.turn_.load(std::memory_order_relaxed);
   const pid_t thread = each.thread_.load(std::memory_order_relaxed);
@@ -192,8 +195,9 @@ bool watchdog::look_at(turn_watch& each) const noexcept {
   const std::int64_t spent = cpu_time_of(thread) - each.cpu_at_;
   const std::int64_t hold = rules_.hold.count();
   if (spent >= hold || stayed >= 2 * hold) each.held_ns_.store(stayed, std::memory_order_relaxed);
-  const std::int64_t due = rules_.slice.count() * (each.strikes_ < 8 ? each.strikes_ + 1 : each.strikes_ * 2 - 7);
-  if (spent < due) return true;
+  const std::int64_t slices = each.slices_ * (each.strikes_ < 8 ? each.strikes_ + 1 : each.strikes_ * 2 - 7);
+  const std::int64_t arming = 3 * each.arming_ns_.load(std::memory_order_relaxed);
+  if (spent < rules_.slice.count() * slices + arming * (each.strikes_ + 1)) return true;
   ++each.strikes_;
   each.spent_ns_.store(spent, std::memory_order_relaxed);
   each.struck_turn_.store(turn, std::memory_order_relaxed);

@@ -34,7 +34,8 @@ struct running_c_function {
 
 class turn_watch {
  public:
-  turn_watch(vm& owner, watchdog& dog) noexcept : owner_(owner), dog_(dog) {}
+  // It is struck when a turn has lasted so many slices.
+  turn_watch(vm& owner, watchdog& dog, int slices) noexcept : owner_(owner), dog_(dog), slices_(slices) {}
   turn_watch(const turn_watch&) = delete;
   turn_watch& operator=(const turn_watch&) = delete;
   ~turn_watch();
@@ -77,10 +78,12 @@ class turn_watch {
   std::atomic<pid_t> thread_{0};               // the worker's, as the system numbers it
   std::atomic<std::uint64_t> struck_turn_{0};  // the turn that `spent_ns_` is about
   std::atomic<std::int64_t> spent_ns_{0};
+  std::atomic<std::int64_t> arming_ns_{0};    // what the last strike took
   std::atomic<std::int64_t> held_ns_{0};      // of a turn that has become longer than the hold limit
   const std::atomic<bool>* alarm_ = nullptr;  // the watchdog sleeps and wants to be told
   vm& owner_;
   watchdog& dog_;
+  const int slices_;
 
   // The watchdog's own notes.
   std::uint64_t seen_turn_ = 0;

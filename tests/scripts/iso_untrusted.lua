@@ -195,6 +195,30 @@ case("ISO-15: modules of its own are Lua text by name, for this isolate alone; t
   check.misuse("bad option 'modules' to 'isolate' (names, or Lua text by name", function() peri.isolate { modules = { rules = print } } end)
 end)
 
+case("ISO-15: what takes as long as the stack is deep is charged, or shortened", function()
+  local vm <close> = untrusted { fuel = 1e6 }
+  local work = [[
+    failures = 0
+    local function deep(depth)
+      if depth > 0 then return 1 + deep(depth - 1) end
+      while true do
+        pcall(error)
+        failures = failures + 1
+      end
+    end
+    deep(20000)]]
+  local ok, e = vm:run(work):join()
+  check.equal(ok, false) check.contains(e.message, "out of fuel")
+  check.truthy(vm:run("return failures"):await() < 100, "caught errors")
+  local function trace(depth) return depth > 0 and trace(depth - 1) .. "" or debug.traceback("here") end
+  check.contains(vm:run(trace, 10):await(), "in upvalue 'trace'")
+  check.contains(vm:run(trace, 5000):await(), "here\nstack traceback:\n\t")
+  check.contains(vm:run(trace, 5000):await(), "and more than 1000 calls around these")
+  check.equal(vm:run("local t = {} return debug.traceback(t) == t"):await(), true)
+  check.contains(vm:run("local co = coroutine.create(function() coroutine.yield() end) coroutine.resume(co) return debug.traceback(co, 'in it')"):await(),
+    "in it\nstack traceback:\n\t[C]: in field 'yield'")
+end)
+
 case("ISO-15: a tool has files and processes, and neither the end of the program nor native code", function()
   local vm <close> = peri.isolate { profile = "tool" }
   check.equal(vm:run("return require('perilune').fs ~= nil and require('perilune').process ~= nil and io.open ~= nil"):await(), true)

@@ -66,6 +66,16 @@ case("a statement that calls nothing is never torn", function()
   check.equal(n, 12000000)
 end)
 
+case("a stack that overflows costs little more for being watched, and its traceback is short", function()
+  local function endless() return 1 + endless() end
+  local began = os.clock()
+  local ok, e = peri.spawn(endless):join()
+  check.equal(ok, false)
+  check.contains(e.message, "stack overflow")
+  check.contains(e.traceback, "and more than 1000 calls around these")
+  check.truthy(os.clock() - began < 20, "seconds of CPU: " .. os.clock() - began)
+end)
+
 case("deep stacks, garbage and signals: results are what they are without them", function()
   local function depth(n) return n == 0 and 0 or 1 + depth(n - 1) end
   local tasks = {}
