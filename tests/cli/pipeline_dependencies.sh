@@ -52,7 +52,7 @@ argv = ["echo", "v${item.n}"]
 each = { sh = "echo a; echo b" }
 argv = ["echo", "l${item}"]
 [steps.of_list]
-each = ["x", "y", "x"]
+each = ["x", "y"]
 limit = 1
 argv = ["echo", "i${item}"]
 [steps.of_nothing]
@@ -65,6 +65,16 @@ END
 run run -q e.toml
 [ "$status" -eq 0 ] || fail "$(cat err)"
 [ "$(cut -d'|' -f2 out | sort | tr -d '\n')" = " end ix iy la lb v1 v2" ] || fail "$(cat out)"
+
+it "refuses a list that makes one step twice"
+given t.toml <<'END'
+[steps.test]
+each = { sh = "echo a; echo b; echo a" }
+sh = "echo ${item} >>done"
+END
+run run -q t.toml
+[ "$status" -eq 1 ] && [ ! -e done ] || fail "$status $(cat err)"
+grep -q "each: the list makes 'test\[a\]' twice" err || fail "$(cat err)"
 
 given f.toml <<'END'
 [steps.test]

@@ -206,10 +206,13 @@ case("ISO-15: what takes as long as the stack is deep is charged, or shortened",
         failures = failures + 1
       end
     end
-    deep(20000)]]
+    deep(10000)]]
   local ok, e = vm:run(work):join()
   check.equal(ok, false) check.contains(e.message, "out of fuel")
-  check.truthy(vm:run("return failures"):await() < 100, "caught errors")
+  check.truthy(vm:run("return failures"):await() < 150, "caught errors")
+  local function guarded(depth) return depth > 0 and 1 + guarded(depth - 1) or pcall(error) and 1 or 0 end
+  check.equal(vm:run(guarded, 15000):await(), 15000)
+  check.contains(select(2, vm:run(guarded, 25000):join()).message, "stack overflow (protected calls end at a depth of 20000)")
   local function trace(depth) return depth > 0 and trace(depth - 1) .. "" or debug.traceback("here") end
   check.contains(vm:run(trace, 10):await(), "in upvalue 'trace'")
   check.contains(vm:run(trace, 5000):await(), "here\nstack traceback:\n\t")

@@ -65,14 +65,14 @@ function fan_out.item_step(step, item)
   return copy
 end
 
--- An item that stands twice in the list is one step.
+-- One for each item; two of one key are refused, like two steps of one name.
 local function steps_of(run, step, items)
   local steps, known, scope = {}, {}, run:scope_of(step)
   for _, item in ipairs(items) do
     local one = fan_out.item_step(step, text.is_template(item) and text.expand(item, scope) or item)
     one.always = run.is_always(step)
-    if not known[one.key] then steps[#steps + 1] = one end
-    known[one.key] = true
+    if known[one.key] then error(("each: the list makes '%s' twice"):format(one.key), 0) end
+    steps[#steps + 1], known[one.key] = one, true
   end
   return steps
 end
