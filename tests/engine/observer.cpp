@@ -166,3 +166,29 @@ TEST_CASE("An observer may cancel a task where it has just left off", "[observer
     CHECK(passed == n - 1);
   }
 }
+
+TEST_CASE("OBS-05: a task may end the observation; those behind it in the same batch run on, unobserved") {
+  for (const bool shuffle : {false, true}) {
+    recorder watcher;
+    world w({.seed = 3, .shuffle = shuffle, .observed_by = &watcher});
+    trace ran;
+    w.run([&]() -> task<> {
+      const auto end_it = [](trace& log) -> task<> {
+        scheduler::here()->observe(nullptr);
+        log.push_back("ended");
+        co_await yield();
+      };
+      std::vector<task_handle<void>> all;
+      for (int i = 0; i < 4; ++i) {
+        all.push_back(spawn(end_it(ran)));
+        all.push_back(spawn(note(ran, "noted")));
+      }
+      for (auto& each : all) co_await each.join();
+    });
+    CHECK(ran.size() == 8);
+    // The main task began, spawned eight, began to wait; one more ran at most before the first who ends it.
+    CHECK(watcher.seen.back().ends_with(" resumed"));
+    CHECK(std::count_if(watcher.seen.begin(), watcher.seen.end(),
+                        [](const std::string& s) { return s.ends_with(" resumed"); }) <= 6);
+  }
+}
