@@ -102,6 +102,8 @@ reply index_semaphore(lua_State* L, vm& v) {
     lua_pushinteger(L, static_cast<lua_Integer>(semaphore->available()));
   else if (name == "total")
     lua_pushinteger(L, static_cast<lua_Integer>(semaphore->total()));
+  else if (name == "waiting")
+    lua_pushinteger(L, static_cast<lua_Integer>(semaphore->waiting()));
   return 1;
 }
 

@@ -26,14 +26,23 @@ end
 local function no_state() return "open" end
 
 local states = {
-  channel = open_or_closed, watch = open_or_closed, broadcast = open_or_closed, oneshot = oneshot_state,
+  channel = open_or_closed, shared_channel = open_or_closed, watch = open_or_closed, broadcast = open_or_closed, oneshot = oneshot_state,
   token = by_method, semaphore = free_permits, mutex = lock_state, rwlock = lock_state, once = lock_state,
   notify = no_state, barrier = no_state, wait_group = no_state,
   interval = no_state, signal_listener = no_state, watcher = no_state, file = no_state, byte_stream = no_state, process = no_state,
   net_listener = no_state, udp_socket = no_state,
 }
-local with_stats = { channel = true, watch = true, broadcast = true, oneshot = true }
+local with_stats = { channel = true, shared_channel = true, watch = true, broadcast = true, oneshot = true }
 local held_kinds = { mutex = true, rwlock = true, once = true, semaphore = true }
+
+-- What VMs share has one address for all of them, and counts who waits for it in all.
+local function address_of(object, kind)
+  return kind == "shared_channel" and tostring(object):match("0x%x+") or format("%p", object)
+end
+local function waiters_of(object, record)
+  if record.kind == "shared_channel" then return record.stats.waiting_senders + record.stats.waiting_receivers end
+  return record.kind == "semaphore" and object.waiting or record.waiters
+end
 
 -- Who waits for each object, and the one who keeps them waiting: {object = {waiters = n, held_by = id, held_at = place}}.
 local function uses_of(tasks)
@@ -52,25 +61,28 @@ end
 
 local function record_of(object, kind, use, name, place)
   local record = { kind = kind, waiters = use and use.waiters or 0, found_as = name, found_at = place }
-  record.id = format("%p", object)
+  record.id = address_of(object, kind)
   if use then record.held_by, record.held_at = use.held_by, use.held_at end
   local holders = held_kinds[kind] and natives.holders(object) or {}
   if #holders > 0 then record.holders = holders end
   if #holders == 1 then record.held_by, record.held_at = holders[1].task, holders[1].at end
   if with_stats[kind] then record.stats = object:stats() end
-  if kind == "channel" then record.name = object.name end
+  if kind == "channel" or kind == "shared_channel" then record.name = object.name end
+  record.waiters = waiters_of(object, record)
   record.state = states[kind](object, record.stats, record)
   return record
 end
 
 local function list_resources(tasks)
-  local list, uses, walk = {}, uses_of(tasks), reach.begin()
+  local list, uses, walk, known = {}, uses_of(tasks), reach.begin(), {}
   for _, task in ipairs(tasks) do walk:add(task.thread) end
   walk:run()
   for _, object in ipairs(walk.values) do
     local kind = type(object) == "userdata" and kind_of(object)
     if states[kind] then
-      list[#list + 1] = record_of(object, kind, uses[object], walk:name_of(object))
+      local record = record_of(object, kind, uses[object], walk:name_of(object))
+      if not known[record.id] then list[#list + 1] = record end
+      known[record.id] = true
     end
   end
   sort(list, function(a, b)
@@ -254,7 +266,7 @@ end
 
 local function describe_resource(r)
   local text = "  " .. r.kind .. " " .. (r.name or r.found_as or r.id) .. " " .. r.state
-  if r.kind == "channel" then text = text .. format(", %d of %s values", r.stats.len, tostring(r.stats.capacity)) end
+  if r.kind == "channel" or r.kind == "shared_channel" then text = text .. format(", %d of %s values", r.stats.len, tostring(r.stats.capacity)) end
   if r.waiters > 0 then text = text .. ", waited for by " .. r.waiters end
   if r.held_by then text = text .. ", held by task " .. r.held_by .. (r.held_at and " since " .. r.held_at or "") end
   return r.found_at and text .. ", seen at " .. r.found_at or text

@@ -1041,6 +1041,7 @@ function peri.semaphore(permits) end
 ---@class perilune.semaphore
 ---@field available integer Permits that are free now.
 ---@field total integer Permits there are, taken or not.
+---@field waiting integer How many tasks wait for permits now, in all VMs.
 local semaphore = {}
 
 ---Waits for `permits` permits, 1 by default. Who asks for few does not overtake who waits for many. Asking for more than there
@@ -1229,10 +1230,10 @@ function peri.tree() end
 
 ---@class perilune.resource
 ---@field kind string `"channel"`, `"mutex"`, `"token"`, `"process"`, ...
----@field id string Its address: differs from those of all others while it is there.
+---@field id string Its address: differs from those of all others while it is there. A shared channel has the same in every VM.
 ---@field name? string
 ---@field state string `"open"` or `"closed"`; of locks `"free"` or `"locked"`.
----@field waiters integer How many tasks wait for it.
+---@field waiters integer How many tasks wait for it: for a shared channel or a semaphore those of all VMs, otherwise of this one.
 ---@field held_by? integer The task that holds it, or keeps them waiting, where it is one.
 ---@field held_at? string Where that task took it: `"file.lua:12"`.
 ---@field holders? perilune.holder[] Who holds a lock or permits, in the order in which they took them; nil where nobody does.

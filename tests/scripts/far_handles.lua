@@ -215,6 +215,33 @@ case("SEM-03: the permits of tasks that fail or are cancelled elsewhere come bac
   check.equal(sem.available, 2)
 end)
 
+case("OBS-01: resources count who waits for a shared channel or a semaphore in all VMs", function()
+  local jobs <close>, sem = peri.shared_channel(0, "far jobs"), peri.semaphore(1)
+  local permit <close> = sem:acquire()
+  local waiting = {}
+  for w = 1, 3 do
+    waiting[w] = peri.parallel({ worker = w }, function(ch) return ch:recv() end, jobs)
+    waiting[w + 3] = peri.parallel({ worker = w }, function(s) local p <close> = s:acquire() return p.count end, sem)
+  end
+  while jobs:stats().waiting_receivers < 3 or sem.waiting < 3 do peri.sleep(0.001) end
+  local function shown(wanted)
+    local seen = {}
+    for _, each in ipairs(peri.resources()) do if each.kind == wanted then seen[#seen + 1] = each end end
+    return seen
+  end
+  local again = peri.parallel({ worker = 2 }, function(ch) return ch end, jobs):await() -- a second handle of the same channel
+  local channels = shown "shared_channel"
+  check.equal(#channels, 1) check.equal(channels[1].name, "far jobs") check.equal(channels[1].waiters, 3)
+  check.equal(again == jobs, true) check.equal(channels[1].state, "open")
+  check.contains(peri.dump(), "shared_channel far jobs open, 0 of 0 values, waited for by 3")
+  local waiters = 0
+  for _, each in ipairs(shown "semaphore") do waiters = math.max(waiters, each.waiters) end
+  check.equal(waiters, 3)
+  jobs:close()
+  permit:release()
+  for w = 1, 3 do check.equal(waiting[w]:await(), nil) check.equal(waiting[w + 3]:await(), 1) end
+end)
+
 case("CAN-32: random cancels of who acquires on three workers: no permit is lost or doubled", function()
   local sem = peri.semaphore(3)
   local tasks = {}
