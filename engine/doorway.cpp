@@ -5,7 +5,8 @@
 
 namespace perilune::detail {
 
-// Both sides exchange the same atomic: either the poster sees that nobody attends, or whoever leaves sees the message.
+// Each side first writes its own atomic and then reads the other's, in one order for all: either the poster sees that nobody
+// attends, or whoever leaves sees the message.
 bool doorway::post(std::unique_ptr<inbox_message> message) noexcept {
   if (!push(*message)) return false;
   message.release();
@@ -14,7 +15,7 @@ bool doorway::post(std::unique_ptr<inbox_message> message) noexcept {
 
 bool doorway::push(inbox_message& message) noexcept {
   if (!inbox_.push(message)) return false;
-  tell();
+  if (attention_.load(std::memory_order_seq_cst) != attention::busy) tell();
   return true;
 }
 
@@ -34,8 +35,8 @@ void doorway::tell() noexcept {
 }
 
 bool doorway::leave(attention how) noexcept {
-  attention_.exchange(how, std::memory_order_acq_rel);
-  if (inbox_.empty()) return true;
+  attention_.exchange(how, std::memory_order_seq_cst);
+  if (inbox_.empty(std::memory_order_seq_cst)) return true;
   if (how == attention::waiting) attend();
   return false;
 }

@@ -33,6 +33,8 @@ class doorway {
   void tell() noexcept;
 
   bool empty() const noexcept { return inbox_.empty(); }
+  // Somebody drives the worker, and does not sleep. A guess, unless the caller is who drives.
+  bool attended() const noexcept { return attention_.load(std::memory_order_relaxed) == attention::busy; }
   std::size_t drain() { return inbox_.drain(); }
   // Somebody drives the worker and will look into the inbox.
   void attend() noexcept { attention_.exchange(attention::busy, std::memory_order_acq_rel); }
@@ -47,7 +49,7 @@ class doorway {
   enum class attention : unsigned char { busy, waiting, absent };
   bool leave(attention how) noexcept;
 
-  inbox inbox_;
+  alignas(64) inbox inbox_;  // what other threads look at all the time is apart from what they do not
   std::atomic<attention> attention_{attention::absent};
   std::mutex mutex_;  // keeps the reactor alive while it is woken
   reactor* reactor_;

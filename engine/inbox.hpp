@@ -6,19 +6,9 @@
 #include <memory>
 #include <utility>
 
+#include <perilune/inbox_message.hpp>
+
 namespace perilune::detail {
-
-class inbox_message {
- public:
-  virtual ~inbox_message() = default;
-  virtual void deliver() = 0;
-  // The inbox is done with the message.
-  virtual void dispose() noexcept { delete this; }
-
- private:
-  friend class inbox;
-  inbox_message* next_ = nullptr;
-};
 
 class inbox {
  public:
@@ -29,15 +19,17 @@ class inbox {
 
   // False when the inbox is closed, and the message stays with the caller. Async-signal-safe.
   bool push(inbox_message& message) noexcept {
-    inbox_message* head = head_.load(std::memory_order_acquire);
+    inbox_message* head = nullptr;  // most likely
     do {
       if (head == closed_mark()) return false;
       message.next_ = head;
-    } while (!head_.compare_exchange_weak(head, &message, std::memory_order_release, std::memory_order_acquire));
+    } while (!head_.compare_exchange_weak(head, &message, std::memory_order_seq_cst, std::memory_order_acquire));
     return true;
   }
 
-  bool empty() const noexcept { return head_.load(std::memory_order_relaxed) == nullptr; }
+  bool empty(std::memory_order order = std::memory_order_relaxed) const noexcept {
+    return head_.load(order) == nullptr;
+  }
 
   // Delivers everything posted so far. Returns how many messages there were.
   std::size_t drain() {

@@ -7,26 +7,26 @@
 namespace perilune {
 
 permit_pot::counts permit_pot::look() {
-  const std::lock_guard lock(mutex_);
+  const access guard(*this);
   return {total_, available_, waiting_.count(), closed_};
 }
 
 bool permit_pot::try_take(std::size_t permits) {
-  const std::lock_guard lock(mutex_);
+  const access guard(*this);
   if (closed_ || !waiting_.empty() || permits > available_) return false;
   available_ -= permits;
   return true;
 }
 
 void permit_pot::take_over(std::size_t permits) {
-  const std::lock_guard lock(mutex_);
+  const access guard(*this);
   const std::size_t there = std::min(permits, available_);
   available_ -= there;
   owed_ += permits - there;
 }
 
 void permit_pot::give(std::size_t permits) {
-  const std::lock_guard lock(mutex_);
+  const access guard(*this);
   const std::size_t owed = std::min(permits, owed_);
   owed_ -= owed;
   available_ += permits - owed;
@@ -34,12 +34,12 @@ void permit_pot::give(std::size_t permits) {
 }
 
 void permit_pot::forget(std::size_t permits) {
-  const std::lock_guard lock(mutex_);
+  const access guard(*this);
   total_ -= permits;
 }
 
 void permit_pot::close() {
-  const std::lock_guard lock(mutex_);
+  const access guard(*this);
   closed_ = true;
   while (!waiting_.empty()) waiting_.settle_first(shared_place::state::refused);
 }
@@ -69,14 +69,13 @@ void permit_pot::leave(shared_place& p) {
   serve();
 }
 
-permit_wait::permit_wait(std::shared_ptr<permit_pot> pot, std::size_t permits)
-    : shared_wait(std::make_shared<permit_pot::place>(pot)), pot_(std::move(pot)) {
-  static_cast<permit_pot::place&>(*place_).wanted = permits;
+std::shared_ptr<shared_place> permit_wait::make_place() {
+  return std::make_shared<permit_pot::place>(pot_, permits_);
 }
 
 std::size_t permit_wait::take() noexcept {
   place_->now = shared_place::state::idle;
-  return static_cast<permit_pot::place&>(*place_).wanted;
+  return permits_;
 }
 
 bool shared_acquire_operation::try_now(waiter&) {

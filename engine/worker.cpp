@@ -2,9 +2,12 @@
 #include "worker.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include <perilune/asio.hpp>
+#include <perilune/brief_mutex.hpp>
 
 #include "quiescence.hpp"
 
@@ -15,6 +18,9 @@ namespace {
 constexpr duration::rep longest_hold_ms = 1U << 30;
 constexpr std::uint64_t rest_per_timer_ns = 5'000;
 constexpr std::uint64_t longest_rest_ns = 500'000;
+constexpr std::chrono::microseconds longest_spin{20};  // about what it costs to sleep and to be woken
+constexpr unsigned spins_per_look = 64;
+constexpr unsigned longest_sit_out = 63;
 
 reactor make_reactor(worker& self, const runtime_options& options) {
   if (options.joined) return reactor(options.joined->executor, [&self] { self.drive(); });
@@ -31,7 +37,8 @@ worker::worker(runtime& owner, unsigned index, const runtime_options& options)
       timers_(now_ns()),
       reactor_(make_reactor(*this, options)),
       door_(std::make_shared<doorway>(reactor_, index == 0 ? options.on_ready : nullptr)),
-      origin_ns_(now_ns()) {
+      origin_ns_(now_ns()),
+      may_spin_(options.workers > 1 && options.workers <= std::thread::hardware_concurrency()) {
   scheduler_.seed(options.seed + index * 0x9E3779B97F4A7C15ULL);
   scheduler_.shuffle(options.shuffle);
   scheduler_.observe(options.observed_by);
@@ -125,6 +132,7 @@ bool worker::timer_due() const noexcept {
 
 bool worker::turn(unsigned most) {
   bool progressed = !door_->empty() && door_->drain() != 0;
+  spoken_to_ |= progressed;
   if (external_ || background_) poll_io_now_and_then();
   fire_due_timers();
   return scheduler_.run_batch(most) != 0 || progressed;
@@ -138,7 +146,33 @@ void worker::run_until(bool (*done)(void*), void* argument) {
   }
 }
 
+bool worker::others_attend() const noexcept {
+  for (unsigned i = 0; i < runtime_.workers(); ++i)
+    if (i != index_ && runtime_.worker(i).door().attended()) return true;
+  return false;
+}
+
+// Workers that talk to each other answer sooner than a thread falls asleep and wakes up. So who has been told something
+// since the last time waits awake for the next message, for a short while and as long as another worker is awake. Where that
+// is in vain it is tried less and less often.
+bool worker::await_message() {
+  if (!may_spin_ || !std::exchange(spoken_to_, false)) return false;
+  if (sit_out_ > 0) return --sit_out_, false;
+  const auto end = std::chrono::steady_clock::now() + longest_spin;
+  while (others_attend() && std::chrono::steady_clock::now() < end) {
+    for (unsigned i = 0; i < spins_per_look; ++i) {
+      if (!door_->empty()) return missed_ = 0, true;
+      spin_once();
+    }
+    if (external_ || background_) reactor_.poll();
+    if (has_news() || !scheduler_.idle()) return true;
+  }
+  sit_out_ = missed_ = std::min(2 * missed_ + 1, longest_sit_out);
+  return false;
+}
+
 void worker::wait_for_work() {
+  if (await_message()) return;
   quiescence& others = runtime_.quiet();
   if (!door_->wait()) return;
   if (others.rest(*this)) {

@@ -115,6 +115,8 @@ class worker {
   void fire_due_timers();
   void fire(timer_node& timer);
   void wait_for_work();
+  bool await_message();
+  bool others_attend() const noexcept;
   void look_at_clock() noexcept;
   void look_at_holds();
   std::optional<std::uint64_t> next_wake() const noexcept;
@@ -142,6 +144,10 @@ class worker {
   };
   sweep_timer sweep_;
   std::uint64_t origin_ns_;
+  const bool may_spin_;     // while it waits for a message of another worker
+  bool spoken_to_ = false;  // a message has come since the last rest
+  unsigned missed_ = 0;     // how many rests without a spin follow one in vain, and how many of them are left
+  unsigned sit_out_ = 0;
 };
 
 // Calls `visit` for every task that has not settled, parents first.

@@ -5,6 +5,7 @@
 #include "library.hpp"
 #include "object.hpp"
 #include "operation_object.hpp"
+#include "scratch.hpp"
 #include "shared_kinds.hpp"
 
 namespace perilune {
@@ -32,8 +33,9 @@ struct shared_handle {
 class channel_wait final : public channel_state::wait {
  public:
   template <class... Value>
-  explicit channel_wait(const std::shared_ptr<channel_state>& channel, Value&&... value)
-      : wait(channel, std::forward<Value>(value)...) {}
+  explicit channel_wait(channel_state& channel, Value&&... value) : wait(channel, std::forward<Value>(value)...) {
+    keep();
+  }
   // What is not sent is let go at once, and the buffers in it come back.
   void disarm(waiter& by) noexcept override {
     wait::disarm(by);
@@ -64,6 +66,16 @@ reply refuse_parcel(vm& v) { return raise_error(v, {error_kind::transfer, v.mess
 
 reply push_value(lua_State* L, vm& v, const parcel& value) { return unpack(L, v, value) ? 1 : refuse_parcel(v); }
 
+// Tries to receive what needs no holder: a number or a boolean, pushed, or a string, which is then in vm::message. Full
+// when the first value is another.
+channel_status take_plain(lua_State* L, vm& v, int at, bool& is_text) {
+  std::optional<parcel> value;
+  const channel_status status = channel_at(L, at).try_recv(value, is_plain);
+  is_text = value && !push_scalar(L, *value);
+  if (is_text) take_text(*value, v.message);
+  return status;
+}
+
 // Tries to receive into a held parcel, which is pushed.
 channel_status take_held(lua_State* L, int at, const parcel*& value) {
   auto& held = push_held<held_parcel>(L, type_name::held_parcel).value;
@@ -76,21 +88,26 @@ channel_status take_held(lua_State* L, int at, const parcel*& value) {
 template <class... Value>
 operation& start_waiting(lua_State* L, int at, Value&&... value) {
   auto& made = push_held<shared_waiting>(L, type_name::shared_waiting).wait;
-  made.emplace(object_at<shared_handle>(L, at).channel->state, std::forward<Value>(value)...);
+  made.emplace(channel_at(L, at), std::forward<Value>(value)...);
   lua_replace(L, at + 1);
   return *made;
 }
 
-const channel_wait& wait_at(lua_State* L, int at) { return *object_at<shared_waiting>(L, at + 1).wait; }
+channel_wait& wait_at(lua_State* L, int at) { return *object_at<shared_waiting>(L, at + 1).wait; }
 
 struct shared_recv_kind final : operation_kind {
   const char* name() const noexcept override { return "recv"; }
   int attempt(lua_State* L, vm& v, int at) const override {
     const int top = lua_gettop(L);
-    const parcel* value = nullptr;
-    const channel_status status = take_held(L, at, value);
-    if (status == channel_status::done) return push_value(L, v, *value);
-    lua_settop(L, top);
+    bool is_text = false;
+    channel_status status = take_plain(L, v, at, is_text);
+    if (status == channel_status::done) return is_text ? push_scratch(L, v) : 1;
+    if (status == channel_status::full) {
+      const parcel* value = nullptr;
+      status = take_held(L, at, value);
+      if (status == channel_status::done) return push_value(L, v, *value);
+      lua_settop(L, top);
+    }
     return status == channel_status::closed ? push_closed(L) : not_ready;
   }
   operation& arm_target(lua_State* L, vm&, int at, waiter&) const override { return start_waiting(L, at); }
@@ -135,7 +152,7 @@ struct shared_recv_many_kind final : operation_kind {
     return made;
   }
   int collect(lua_State* L, vm& v, int at) const override {
-    const auto& waited = object_at<shared_waiting>(L, at + 1);
+    auto& waited = object_at<shared_waiting>(L, at + 1);
     if (!waited.wait->served()) return lua_newtable(L), 1;
     return gather_list(L, v, at, waited.max, *waited.wait->value());
   }
@@ -149,9 +166,24 @@ reply pack_message(lua_State* L, vm& v, int at, parcel& into) {
   return raise_error(v, {error_kind::transfer, std::move(problem), 0, {}});
 }
 
+// Nothing when the VM is short of memory: what is packed the other way is worth a collection.
+std::optional<channel_status> try_send_plain(lua_State* L, int at) {
+  parcel value;
+  if (!is_plain(L, at + 1) || !pack_plain(L, at + 1, value)) return std::nullopt;
+  return channel_at(L, at).try_send(value);
+}
+
+int answer_send(lua_State* L, channel_status status) {
+  if (status == channel_status::closed) return push_closed(L);
+  if (status != channel_status::done) return not_ready;
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 struct shared_send_kind final : operation_kind {
   const char* name() const noexcept override { return "send"; }
   int attempt(lua_State* L, vm& v, int at) const override {
+    if (const auto sent = try_send_plain(L, at)) return answer_send(L, *sent);
     const int top = lua_gettop(L);
     auto& held = push_held<held_parcel>(L, type_name::held_parcel).value;
     parcel& value = held.emplace();
@@ -161,10 +193,7 @@ struct shared_send_kind final : operation_kind {
     held.reset();  // the buffers in what was not sent come back
     if (refused < 0) return refused;
     lua_settop(L, top);
-    if (status == channel_status::closed) return push_closed(L);
-    if (status != channel_status::done) return not_ready;
-    lua_pushboolean(L, 1);
-    return 1;
+    return answer_send(L, status);
   }
   operation& arm_target(lua_State* L, vm& v, int at, waiter&) const override {
     const int top = lua_gettop(L);

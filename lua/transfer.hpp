@@ -61,6 +61,16 @@ struct transfer_names {
   bool numbered = true;
 };
 
+// A parcel of one boolean, number or string, or nil: nothing to number, to look up or to refuse.
+bool is_plain(const parcel& of) noexcept;
+bool is_plain(lua_State* L, int index) noexcept;
+// Packs what is plain. Needs no table of modules; may throw bad_alloc. False: the VM must not answer for it, as it is.
+bool pack_plain(lua_State* L, int index, parcel& out);
+// Pushes what is in a plain parcel of pack(); it needs no memory, and so does not raise. False when that is a string.
+bool push_scalar(lua_State* L, const parcel& from) noexcept;
+// The string in a plain parcel; its memory goes to `into`.
+void take_text(parcel& from, std::string& into);
+
 // Pushes the table of loaded modules, which pack() needs on top of the stack. May raise.
 void push_loaded_modules(lua_State* L);
 // Packs `count` values from stack index `first` on. False, with `problem` = "cannot cross VMs: args[1].on_done is a coroutine",

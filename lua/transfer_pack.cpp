@@ -13,6 +13,7 @@
 #include "error_object.hpp"
 #include "object.hpp"
 #include "shared_kinds.hpp"
+#include "transfer_writer.hpp"
 
 namespace perilune {
 
@@ -20,10 +21,16 @@ namespace {
 
 using tag = transfer_tag;
 
-class packer {
+class packer : private parcel_writer {
  public:
   packer(lua_State* L, int loaded, parcel& out, const transfer_limits& limits)
-      : L_(L), loaded_(loaded), out_(out), limits_(limits), globals_(globals_of(L)), trusted_(vm_of(L).trusted()) {
+      : parcel_writer(out.bytes),
+        L_(L),
+        loaded_(loaded),
+        out_(out),
+        limits_(limits),
+        globals_(globals_of(L)),
+        trusted_(vm_of(L).trusted()) {
     make_room(first_room);
   }
 
@@ -58,11 +65,6 @@ class packer {
     where.insert(0, step);
     return false;
   }
-  void put(tag t) { out_.bytes.push_back(static_cast<char>(t)); }
-  void put_count(std::uint64_t n) {
-    for (; n >= 0x80; n >>= 7) out_.bytes.push_back(static_cast<char>(n | 0x80));
-    out_.bytes.push_back(static_cast<char>(n));
-  }
   // So many bytes more may follow. Throws bad_alloc where the VM must not answer for them.
   void make_room(std::size_t more) {
     if (out_.bytes.size() + more <= room_) return;
@@ -77,16 +79,8 @@ class packer {
   }
   void put_text(std::string_view text) {
     make_room(text.size() + largest_item);
-    put_count(text.size());
-    out_.bytes.append(text);
+    parcel_writer::put_text(text);
   }
-  template <class T>
-  void put_raw(T value) {
-    char raw[sizeof value];
-    std::memcpy(raw, &value, sizeof value);
-    out_.bytes.append(raw, sizeof raw);
-  }
-
   bool object(int index, std::size_t depth);
   bool table(int index, std::size_t depth);
   bool metatable(int index);
@@ -126,32 +120,11 @@ class packer {
 
 bool packer::value(int index, std::size_t depth) {
   if (out_.bytes.size() > limits_.bytes) return refuse("more than can cross at once");
-  make_room(largest_item);
-  switch (lua_type(L_, index)) {
-    case LUA_TNIL:
-      return put(tag::nil), true;
-    case LUA_TBOOLEAN:
-      return put(lua_toboolean(L_, index) ? tag::yes : tag::no), true;
-    case LUA_TNUMBER:
-      if (lua_isinteger(L_, index))
-        put(tag::integer), put_raw(lua_tointeger(L_, index));
-      else
-        put(tag::number), put_raw(lua_tonumber(L_, index));
-      return true;
-    case LUA_TSTRING: {
-      std::size_t size = 0;
-      const char* text = lua_tolstring(L_, index, &size);
-      put(tag::string);
-      put_text({text, size});
-      return true;
-    }
-    case LUA_TTHREAD:
-      return refuse("a coroutine");
-    case LUA_TLIGHTUSERDATA:
-      return refuse("a light userdata");
-    default:
-      return object(index, depth);
-  }
+  make_room(lua_type(L_, index) == LUA_TSTRING ? lua_rawlen(L_, index) + largest_item : largest_item);
+  if (put_plain(L_, index)) return true;
+  if (lua_type(L_, index) == LUA_TTHREAD) return refuse("a coroutine");
+  if (lua_type(L_, index) == LUA_TLIGHTUSERDATA) return refuse("a light userdata");
+  return object(index, depth);
 }
 
 // A table, function or full userdata: what was packed before is only named.

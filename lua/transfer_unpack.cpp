@@ -300,7 +300,43 @@ bool unpacker::handle() {
 
 }  // namespace
 
+bool is_plain(const parcel& of) noexcept {
+  return of.count == 1 && !of.bytes.empty() && static_cast<tag>(of.bytes[0]) <= tag::string;
+}
+
+bool push_scalar(lua_State* L, const parcel& from) noexcept {
+  lua_Integer integer = 0;
+  lua_Number number = 0;
+  const char* at = from.bytes.data();
+  switch (static_cast<tag>(*at++)) {
+    case tag::integer:
+      std::memcpy(&integer, at, sizeof integer);
+      lua_pushinteger(L, integer);
+      return true;
+    case tag::number:
+      std::memcpy(&number, at, sizeof number);
+      lua_pushnumber(L, number);
+      return true;
+    case tag::string:
+      return false;
+    case tag::nil:
+      lua_pushnil(L);
+      return true;
+    default:
+      lua_pushboolean(L, from.bytes[0] == static_cast<char>(tag::yes));
+      return true;
+  }
+}
+
+void take_text(parcel& from, std::string& into) {
+  std::size_t header = 1;
+  while (static_cast<unsigned char>(from.bytes[header]) & 0x80) ++header;
+  into = std::move(from.bytes);
+  into.erase(0, header + 1);
+}
+
 bool unpack(lua_State* L, vm& v, const parcel& from) {
+  if (is_plain(from) && unpacker(L, v, from, 0).value()) return true;
   const int top = lua_gettop(L);
   luaL_checkstack(L, static_cast<int>(from.count) + 8, "too many values");
   lua_newtable(L);

@@ -8,13 +8,13 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include <perilune/channel.hpp>
+#include <perilune/ring.hpp>
 #include <perilune/shared_wait.hpp>
 
 namespace perilune {
@@ -31,36 +31,38 @@ class shared_channel_state final : public shared_resource {
 
   // Takes the value only when it says done.
   channel_status try_send(T& value) {
-    const std::lock_guard lock(mutex_);
+    const access guard(*this);
     if (closed_) return channel_status::closed;
     if (!senders_.empty() || !has_room()) return channel_status::full;
     accept(std::move(value));
     settle();
     return channel_status::done;
   }
-  channel_status try_recv(std::optional<T>& into) {
-    const std::lock_guard lock(mutex_);
+  // `wanted`: the first value is taken only if it is one of these. If not it stays, and the answer is full.
+  channel_status try_recv(std::optional<T>& into, bool (*wanted)(const T&) noexcept = nullptr) {
+    const access guard(*this);
     if (!receivers_.empty()) return channel_status::empty;
     if (values_.empty() && !senders_.empty() && !senders_.first().in_select) take_from_sender();
     if (values_.empty()) return closed_ ? channel_status::closed : channel_status::empty;
+    if (wanted && !wanted(values_.front().value)) return channel_status::full;
     into.emplace(std::move(values_.front().value));
-    values_.pop_front();
+    values_.drop_front();
     ++recvs_;
     settle();
     return channel_status::done;
   }
   void close() {
-    const std::lock_guard lock(mutex_);
+    const access guard(*this);
     closed_ = true;
     settle();
   }
   bool closed() {
-    const std::lock_guard lock(mutex_);
+    const access guard(*this);
     return closed_;
   }
   std::size_t capacity() const noexcept { return capacity_; }
   channel_stats stats() {
-    const std::lock_guard lock(mutex_);
+    const access guard(*this);
     return {values_.size(), capacity_, peak_, sends_, recvs_, senders_.count(), receivers_.count()};
   }
 
@@ -70,7 +72,8 @@ class shared_channel_state final : public shared_resource {
     T value;
   };
   struct place final : shared_place {
-    place(std::shared_ptr<shared_resource> of, bool for_sender) : shared_place(std::move(of)), sends(for_sender) {}
+    place(std::shared_ptr<shared_resource> of, bool for_sender, std::optional<T>&& with)
+        : shared_place(std::move(of)), sends(for_sender), value(std::move(with)) {}
     const bool sends;
     std::uint64_t order = 0;
     std::optional<T> value;
@@ -101,7 +104,11 @@ class shared_channel_state final : public shared_resource {
 
   bool has_room() const noexcept { return !receivers_.empty() || values_.size() < capacity_; }
   void accept(T&& value) {
-    values_.push_back({next_order_++, std::move(value)});
+    if (values_.empty() && !receivers_.empty())
+      serve_receiver({next_order_, std::move(value)});
+    else
+      values_.push_back({next_order_, std::move(value)});
+    ++next_order_;
     ++sends_;
     if (receivers_.empty()) peak_ = std::max(peak_, values_.size());
   }
@@ -111,14 +118,14 @@ class shared_channel_state final : public shared_resource {
     senders_.settle_first(shared_place::state::served);
   }
   void put_back(stored&& value) {
-    const auto later = [&](const stored& each) { return each.order > value.order; };
-    values_.insert(std::find_if(values_.begin(), values_.end(), later), std::move(value));
+    std::size_t before = 0;
+    while (before < values_.size() && values_[before].order < value.order) ++before;
+    values_.insert(before, std::move(value));
   }
-  void serve_receiver() {
+  void serve_receiver(stored&& with) {
     place& first = at(receivers_.first());
-    first.order = values_.front().order;
-    first.value.emplace(std::move(values_.front().value));
-    values_.pop_front();
+    first.order = with.order;
+    first.value.emplace(std::move(with.value));
     ++recvs_;
     receivers_.settle_first(shared_place::state::served);
   }
@@ -126,12 +133,13 @@ class shared_channel_state final : public shared_resource {
   void settle() {
     for (;;) {
       if (!values_.empty() && !receivers_.empty()) {
-        serve_receiver();
+        serve_receiver(std::move(values_.front()));
+        values_.drop_front();
         continue;
       }
       if (senders_.empty() || !has_room()) break;
       if (senders_.first().in_select) {
-        senders_.first().tell();
+        senders_.first().tell(senders_.first().shared_from_this());
         break;
       }
       take_from_sender();
@@ -142,7 +150,7 @@ class shared_channel_state final : public shared_resource {
   }
 
   const std::size_t capacity_;
-  std::deque<stored> values_;
+  ring<stored> values_;
   shared_queue senders_;
   shared_queue receivers_;
   std::uint64_t next_order_ = 0;
@@ -156,30 +164,34 @@ template <class T>
 class shared_channel_state<T>::wait : public shared_wait {
  public:
   bool try_commit(waiter&) override { return false; }
-  bool give_back(waiter& by) noexcept override { return !mine().sends && shared_wait::give_back(by); }
+  bool give_back(waiter& by) noexcept override { return !sends_ && shared_wait::give_back(by); }
   // A sender whose value has been taken has sent: the message that tells so is on its way.
-  bool holds(waiter&) noexcept override { return mine().sends && !queued(); }
+  bool holds(waiter&) noexcept override { return sends_ && !queued(); }
   wait_description describe() const noexcept override {
-    return {mine().sends ? "send" : "recv", "shared channel", channel_.get()};
+    return {sends_ ? "send" : "recv", "shared channel", channel_};
   }
-  // The value to send, or what was received.
-  std::optional<T>& value() const noexcept { return mine().value; }
+  // The channel is borrowed from its handle until then, and kept from then on; while the task waits, its place keeps it.
+  void keep() { kept_ = channel_->shared_from_this(); }
+  // The value to send, or what was received. It moves to the place with the first wait.
+  std::optional<T>& value() noexcept { return place_ ? at(*place_).value : value_; }
 
  protected:
-  explicit wait(std::shared_ptr<shared_channel_state> channel) : wait(channel, false) {}
-  wait(std::shared_ptr<shared_channel_state> channel, T&& value) : wait(channel, true) {
-    mine().value.emplace(std::move(value));
-  }
+  explicit wait(shared_channel_state& channel) noexcept : channel_(&channel), sends_(false) {}
+  wait(shared_channel_state& channel, T&& value) : channel_(&channel), value_(std::move(value)), sends_(true) {}
   wait(wait&&) noexcept = default;
   wait& operator=(wait&&) noexcept = default;
   ~wait() = default;
 
-  std::shared_ptr<shared_channel_state> channel_;
+  shared_channel_state* channel_;
 
  private:
-  wait(const std::shared_ptr<shared_channel_state>& channel, bool sends)
-      : shared_wait(std::make_shared<place>(channel, sends)), channel_(channel) {}
-  place& mine() const noexcept { return static_cast<place&>(*place_); }
+  std::shared_ptr<shared_place> make_place() override {
+    return std::make_shared<place>(channel_->shared_from_this(), sends_, std::move(value_));
+  }
+
+  std::shared_ptr<shared_resource> kept_;
+  std::optional<T> value_;
+  bool sends_;
 };
 
 }  // namespace detail
@@ -191,7 +203,7 @@ class shared_send_operation final : public detail::shared_channel_state<T>::wait
 
  public:
   // Made by send_op.
-  shared_send_operation(std::shared_ptr<state> to, T&& value) : state::wait(std::move(to), std::move(value)) {}
+  shared_send_operation(state& to, T&& value) : state::wait(to, std::move(value)) {}
   bool try_now(waiter&) {
     status_ = this->channel_->try_send(*this->value());
     return *status_ != channel_status::full;
@@ -219,7 +231,7 @@ class shared_recv_operation final : public detail::shared_channel_state<T>::wait
 
  public:
   // Made by recv_op.
-  explicit shared_recv_operation(std::shared_ptr<state> from) : state::wait(std::move(from)) {}
+  explicit shared_recv_operation(state& from) noexcept : state::wait(from) {}
   bool try_now(waiter&) { return this->channel_->try_recv(this->value()) != channel_status::empty; }
   bool try_commit(waiter& by) override { return try_now(by); }
   // The value, or nothing when the channel has ended.
@@ -234,12 +246,12 @@ class shared_channel {
 
   // Waits while full. Yields send_result<T>.
   auto send(T value) const {
-    return detail::awaiter<shared_send_operation<T>>(std::in_place, state_, std::move(value));
+    return detail::awaiter<shared_send_operation<T>>(std::in_place, *state_, std::move(value));
   }
   // Waits while empty. Yields std::optional<T>, empty at the end.
-  auto recv() const { return detail::awaiter<shared_recv_operation<T>>(std::in_place, state_); }
-  shared_send_operation<T> send_op(T value) const { return {state_, std::move(value)}; }
-  shared_recv_operation<T> recv_op() const { return shared_recv_operation<T>(state_); }
+  auto recv() const { return detail::awaiter<shared_recv_operation<T>>(std::in_place, *state_); }
+  shared_send_operation<T> send_op(T value) const { return kept(shared_send_operation<T>(*state_, std::move(value))); }
+  shared_recv_operation<T> recv_op() const { return kept(shared_recv_operation<T>(*state_)); }
 
   // These do not wait. Any thread.
   send_result<T> try_send(T value) const {
@@ -260,6 +272,11 @@ class shared_channel {
   channel_stats stats() const { return state_->stats(); }
 
  private:
+  template <class O>
+  static O kept(O op) {
+    op.keep();
+    return op;
+  }
   std::shared_ptr<detail::shared_channel_state<T>> state_;
 };
 

@@ -13,7 +13,7 @@ class shared_event final : public shared_resource {
  public:
   // Idempotent. Whoever waits goes on; what the thread has written before is seen by them.
   void happen() {
-    const std::lock_guard lock(mutex_);
+    const access guard(*this);
     happened_.store(true, std::memory_order_release);
     serve();
   }
@@ -40,7 +40,7 @@ class shared_event final : public shared_resource {
 class event_wait : public shared_wait {
  public:
   event_wait(std::shared_ptr<shared_event> event, const wait_description& shown)
-      : shared_wait(std::make_shared<shared_place>(event)), event_(std::move(event)), shown_(shown) {}
+      : event_(std::move(event)), shown_(shown) {}
 
   bool try_now(waiter&) noexcept { return event_->happened(); }
   bool try_commit(waiter&) override { return event_->happened(); }
@@ -56,6 +56,8 @@ class event_wait : public shared_wait {
   std::shared_ptr<shared_event> event_;
 
  private:
+  std::shared_ptr<shared_place> make_place() override { return std::make_shared<shared_place>(event_); }
+
   wait_description shown_;
 };
 

@@ -40,8 +40,8 @@ class permit_pot final : public shared_resource {
  private:
   friend class permit_wait;
   struct place final : shared_place {
-    using shared_place::shared_place;
-    std::size_t wanted = 1;
+    place(std::shared_ptr<permit_pot> of, std::size_t permits) : shared_place(std::move(of)), wanted(permits) {}
+    const std::size_t wanted;
   };
   void enter(shared_place& place) override;
   void leave(shared_place& place) override;
@@ -63,14 +63,19 @@ class permit_wait : public shared_wait {
   std::size_t take() noexcept;
 
  protected:
-  permit_wait(std::shared_ptr<permit_pot> pot, std::size_t permits);
+  permit_wait(std::shared_ptr<permit_pot> pot, std::size_t permits) noexcept
+      : pot_(std::move(pot)), permits_(permits) {}
   permit_wait(permit_wait&&) noexcept = default;
   permit_wait& operator=(permit_wait&&) = delete;
   ~permit_wait() {
-    if (place_ && served()) pot_->give(take());
+    if (served()) pot_->give(take());
   }
 
   std::shared_ptr<permit_pot> pot_;
+  std::size_t permits_;
+
+ private:
+  std::shared_ptr<shared_place> make_place() override;
 };
 
 // Permits that were taken; given back with it.
@@ -101,7 +106,7 @@ class shared_acquire_operation final : public permit_wait {
  public:
   // Made by acquire_op.
   shared_acquire_operation(std::shared_ptr<permit_pot> pot, std::size_t permits)
-      : permit_wait(std::move(pot), permits), permits_(permits) {}
+      : permit_wait(std::move(pot), permits) {}
   shared_acquire_operation(shared_acquire_operation&&) noexcept = default;
   ~shared_acquire_operation() = default;
   // Throws kind misuse when there are never so many permits.
@@ -111,7 +116,6 @@ class shared_acquire_operation final : public permit_wait {
   std::optional<shared_permit> take_result() noexcept;
 
  private:
-  std::size_t permits_;
   bool taken_ = false;
 };
 

@@ -1,13 +1,15 @@
 // What tasks of several workers wait for together: channels, permits and events between workers.
 //
 // A task waits by a place in a queue of the resource. Any thread may serve a place, under the resource's mutex; but only the
-// place's own worker grants: who serves it posts a message there. What a place was served and its task did not accept goes
-// back to the resource. Resources and places are counted, and live as long as anybody needs them.
+// place's own worker grants: who serves it posts the place there as a message. What a place was served and its task did not
+// accept goes back to the resource. Resources and places are counted, and live as long as anybody needs them.
 #pragma once
 
 #include <memory>
-#include <mutex>
+#include <utility>
 
+#include <perilune/brief_mutex.hpp>
+#include <perilune/inbox_message.hpp>
 #include <perilune/linked_queue.hpp>
 #include <perilune/operation.hpp>
 
@@ -18,7 +20,6 @@ class shared_wait;
 
 namespace detail {
 class doorway;
-class place_message;
 }  // namespace detail
 
 // What tasks of several workers wait at. Its state is behind a mutex.
@@ -33,6 +34,21 @@ class shared_resource : public std::enable_shared_from_this<shared_resource> {
   friend class shared_wait;
   shared_resource() = default;
 
+  // Has the mutex for as long as it lives. Messages of whoever is told meanwhile go out afterwards.
+  class access {
+   public:
+    explicit access(shared_resource& of) noexcept : of_(of) {
+      detail::expect_lines(&of, 3);
+      of_.mutex_.lock();
+    }
+    ~access();
+    access(const access&) = delete;
+    access& operator=(const access&) = delete;
+
+   private:
+    shared_resource& of_;
+  };
+
   // These three are called under the mutex.
   // The place waits from now on. It may be served at once.
   virtual void enter(shared_place& place) = 0;
@@ -41,11 +57,16 @@ class shared_resource : public std::enable_shared_from_this<shared_resource> {
   // The place was told while it is still queued, and its worker asks.
   virtual void called(shared_place&) {}
 
-  std::mutex mutex_;
+ private:
+  detail::brief_mutex mutex_;
+  shared_place* told_first_ = nullptr;  // whose messages are still to go out
+  shared_place* told_last_ = nullptr;
 };
 
 // Where one task waits at a shared resource. Owned by the operation, and by the resource while queued.
-class shared_place : public list_node, public std::enable_shared_from_this<shared_place> {
+class shared_place : public list_node,
+                     private detail::inbox_message,
+                     public std::enable_shared_from_this<shared_place> {
  public:
   // Where the wait is.
   enum class state : unsigned char { idle, queued, served, refused };
@@ -54,10 +75,10 @@ class shared_place : public list_node, public std::enable_shared_from_this<share
   explicit shared_place(std::shared_ptr<shared_resource> of);
   shared_place(const shared_place&) = delete;
   shared_place& operator=(const shared_place&) = delete;
-  virtual ~shared_place();
+  ~shared_place() override;
 
   // Its worker's thread is to look at it. Under the mutex.
-  void tell() noexcept;
+  void tell(std::shared_ptr<shared_place> self) noexcept;
 
   // Guarded by the resource's mutex while the task waits, the worker's afterwards.
   state now = state::idle;
@@ -66,15 +87,19 @@ class shared_place : public list_node, public std::enable_shared_from_this<share
 
  private:
   friend class shared_queue;
+  friend class shared_resource;
   friend class shared_wait;
-  friend class detail::place_message;
-  void arrive();
+  void send() noexcept;
+  void deliver() override;
+  void dispose() noexcept override;
 
   const std::shared_ptr<shared_resource> of_;
-  std::shared_ptr<shared_place> kept_;  // while it is in a queue
+  std::shared_ptr<shared_place> queued_;     // itself, while it is in a queue
+  std::shared_ptr<shared_place> sent_;       // while a message is under way
+  std::shared_ptr<shared_place> delivered_;  // while that is being delivered: the place may be told anew meanwhile
   std::shared_ptr<detail::doorway> home_;
-  std::unique_ptr<detail::place_message> message_;
-  bool told_ = false;     // a message is under way
+  shared_place* told_next_ = nullptr;
+  bool overtaken_ = false;  // its task has waited anew before a message arrived
   waiter* by_ = nullptr;  // who waits, and by what; the worker's
   shared_wait* wait_ = nullptr;
 };
@@ -86,21 +111,21 @@ class shared_queue {
   std::size_t count() const noexcept { return places_.count(); }
   shared_place& first() const noexcept { return places_.first(); }
   void push_back(shared_place& place) {
-    place.kept_ = place.shared_from_this();
+    place.queued_ = place.shared_from_this();
     place.now = shared_place::state::queued;
     places_.push_back(place);
   }
   void erase(shared_place& place) noexcept {
     places_.erase(place);
     place.now = shared_place::state::idle;
-    place.kept_.reset();
+    place.queued_.reset();
   }
   // The first is served, or refused, and told.
   void settle_first(shared_place::state how) noexcept {
-    const std::shared_ptr<shared_place> first = std::move(places_.first().kept_);
-    places_.pop_front();
-    first->now = how;
-    first->tell();
+    detail::expect_lines(&places_.first(), 4);
+    shared_place& first = *places_.pop_front();
+    first.now = how;
+    first.tell(std::move(first.queued_));
   }
 
  private:
@@ -115,17 +140,19 @@ class shared_wait : public operation {
   bool give_back(waiter&) noexcept override;
   // The place was served or refused, and its task is about to be told.
   virtual void granting(waiter&) noexcept {}
-  bool served() const noexcept { return place_->now == shared_place::state::served; }
+  bool served() const noexcept { return place_ && place_->now == shared_place::state::served; }
 
  protected:
-  explicit shared_wait(std::shared_ptr<shared_place> place) noexcept : place_(std::move(place)) {}
+  shared_wait() noexcept = default;
   shared_wait(shared_wait&&) noexcept = default;
   shared_wait& operator=(shared_wait&&) noexcept = default;
   ~shared_wait() = default;
+  // The place to wait at, when it comes to that.
+  virtual std::shared_ptr<shared_place> make_place() = 0;
   // Whether the place is still queued, for holds().
   bool queued() const;
 
-  std::shared_ptr<shared_place> place_;
+  std::shared_ptr<shared_place> place_;  // from the first wait on
 };
 
 }  // namespace perilune
