@@ -104,8 +104,7 @@ class typed_task final : public coroutine_task {
   void store_cancelled(reason_ptr why) noexcept override { end_value.set_cancelled(std::move(why)); }
 };
 
-// Awaits an operation O with try_now(), the operation interface and take_result(); with keep() where it borrows something
-// that may go while the task waits for its turn.
+// Awaits an operation O with try_now(), the operation interface and take_result().
 template <class O>
 class awaiter {
  public:
@@ -128,9 +127,9 @@ class awaiter {
     coroutine_task& self = coroutine_task::running();
     self.leaf = from;
     if (std::exchange(step_, step::waited) == step::tried) [[likely]]
-      return tasks.park(self, op_);
-    if constexpr (requires { op_.keep(); }) op_.keep();
-    tasks.yield_then_try(self, op_);
+      tasks.park(self, op_);
+    else
+      tasks.yield_then_try(self, op_);
   }
   decltype(auto) await_resume() {
     if (step_ == step::waited && scheduler::here()->current()->woken_by != wake_kind::granted) [[unlikely]]

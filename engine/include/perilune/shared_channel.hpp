@@ -170,7 +170,7 @@ class shared_channel_state<T>::wait : public shared_wait {
   wait_description describe() const noexcept override {
     return {sends_ ? "send" : "recv", "shared channel", channel_};
   }
-  // The channel is borrowed from its handle until then, and kept from then on; while the task waits, its place keeps it.
+  // Until then the channel is borrowed from its handle.
   void keep() { kept_ = channel_->shared_from_this(); }
   // The value to send, or what was received. It moves to the place with the first wait.
   std::optional<T>& value() noexcept { return place_ ? at(*place_).value : value_; }
@@ -192,6 +192,29 @@ class shared_channel_state<T>::wait : public shared_wait {
   std::shared_ptr<shared_resource> kept_;
   std::optional<T> value_;
   bool sends_;
+};
+
+}  // namespace detail
+
+namespace detail {
+
+// Awaits an operation. The channel is counted only for a task that suspends: that it is not while its handle is used.
+template <class T, class O>
+class shared_channel_awaiter : public awaiter<O> {
+  using state = shared_channel_state<T>;
+
+ public:
+  template <class... Value>
+  explicit shared_channel_awaiter(const std::shared_ptr<state>& of, Value&&... value)
+      : awaiter<O>(std::in_place, *of, std::forward<Value>(value)...), of_(of) {}
+  void await_suspend(std::coroutine_handle<> from) {
+    kept_ = of_;
+    awaiter<O>::await_suspend(from);
+  }
+
+ private:
+  const std::shared_ptr<state>& of_;
+  std::shared_ptr<state> kept_;
 };
 
 }  // namespace detail
@@ -246,10 +269,10 @@ class shared_channel {
 
   // Waits while full. Yields send_result<T>.
   auto send(T value) const {
-    return detail::awaiter<shared_send_operation<T>>(std::in_place, *state_, std::move(value));
+    return detail::shared_channel_awaiter<T, shared_send_operation<T>>(state_, std::move(value));
   }
   // Waits while empty. Yields std::optional<T>, empty at the end.
-  auto recv() const { return detail::awaiter<shared_recv_operation<T>>(std::in_place, *state_); }
+  auto recv() const { return detail::shared_channel_awaiter<T, shared_recv_operation<T>>(state_); }
   shared_send_operation<T> send_op(T value) const { return kept(shared_send_operation<T>(*state_, std::move(value))); }
   shared_recv_operation<T> recv_op() const { return kept(shared_recv_operation<T>(*state_)); }
 
