@@ -134,7 +134,12 @@ void blocking_pool::drop(blocking_job& job) noexcept {
   std::shared_ptr<blocking_job> kept;
   const std::lock_guard lock(mutex_);
   if (job.phase_ == blocking_job::phase::queued) kept = unqueue(job);
-  job.dropped_ = std::chrono::steady_clock::now();
+  if (job.dropped_ == steady_time{}) job.dropped_ = std::chrono::steady_clock::now();
+}
+
+void blocking_pool::expire(blocking_job& job) noexcept {
+  const std::lock_guard lock(mutex_);
+  job.dropped_ = steady_time::min();
 }
 
 blocking_stats blocking_pool::stats() noexcept {
@@ -281,10 +286,11 @@ bool blocking_wait::withdraw() noexcept {
   return true;
 }
 
-void blocking_wait::disarm(waiter&) noexcept {
+// A task that is killed has had its grace, and the call with it.
+void blocking_wait::disarm(waiter& by) noexcept {
   call_->waiting = nullptr;
   call_->home->external_ends();
-  withdraw();
+  if (!withdraw() && by.task->top->has(cancel_node::killed)) call_->pool().expire(*call_);
 }
 
 bool blocking_wait::holds(waiter& by) noexcept {

@@ -32,6 +32,8 @@ class blocking_pool : public std::enable_shared_from_this<blocking_pool> {
   bool withdraw(blocking_job& job) noexcept;
   // Nobody waits for the job any more: it leaves the queue, or its time until it counts as stuck begins.
   void drop(blocking_job& job) noexcept;
+  // The time that the job had to end is over.
+  void expire(blocking_job& job) noexcept;
 
   blocking_stats stats() noexcept;
 

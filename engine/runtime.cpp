@@ -270,9 +270,11 @@ void runtime::report_escaped(const error& problem) noexcept {
 
 void runtime::report_overstay(const task_header& task) noexcept {
   if (options_.on_overstay) return tell_host(options_.on_overstay, task);
-  const std::string place = task.where();
+  std::string place = task.where();
+  const char* how = place.empty() ? ", spawned at " : " at ";
+  if (place.empty()) place = task.spawned_at();
   std::fprintf(stderr, "perilune: warning: %s did not end within its grace%s%s; killed\n", label_of(task).c_str(),
-               place.empty() ? "" : " at ", place.c_str());
+               place.empty() ? "" : how, place.c_str());
 }
 
 void runtime::report_long_hold(const std::string& warning) noexcept {

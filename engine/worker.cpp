@@ -38,7 +38,7 @@ worker::worker(runtime& owner, unsigned index, const runtime_options& options)
       reactor_(make_reactor(*this, options)),
       door_(std::make_shared<doorway>(reactor_, index == 0 ? options.on_ready : nullptr)),
       origin_ns_(now_ns()),
-      may_spin_(options.workers > 1 && options.workers <= std::thread::hardware_concurrency()) {
+      may_spin_(options.workers > 1 && options.workers <= std::thread::hardware_concurrency() && !options.joined) {
   scheduler_.seed(options.seed + index * 0x9E3779B97F4A7C15ULL);
   scheduler_.shuffle(options.shuffle);
   scheduler_.observe(options.observed_by);

@@ -270,6 +270,28 @@ TEST_CASE("RUN-05: an end with a stuck call returns and names it", "[blocking]")
   gone.get_future().wait();
 }
 
+TEST_CASE("RUN-05: a call whose task was killed has had its time, and does not hold the end once more", "[blocking]") {
+  auto g = std::make_shared<gate>();
+  std::promise<void> gone;
+  std::vector<std::string> stuck;
+  const auto begun = std::chrono::steady_clock::now();
+  {
+    runtime rt({.grace = 120s, .on_stuck = [&](const char* name) { stuck.push_back(name); }});
+    rt.spawn([](std::shared_ptr<gate> at, std::shared_ptr<void> last) -> task<void> {
+      auto look = blocking([at, l = std::move(last)] { at->pass(); }, {.name = "frozen mount"});
+      co_await look;
+    }(g, farewell(gone)));
+    rt.tick();
+    g->begun.wait();
+    rt.kill_all(cancel_source::signal, "SIGINT", "SIGINT");
+    rt.tick();
+  }
+  CHECK(std::chrono::steady_clock::now() - begun < 60s);
+  CHECK(stuck == std::vector<std::string>{"frozen mount"});
+  g->open.count_down();
+  gone.get_future().wait();
+}
+
 TEST_CASE("RUN-15: a read that never ends is not waited for at the end", "[blocking]") {
   auto g = std::make_shared<gate>();
   std::promise<void> gone;
