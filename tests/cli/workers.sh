@@ -53,7 +53,7 @@ os.exit(4)
 END
 run run --grace 50ms stuck.lua
 expect 4 err <<'END'
-perilune: warning: task 3 did not end within its grace; killed
+perilune: warning: task 3 did not end within its grace, spawned at stuck.lua:3; killed
 perilune: warning: the blocking call 'peri.blocking' does not end; its thread is left behind
 END
 
@@ -74,7 +74,7 @@ expect_only 0 out <<'END'
 closed: daemon
 END
 expect_only 0 err <<'END'
-perilune: warning: task 2 (stuck) did not end within its grace; killed
+perilune: warning: task 2 (stuck) did not end within its grace, spawned at thread.lua:3; killed
 perilune: warning: the blocking call 'stuck' does not end; its thread is left behind
 END
 
@@ -100,7 +100,7 @@ closed 2
 closed 3
 END
 for w in 1 2 3; do
-  grep -q "(shielded $w) did not end within its grace; killed" err || fail "no warning of task $w: $(cat err)"
+  grep -q "(shielded $w) did not end within its grace, spawned at shielded.lua:4; killed" err || fail "no warning of task $w: $(cat err)"
 done
 
 it "JOIN-13: a failure on another worker that nobody looked at is told once, and the exit status is 1"

@@ -36,8 +36,8 @@ class brief_mutex {
   static constexpr int open = 0;
   static constexpr int taken = 1;
   static constexpr int wanted = 2;  // taken, and somebody sleeps
-  static constexpr int looks = 16;
-  static constexpr int spins_per_look = 16;  // half a microsecond or so
+  static constexpr int looks = 12;
+  static constexpr int spins_per_look = 48;  // one or two microseconds
 
   bool take() noexcept {
     int expected = open;
