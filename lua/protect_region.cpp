@@ -25,14 +25,14 @@ int region_drained(lua_State* L, int, lua_KContext) {
   r.bond.release();
   r.leave();
   --task.regions;
-  if (r.passing) return pass_unwinding(L, task);
   reply end = 0;
   try {
-    end = r.conclude(L, v, r);
+    if (!r.passing) end = r.conclude(L, v, r);
   } catch (...) {
     end = keep_exception(v);
   }
-  return conclude(L, v, end);
+  r.reason = {};  // the region itself stays until it is collected, which takes memory to be told
+  return r.passing ? pass_unwinding(L, task) : conclude(L, v, end);
 }
 
 // The body was unwound: by a cancellation aimed at this region, which ends here, or at one further out.
