@@ -3,14 +3,7 @@ local peri = require "perilune"
 local check = dofile((arg[0]:match("^(.*)/tests/") or ".") .. "/tests/support/check.lua")
 local case <close> = check.cases()
 local equal, same, contains, raises = check.equal, check.same, check.contains, check.raises
-
--- Spawns `fn`, lets it run for `after` seconds, cancels it, joins it.
-local function cancelled(fn, after, reason)
-  local task = peri.spawn(fn)
-  peri.sleep(after or 1)
-  task:cancel(reason)
-  return task, task:join()
-end
+local cancelled = check.cancelled
 
 case("CAN-20: a blocking operation in a shield in a closer completes", function()
   local note, taken = check.trace()

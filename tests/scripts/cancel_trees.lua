@@ -3,14 +3,7 @@ local peri = require "perilune"
 local check = dofile((arg[0]:match("^(.*)/tests/") or ".") .. "/tests/support/check.lua")
 local case <close> = check.cases()
 local equal, contains = check.equal, check.contains
-
--- Spawns `fn`, lets it run for `after` seconds, cancels it, joins it.
-local function cancelled(fn, after, reason)
-  local task = peri.spawn(fn)
-  peri.sleep(after or 1)
-  task:cancel(reason)
-  return task, task:join()
-end
+local cancelled = check.cancelled
 
 case("CAN-25: cancelling the root reaches all descendants, whoever dropped handles", function()
   local closed = 0

@@ -2,16 +2,7 @@
 local peri = require "perilune"
 local check = dofile((arg[0]:match("^(.*)/tests/") or ".") .. "/tests/support/check.lua")
 local case <close> = check.cases()
-
--- Cancels a task that has run until it waits and returns its outcome.
-local function cancelled_while(fn, ...)
-  local task = peri.spawn(fn, ...)
-  peri.yield()
-  task:cancel()
-  local ok, e = task:join()
-  check.equal(ok, false)
-  return e
-end
+local cancelled_while = check.cancelled_while
 
 local passages = {
   pcall = function(fn) return pcall(fn) end,

@@ -2,16 +2,7 @@
 local peri = require "perilune"
 local check = dofile((arg[0]:match("^(.*)/tests/") or ".") .. "/tests/support/check.lua")
 local case <close> = check.cases()
-
--- Cancels a task that has run until it waits and returns its outcome.
-local function cancelled_while(fn, ...)
-  local task = peri.spawn(fn, ...)
-  peri.yield()
-  task:cancel("stop")
-  local ok, e = task:join()
-  check.equal(ok, false)
-  return e
-end
+local cancelled_while = check.cancelled_while
 
 case("CAN-15: an error of a closer replaces the cancellation and says so", function()
   local e = cancelled_while(function()

@@ -3,12 +3,7 @@ local peri = require "perilune"
 local check = dofile((arg[0]:match("^(.*)/tests/") or ".") .. "/tests/support/check.lua")
 local case <close> = check.cases()
 local equal, same, contains, raises, misuse = check.equal, check.same, check.contains, check.raises, check.misuse
-
-local function failure_of(fn, ...)
-  local ok, e = peri.spawn(fn, ...):join()
-  equal(ok, false)
-  return e
-end
+local failure_of = check.failure_of
 
 case("JOIN-01: all returns, inner and trailing nils kept", function()
   local task = peri.spawn(function() return 1, nil, 3 end)

@@ -3,12 +3,7 @@ local peri = require "perilune"
 local check = dofile((arg[0]:match("^(.*)/tests/") or ".") .. "/tests/support/check.lua")
 local case <close> = check.cases()
 local equal, same, contains, raises = check.equal, check.same, check.contains, check.raises
-
-local function failure_of(fn, ...)
-  local ok, e = peri.spawn(fn, ...):join()
-  equal(ok, false)
-  return e
-end
+local failure_of = check.failure_of
 
 case("task: id, name, parent, children, labels, tostring", function()
   local me = peri.self()

@@ -55,6 +55,31 @@ end
 -- A closable that calls `fn` when it is closed.
 function check.closer(fn) return setmetatable({}, { __close = fn }) end
 
+-- The error of a task that runs `fn` and fails.
+function check.failure_of(fn, ...)
+  local ok, e = peri.spawn(fn, ...):join()
+  test.equal(ok, false)
+  return e
+end
+
+-- Spawns `fn`, lets it run for `after` seconds, cancels it, joins it.
+function check.cancelled(fn, after, reason)
+  local task = peri.spawn(fn)
+  peri.sleep(after or 1)
+  task:cancel(reason)
+  return task, task:join()
+end
+
+-- The error of a task that is cancelled where `fn` first lets the others run.
+function check.cancelled_while(fn, ...)
+  local task = peri.spawn(fn, ...)
+  peri.yield()
+  task:cancel("stop")
+  local ok, e = task:join()
+  test.equal(ok, false)
+  return e
+end
+
 local function leftovers()
   local me, left = peri.self().id, {}
   for _, task in ipairs(peri.tasks()) do
