@@ -117,6 +117,7 @@ int open_library(lua_State* L) {
   constexpr int functions = 96;
   lua_createtable(L, 0, functions);
   open_base(L);
+  if (trusted) open_execute(L);
   open_spawning(L);
   open_tasks(L);
   open_coroutines(L);

@@ -81,6 +81,7 @@ inline constexpr lua_Integer largest_capacity = 1 << 30;
 
 // The parts of the perilune table; each adds its functions to the table on top.
 void open_base(lua_State* L);
+void open_execute(lua_State* L);
 void open_spawning(lua_State* L);
 void open_tasks(lua_State* L);
 void open_coroutines(lua_State* L);
