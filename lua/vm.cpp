@@ -172,7 +172,8 @@ bool vm::tell_reporter(lua_State* L, int failure) {
 
 void vm::report_failure(lua_State* L, int index) {
   index = lua_absindex(L, index);
-  object_at<error_object>(L, index).observe();
+  error_object& failure = object_at<error_object>(L, index);
+  failure.observe();
   const int top = lua_gettop(L);
   const auto tell = [](lua_State* l) {
     lua_pushboolean(l, vm_of(l).tell_reporter(l, 1));
@@ -183,7 +184,6 @@ void vm::report_failure(lua_State* L, int index) {
   const bool told = protect::try_call(L, 1, 1) && lua_toboolean(L, -1);
   lua_settop(L, top);
   if (told) return;
-  ++unobserved_;
   const auto write = [](lua_State* l) {
     error_object::push_report(l, 1);
     return 1;
@@ -192,8 +192,18 @@ void vm::report_failure(lua_State* L, int index) {
   lua_pushvalue(L, index);
   const bool written = protect::try_call(L, 1, 1) && lua_type(L, -1) == LUA_TSTRING;
   // The shared scratch may be in use by the raise during which the collector runs.
-  report(std::string("unobserved failure: ") + (written ? lua_tostring(L, -1) : "not enough memory to say which"));
+  report_text(written ? lua_tostring(L, -1) : "not enough memory to say which", failure.kind);
   lua_settop(L, top);
+}
+
+// Whether the run of an isolate tells of the limit that its task came to is known when the run has ended.
+void vm::report_text(std::string text, error_kind kind) {
+  if (options_.isolated && kind == error_kind::limit) {
+    if (memory_failures_ == 0) first_at_limit_ = std::move(text);
+    return note_memory_failure();
+  }
+  ++unobserved_;
+  report("unobserved failure: " + text);
 }
 
 vm::unobserved_failure* vm::oldest_unobserved() noexcept {
@@ -228,9 +238,13 @@ bool vm::flush_unobserved() {
     std::string why;
     if (!protect::call_outside(main_, report_first, nullptr, &why) && oldest_unobserved() == first) note_lost(*first);
   }
+  if (std::exchange(limit_told_, false)) memory_failures_ = 0, first_at_limit_.clear();
   if (memory_failures_ > 0) {
     unobserved_ += memory_failures_;
-    report("unobserved failures for want of memory: " + std::to_string(std::exchange(memory_failures_, 0)));
+    std::string text = options_.isolated ? "unobserved failures at a limit: " : "unobserved failures for want of memory: ";
+    text += std::to_string(std::exchange(memory_failures_, 0));
+    if (!first_at_limit_.empty()) text += "; the first: " + std::exchange(first_at_limit_, {});
+    report(text);
   }
   return tasks_.live_tasks() > tasks_before;
 }

@@ -133,7 +133,9 @@ class vm {
   };
   // A task failed and there was no memory for its error object. Reported at the end of a run unless looked at.
   void note_memory_failure() noexcept { ++memory_failures_; }
-  void memory_failure_seen() noexcept { --memory_failures_; }
+  void memory_failure_seen() noexcept { memory_failures_ -= memory_failures_ > 0; }
+  // A run of this isolate ended by a limit, and its owner is told so: what failed at a limit until the next flush is no news.
+  void note_told_limit() noexcept { limit_told_ = true; }
   std::size_t bytes_in_use() const noexcept { return memory_.bytes_in_use(); }
   allocator& memory() noexcept { return memory_; }
   // Answers for memory beside Lua's; garbage makes room first where there is none. Throws bad_alloc at the limit.
@@ -196,6 +198,7 @@ class vm {
   bool tell_reporter(lua_State* L, int failure);
   unobserved_failure* oldest_unobserved() noexcept;
   void note_lost(unobserved_failure& failure) noexcept;
+  void report_text(std::string text, error_kind kind);
   void set_handle(std::uint32_t slot) noexcept;
 
   runtime& runtime_;
@@ -210,6 +213,8 @@ class vm {
   std::vector<std::uint32_t> free_slots_;
   std::uint64_t unobserved_ = 0;
   std::uint64_t memory_failures_ = 0;
+  std::string first_at_limit_;  // of these, in an isolate
+  bool limit_told_ = false;
   bool opened_ = false;
   bool closing_ = false;
   bool main_idle_ = false;

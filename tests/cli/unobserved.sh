@@ -91,4 +91,29 @@ run run stopped.lua
 [ "$status" -eq 3 ] || fail "status $status"
 grep -q "^perilune: unobserved failure: task 2 failed: closer broke" err || fail "$(cat out err)"
 
+it "ISO: what failed at a limit in an isolate is no news when its run tells of a limit, and is told when none does"
+given limits.lua <<'END'
+local peri = require "perilune"
+local hungry = [[local peri = require "perilune"
+  peri.spawn(function() local t = {} while true do t[#t + 1] = {} end end)
+  peri.yield()
+]]
+local vm <close> = peri.isolate { memory = "512KiB" }
+local ok, e = vm:run(hungry .. "while true do pcall(string.rep, 'x', 1e6) end"):join()
+print(ok, e.kind)
+io.stderr:write("and then\n")
+print(vm:run(hungry .. "return 1"):join())
+END
+run run limits.lua
+expect_only 1 out <<'END'
+false	limit
+true	1
+END
+grep -v "^  spawned\|^stack\|^	" err >told
+sed 's/task [0-9]*/task N/' told >err
+same - err "standard error" <<'END'
+and then
+perilune: unobserved failures at a limit: 1; the first: task N failed: not enough memory
+END
+
 done_testing
