@@ -76,8 +76,8 @@ constexpr std::string_view untrusted_parts[] = {
     "stream", "supervisor", "time_left", "timeout", "token", "try_select", "try_timeout", "unbounded", "until_op", "wait_group",
     "watch", "with_token", "yield"};
 constexpr std::string_view tool_parts[] = {
-    "buffer", "db", "env", "fs", "hash", "http", "json", "log", "net", "process", "shared", "shared_channel", "span", "tls",
-    "toml", "trace", "worker_id", "workers"};
+    "buffer", "db", "env", "fs", "hash", "http", "json", "log", "nats", "net", "process", "queue", "shared", "shared_channel",
+    "span", "tls", "toml", "trace", "worker_id", "workers"};
 // clang-format on
 
 // Functions of the base library in a form for such VMs; Lua's own is the upvalue of those that call it.

@@ -1,4 +1,4 @@
-// perilune.native.groups: what the modules of groups, retries and supervisors need beside the published calls.
+// perilune.native.groups: what shipped modules (groups, retries, supervisors, nats) need beside the published calls.
 #include "error_object.hpp"
 #include "library.hpp"
 #include "lua_task.hpp"
@@ -18,10 +18,18 @@ reply random_body(lua_State* L, vm& v) {
   return 1;
 }
 
-// failure(kind, fields) -> an error object; the field "value" is what was raised.
+// What shipped modules raise themselves.
+error_kind kind_named(const char* name) noexcept {
+  switch (*name) {
+    case 'g': return error_kind::group;
+    case 'i': return error_kind::io;
+    default: return error_kind::error;
+  }
+}
+
+// failure(kind, fields) -> an error object of kind "group", "io" or "error"; the field "value" is what was raised.
 reply failure_body(lua_State* L, vm& v) {
-  const bool group = lua_tostring(L, 1)[0] == 'g';
-  error_object::push_new(L, v, group ? error_kind::group : error_kind::error, false);
+  error_object::push_new(L, v, kind_named(lua_tostring(L, 1)), false);
   const int object = lua_gettop(L);
   push_script_traceback(L, nullptr, 1);
   error_object::set_field(L, object, "traceback");

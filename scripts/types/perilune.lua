@@ -175,8 +175,8 @@ function peri.worker_id() end
 ---`move`, `remove`, `sort` and `string.rep` charge what they do, and end at the limits like any code.
 ---
 ---`"tool"`: these, and `io` without `popen`, of `os` also `getenv remove rename tmpname`, modules in files (Lua text only), and of this
----table `buffer db env fs hash http json log net process shared shared_channel span tls toml trace worker_id workers`. No way to end
----the program, to native code, or to a VM that is trusted.
+---table `buffer db env fs hash http json log nats net process queue shared shared_channel span tls toml trace worker_id workers`. No way
+---to end the program, to native code, or to a VM that is trusted.
 ---
 ---`"trusted"`: everything.
 ---
@@ -2412,6 +2412,288 @@ function http_server:wait() end
 
 ---Accepts no more, answers the requests under way, and waits for that.
 function http_server:close() end
+
+-- NATS ---------------------------------------------------------------------------------------------------------------
+
+---A client of NATS: messages to whoever listens now, at most once. What must not be lost goes through `perilune.queue`. Failures raise
+---kind `"io"`: code `"EACCES"` where the server does not let us, `"EPROTO"` for what is not NATS, `"ECONNRESET"`, `"ETIMEDOUT"`.
+---@class perilune.nats
+local nats = {}
+
+---@type perilune.nats
+peri.nats = nil
+
+---@class perilune.nats_options
+---@field url? string|string[] `nats://user:password@host:port` or `tls://token@host`; of several the first that answers, and after a
+---loss the next. Default: `nats://127.0.0.1:4222`.
+---@field user? string
+---@field password? string
+---@field token? string
+---@field name? string What the server calls this client in its lists. Default `"perilune"`.
+---@field tls? perilune.tls_wrap_options With `tls://`, and where the server wants it.
+---@field timeout? number Seconds to connect, and for a request. Default 5.
+---@field ping_interval? number Seconds between two signs of life that are asked for; a server that owes two is left. Default 30.
+---@field backoff? perilune.backoff|number Pauses before connecting again. Default: from 0.05 to 2 s, with jitter.
+---@field attempts? number How often that is tried before the client ends with the error. Default: for ever.
+---@field on_error? fun(e: perilune.error) What goes wrong and is no call's: a lost connection, something refused. Must not wait. Default: logs
+---a warning.
+
+---Connects. When the connection is lost it is made again, with all subscriptions; what is sent meanwhile waits. The client belongs to the
+---running task and ends with it.
+---@param url? string|string[]|perilune.nats_options
+---@param options? perilune.nats_options
+---@return perilune.nats_client
+function nats.connect(url, options) end
+
+---@class perilune.nats_message
+---@field subject string
+---@field data string
+---@field reply? string Where an answer is waited for.
+---@field headers? table<string, string>
+---@field status? integer Of what the server itself says.
+---@field description? string Of that.
+
+---Closable.
+---@class perilune.nats_client
+---@field info table What the server says of itself: `version`, `max_payload` and so on.
+---@field reconnects integer
+local nats_client = {}
+
+---Sends to all who are subscribed. Waits while there is no connection. More than the server takes (`info.max_payload`) is misuse.
+---@param subject string Words between dots.
+---@param data? string|number
+---@param options? { headers: table<string, string|number>?, reply: string? }
+---@return true? sent On its way; `flush` waits until the server has it.
+---@return "closed"? why
+function nats_client:publish(subject, data, options) end
+
+---@param subject string `*` stands for a word, `>` for all that follow.
+---@param options? { group: string?, capacity: integer?, max: integer? } `group`: of those who name the same one, each message goes to
+---one. `capacity`: messages that are kept, default 1024. `max`: ends after so many.
+---@return perilune.nats_subscription
+function nats_client:subscribe(subject, options) end
+
+---Sends and waits for the answer.
+---@param subject string
+---@param data? string|number
+---@param options? { headers: table<string, string|number>?, timeout: number? }
+---@return perilune.nats_message? answer
+---@return "timeout"|"no responders"|"disconnected"|"closed"|nil why `"disconnected"`: nobody knows whether it has arrived.
+function nats_client:request(subject, data, options) end
+
+---Answers a message that was a request.
+---@param message perilune.nats_message
+---@param data? string|number
+---@param headers? table<string, string|number>
+---@return true? sent
+---@return "closed"? why
+function nats_client:respond(message, data, headers) end
+
+---Waits until the server has all that was sent.
+---@param timeout? number
+---@return true? seen
+---@return "timeout"|"disconnected"|"closed"|nil why
+function nats_client:flush(timeout) end
+
+---@return "connected"|"reconnecting"|"closed"
+function nats_client:status() end
+
+---Sends what is on its way and ends. Idempotent. Raises what the client has ended with before, once.
+function nats_client:close() end
+
+---Closable.
+---@class perilune.nats_subscription
+---@field subject string
+---@field group? string
+local nats_subscription = {}
+
+---@return perilune.nats_message? message
+---@return "lagged"|"closed"|nil why `"lagged"`: more came than are kept, and the oldest are lost.
+---@return integer? lost How many.
+function nats_subscription:recv() end
+
+---@return perilune.operation
+function nats_subscription:recv_op() end
+
+---`for message in sub:iter() do`: until the end; says nothing of what is lost.
+---@return fun(): perilune.nats_message?
+---@return perilune.nats_subscription
+function nats_subscription:iter() end
+
+---Messages that have come already are still received. Idempotent.
+function nats_subscription:close() end
+
+-- Queues between machines --------------------------------------------------------------------------------------------
+
+---Channels between processes and machines, over NATS JetStream (`nats-server -js`). Delivery is at least once: a message stays with the
+---server until its receiver has acknowledged it, and is delivered again when that does not come in time, whatever became of the receiver.
+---A `ledger` decides what counts.
+---@class perilune.queue
+local queue = {}
+
+---@type perilune.queue
+peri.queue = nil
+
+---@class perilune.queue_options
+---@field name string Letters, digits, `-`, `_`. Whoever names the same queue shares it, and names the same options.
+---@field url? string|string[] As for `nats.connect`.
+---@field connect? perilune.nats_options More of these.
+---@field client? perilune.nats_client In place of a connection of its own.
+---@field ack_wait? number Seconds that a message is held without a word. Default 30.
+---@field max_deliver? integer Deliveries after which a message is a dead letter. Default 5.
+---@field capacity? integer Messages it holds; `send` waits while it is full. Default: as many as come.
+---@field duplicate_window? number Seconds in which a message with a known id is not stored again. Default 120.
+---@field storage? "file"|"memory" Default `"file"`.
+---@field replicas? integer Servers of a cluster that store it. Default 1.
+
+---The queue of that name, made where there is none. It belongs to the running task and is closed with it.
+---@param options perilune.queue_options
+---@return perilune.distributed_queue
+function queue.open(options) end
+
+---To be raised in a handler of `work` for what will not be better next time: the message is a dead letter at once.
+---`error(queue.permanent("no such customer"))`
+---@param reason string
+---@return table
+function queue.permanent(reason) end
+
+---Keeps in a database which messages count, and their results: in a table of its own, `perilune_ledger`.
+---@param db perilune.database Stays the caller's; all workers share the file.
+---@return perilune.queue_ledger
+function queue.ledger(db) end
+
+---Closable.
+---@class perilune.distributed_queue
+---@field name string
+---@field client perilune.nats_client
+local distributed_queue = {}
+
+---Returns when the server has stored the message, however long that takes: while it is away, or the queue full, it is tried again, under
+---the same id, so that it is stored once. Cancelled in between, it may have been sent or not.
+---@param value any What `json.encode` takes; more than the server's `max_payload` is misuse.
+---@param options? { id: string?, headers: table<string, string|number>? } `id`: what the server recognises a repetition by, and the
+---ledger a message. Default: one that nobody else has.
+---@return true? sent
+---@return { sequence: integer, duplicate: boolean }|"closed" stored `duplicate`: a message with this id was there.
+function distributed_queue:send(value, options) end
+
+---Commits when less than 256 sends are under way, and then sends; nothing is sent that loses.
+---@param value any
+---@param options? { id: string?, headers: table<string, string|number>? }
+---@return perilune.operation
+function distributed_queue:send_op(value, options) end
+
+---Waits for a message. Nothing is fetched from the server before somebody waits; what has come for a receiver that has gone waits for
+---the next one for half of `ack_wait`, then goes back.
+---@return perilune.queue_message? message
+---@return "closed"? why
+function distributed_queue:recv() end
+
+---@return perilune.operation
+function distributed_queue:recv_op() end
+
+---`for message in q:iter() do`: until the queue is closed.
+---@return fun(): perilune.queue_message?
+---@return perilune.distributed_queue
+function distributed_queue:iter() end
+
+---@class perilune.work_options
+---@field limit? integer How many handlers run at once. Default 1.
+---@field backoff? perilune.backoff|number Pauses before a message whose handler failed is delivered again. Default: 1 to 60 s.
+---@field on_error? fun(e: any, message: perilune.queue_message) Told of each failure. Default: logs a warning.
+
+---Runs `fn(value, message)` for each message until the queue is closed. A message is acknowledged when `fn` returns, unless it has settled
+---it itself; given back when `fn` fails, or is cancelled; a dead letter when that was its last delivery or the error is a permanent one. It
+---is held for as long as `fn` runs.
+---@param fn fun(value: any, message: perilune.queue_message)
+---@param options? perilune.work_options
+function distributed_queue:work(fn, options) end
+
+---The queue of dead letters: messages as they were, with the headers `Perilune-Reason`, `Perilune-Deliveries` and `Perilune-Id`. What
+---is no JSON has its text as value. They stay until they are acknowledged.
+---@return perilune.distributed_queue
+function distributed_queue:dead() end
+
+---@return { messages: integer, in_hand: integer, waiting: integer, dead: integer } stats `messages`: all that are stored; `in_hand`: those
+---of them that somebody holds; `waiting`: receivers, of all processes; `dead`: letters.
+function distributed_queue:stats() end
+
+---Ends receivers, gives back what nobody has taken, and waits a moment for handlers at work. Idempotent.
+function distributed_queue:close() end
+
+---Removes the queue from the server, with all its messages and dead letters.
+function distributed_queue:destroy() end
+
+---One delivery of a message, held until it is settled, once. What settles it waits for the server's word, and is `nil, "late"` when that has
+---not come by the time the message may be somebody else's.
+---@class perilune.queue_message
+---@field value any
+---@field text string The value as it was sent.
+---@field id string
+---@field deliveries integer 1 for the first.
+---@field sequence integer Its place in the queue.
+---@field token integer Greater than that of any delivery before of this message: a fencing token.
+---@field headers table<string, string>
+---@field sent_at? number Seconds, as of `peri.clock`.
+---@field queue perilune.distributed_queue
+---@field settled? string How it was settled.
+local queue_message = {}
+
+---It is done: it is not delivered again.
+---@return true? settled
+---@return "late"|"closed"|nil why
+function queue_message:ack() end
+
+---Gives it back.
+---@param delay? number Seconds before it is delivered again. Default 0.
+---@return true? settled
+---@return "late"|"closed"|nil why
+function queue_message:nak(delay) end
+
+---Drops it: neither done nor delivered again.
+---@return true? settled
+---@return "late"|"closed"|nil why
+function queue_message:term() end
+
+---Drops it here, and keeps it with the dead letters.
+---@param reason string
+---@return true? settled
+---@return "late"|"closed"|nil why
+function queue_message:dead_letter(reason) end
+
+---Holds it for another `ack_wait`.
+---@return true? told
+---@return "settled"|"closed"|nil why
+function queue_message:heartbeat() end
+
+---Which messages count, by queue and id. Of two who hold one message, the ledger knows who has it later.
+---@class perilune.queue_ledger
+local queue_ledger = {}
+
+---Runs `fn(value, message)` and stores its result, which counts from then on. Where a result counts already, it is returned, and `fn`
+---does not run. What `fn` raises passes through, and counts for nothing.
+---@param message perilune.queue_message
+---@param fn fun(value: any, message: perilune.queue_message): any What `json.encode` takes, or nil.
+---@return true? counts
+---@return any result The one that counts; or `"stale"`: somebody holds a later delivery, this one is to be dropped.
+function queue_ledger:once(message, fn) end
+
+---Stores a result.
+---@param message perilune.queue_message
+---@param result any
+---@return true? counts
+---@return "stale"|"counted"|nil why
+function queue_ledger:commit(message, result) end
+
+---@param message perilune.queue_message
+---@return boolean counts
+---@return any result
+function queue_ledger:result(message) end
+
+---Forgets results that have counted for longer.
+---@param seconds number
+---@return integer forgotten
+function queue_ledger:prune(seconds) end
 
 -- Signals ------------------------------------------------------------------------------------------------------------
 

@@ -114,6 +114,11 @@ local samples = {
     local server <close> = peri.http.serve(0, print)
     return server
   end,
+  nats_client = function() return setmetatable({}, require "perilune.nats.client") end,
+  nats_subscription = function() return setmetatable({}, require "perilune.nats.subscription") end,
+  distributed_queue = function() return setmetatable({}, require("perilune.queue").methods_) end,
+  queue_message = function() return setmetatable({}, require "perilune.queue.message") end,
+  queue_ledger = function() return setmetatable({}, require "perilune.queue.ledger") end,
   value_stream = function() return peri.stream.of() end,
   child = ended_child,
   file = function() return peri.fs.open("/dev/null") end,
