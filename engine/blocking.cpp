@@ -252,7 +252,7 @@ void blocking_call::completed(const error* refusal) noexcept {
   if (refusal) fail(std::make_exception_ptr(task_error(*refusal)));
   ready = true;
   if (waiter* by = std::exchange(waiting, nullptr)) {
-    home->external_ends();
+    home->external_ends(options().fellow);
     home->tasks().grant(*by);
   }
 }
@@ -261,7 +261,7 @@ void blocking_wait::arm(waiter& by) {
   blocking_call& c = *call_;
   c.waiting = &by;
   start_on(worker::of(*by.task->home));
-  c.home->external_begins();
+  c.home->external_begins(c.options().fellow);
 }
 
 void blocking_wait::start() { start_on(worker::here()); }
@@ -289,7 +289,7 @@ bool blocking_wait::withdraw() noexcept {
 // A task that is killed has had its grace, and the call with it.
 void blocking_wait::disarm(waiter& by) noexcept {
   call_->waiting = nullptr;
-  call_->home->external_ends();
+  call_->home->external_ends(call_->options().fellow);
   if (!withdraw() && by.task->top->has(cancel_node::killed)) call_->pool().expire(*call_);
 }
 

@@ -21,6 +21,7 @@ quiescence::note quiescence::look_at(worker& self) {
   const auto deadline = exact ? self.timers().next_deadline() : self.timers().next_wake();
   return {true,
           self.externals() != 0,
+          self.outside() != 0,
           !self.only_daemons(),
           self.tasks().live_tasks(),
           deadline.value_or(timer_queue::never),
@@ -39,16 +40,50 @@ bool quiescence::rest(worker& self) {
   }
   if (quiet_due(all)) return serve_quiet(*all.quiet, self);
   if (const auto next = next_jump(all, true)) return jump(*next, self);
-  if (all.external) return true;
+  if (all.outside) return true;
   const bool ahead = all.deadline != timer_queue::never;
   if (ahead && (moves_by_itself(owner_.time()) || !leaving())) return true;
-  if (all.tasks && all.resumes != stalled_at_) end_stall(all);
+  if (all.tasks && stalled(all) && all.resumes != stalled_at_) end_stall(all);
   return true;
+}
+
+// Whether no fellow can go on either. A run that ends waits for a fellow that it needs, and for no other.
+bool quiescence::stalled(const note& all) {
+  if (!circle_ || leaving()) return !all.external;
+  return circle_->stall(*place_, all.resumes);
+}
+
+std::shared_ptr<fellowship> quiescence::fellows() {
+  const std::lock_guard lock(mutex_);
+  if (!circle_) {
+    circle_ = std::make_shared<fellowship>();
+    place_ = &circle_->open(false);
+    circle_->enter(*place_, *this);
+  }
+  return circle_;
+}
+
+void quiescence::join(std::shared_ptr<fellowship> circle, fellow_place& place) {
+  const std::lock_guard lock(mutex_);
+  circle_ = std::move(circle);
+  place_ = &place;
+  circle_->enter(place, *this);
+}
+
+bool quiescence::has_messages() const noexcept {
+  for (unsigned i = 0; i < owner_.workers(); ++i)
+    if (!owner_.worker(i).door().empty()) return true;
+  return false;
+}
+
+void quiescence::end_waits() {
+  for (unsigned i = 0; i < owner_.workers(); ++i) owner_.post(i, [&each = owner_.worker(i)] { each.break_stall(); });
 }
 
 void quiescence::rise(const worker& self) noexcept {
   const std::lock_guard lock(mutex_);
   notes_[self.index()].resting = false;
+  if (circle_ && !leaving()) circle_->rise(*place_);
 }
 
 bool quiescence::glance(worker& self, bool own_time) {
@@ -69,19 +104,21 @@ void quiescence::aim_at(aim next) noexcept {
   const std::lock_guard lock(mutex_);
   aim_ = next;
   reached_.store(false, std::memory_order_release);
-  if (next == aim::stop) leaving_.store(true, std::memory_order_release);
+  if (next != aim::stop) return;
+  leaving_.store(true, std::memory_order_release);
+  if (circle_) circle_->leave(*place_);
 }
 
 bool quiescence::all_rest() const noexcept {
-  for (unsigned i = 0; i < notes_.size(); ++i)
-    if (!notes_[i].resting || !owner_.worker(i).door().empty()) return false;
-  return true;
+  const bool rest = std::all_of(notes_.begin(), notes_.end(), [](const note& each) { return each.resting; });
+  return rest && !has_messages();
 }
 
 quiescence::note quiescence::total() const noexcept {
   note all;
   for (const note& each : notes_) {
     all.external |= each.external;
+    all.outside |= each.outside;
     all.work |= each.work;
     all.tasks += each.tasks;
     all.deadline = std::min(all.deadline, each.deadline);

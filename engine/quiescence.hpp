@@ -6,10 +6,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <vector>
 
+#include "fellowship.hpp"
 #include "timer_queue.hpp"
 
 namespace perilune {
@@ -40,6 +42,15 @@ class quiescence {
   void aim_at(aim next) noexcept;
   bool reached() const noexcept { return reached_.load(std::memory_order_acquire); }
   bool leaving() const noexcept { return leaving_.load(std::memory_order_acquire); }
+  // Those whose stall is a condition of this one's. Any thread.
+  std::shared_ptr<fellowship> fellows();
+  // Before anything runs: the place is this runtime's, and left at the runtime's end.
+  void join(std::shared_ptr<fellowship> circle, fellow_place& place);
+  // Whether a worker has been told something that it has not taken yet. Any thread.
+  bool has_messages() const noexcept;
+  // The run has stalled, as another has found: every worker ends its waits. Any thread.
+  void end_waits();
+
   // The threads of workers 1..N-1 end: not with a run, but with the runtime.
   bool over() const noexcept { return leaving() && reached(); }
 
@@ -47,6 +58,7 @@ class quiescence {
   struct note {  // of one worker, or of all
     bool resting = false;
     bool external = false;  // something outside will wake a task
+    bool outside = false;   // something that is no fellow
     bool work = false;      // there are tasks that are no daemons
     std::uint64_t tasks = 0;
     std::uint64_t deadline = timer_queue::never;  // the next one
@@ -63,12 +75,15 @@ class quiescence {
   static bool quiet_due(const note& all) noexcept;
   bool serve_quiet(std::uint64_t target, worker& self);
   void wake(unsigned index) noexcept;
+  bool stalled(const note& all);
   void end_stall(const note& all);
 
   runtime& owner_;
   std::mutex mutex_;
   std::vector<note> notes_;
   aim aim_ = aim::none;
+  std::shared_ptr<fellowship> circle_;  // where there are fellows
+  fellow_place* place_ = nullptr;
   std::uint64_t stalled_at_ = ~std::uint64_t{0};  // how many resumes had been when the run stalled last
   std::atomic<bool> reached_{false};
   std::atomic<bool> leaving_{false};

@@ -40,9 +40,11 @@ class worker {
 
   // Counts something outside the runtime that will wake a task here: I/O, a pool job, a process, a signal listener.
   // While there is any, a virtual clock does not jump and the run is not stalled.
-  void external_begins() noexcept { ++external_; }
-  void external_ends() noexcept { --external_; }
+  void external_begins(bool fellow = false) noexcept { ++external_, fellows_ += fellow; }
+  void external_ends(bool fellow = false) noexcept { --external_, fellows_ -= fellow; }
   std::size_t externals() const noexcept { return external_; }
+  // Those that are no fellows, see fellowship.hpp.
+  std::size_t outside() const noexcept { return external_ - fellows_; }
   // Counts something that the reactor drives while no task waits for it: it is polled even when the queue never empties.
   void background_begins() noexcept { ++background_; }
   void background_ends() noexcept { --background_; }
@@ -136,6 +138,7 @@ class worker {
   std::shared_ptr<doorway> door_;
   wait_queue quiet_waiters_;
   std::size_t external_ = 0;
+  std::size_t fellows_ = 0;  // of these
   std::size_t background_ = 0;
   std::uint64_t polled_at_ = 0;  // how many resumes had been when the reactor was polled last
   std::uint64_t fired_at_ = 0;   // when timers were due last

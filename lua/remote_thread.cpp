@@ -6,7 +6,7 @@
 
 #include <perilune/blocking.hpp>
 #include <perilune/delegated_operation.hpp>
-#include <perilune/thread_channel.hpp>
+#include <perilune/fellow_runtime.hpp>
 
 #include "remote.hpp"
 #include "vm_world.hpp"
@@ -17,10 +17,12 @@ namespace {
 
 class thread_call final : public remote_task {
  public:
-  thread_call(std::shared_ptr<vm_group> group, const runtime_options& rules, std::shared_ptr<remote_request> request)
+  thread_call(vm& v, std::shared_ptr<remote_request> request, bool daemon)
       : remote_task(std::move(request)),
         name(request_->name.empty() ? "peri.thread" : request_->name),
-        group_(std::move(group)) {
+        group_(v.options().group->shared_from_this()),
+        fellow_(std::in_place, v.host_runtime(), daemon) {
+    const runtime_options& rules = v.host_runtime().options();
     rules_.seed = rules.seed;
     rules_.grace = rules.grace;
     rules_.long_hold = rules.long_hold;
@@ -30,6 +32,8 @@ class thread_call final : public remote_task {
   remote_end run();
   // The caller's.
   void cancel(const cancel_reason& why, bool kills);
+  // The thread has ended, and the caller has what it returned.
+  void done() noexcept { fellow_.reset(); }
 
   const std::string name;
 
@@ -39,6 +43,7 @@ class thread_call final : public remote_task {
   void pass_on(const cancel_reason& why, bool kills);
 
   const std::shared_ptr<vm_group> group_;
+  std::optional<fellow_runtime> fellow_;
   runtime_options rules_;
   std::mutex mutex_;           // guards what follows
   runtime* engine_ = nullptr;  // while the function runs
@@ -65,7 +70,6 @@ void thread_call::cancel(const cancel_reason& why, bool kills) {
     early_.push_back({why, kills});
 }
 
-// What the function waits for may come from outside, so while it runs nothing here is a deadlock.
 void thread_call::begin(vm_world& world) {
   if (!spawn_in(world.machine, {})) return;
   const std::lock_guard lock(mutex_);
@@ -89,14 +93,11 @@ remote_end thread_call::run() {
   admit_signal(pattern.preempt);
   vm_world world(rules_, std::move(pattern), group_);
   end_.problem.message = world.problem();
-  if (end_.problem.message.empty()) begin(world);
-  if (task_) {
-    auto awake = std::make_shared<std::unique_ptr<detail::thread_gate>>();
-    world.engine.post(0, [awake] { *awake = std::make_unique<detail::thread_gate>(); });
-    world.engine.run_until_idle();
-    awake->reset();
-    group_->add_unobserved(world.run_to_the_end());
+  if (end_.problem.message.empty()) {
+    fellow_->admit(world.engine);
+    begin(world);
   }
+  if (task_) group_->add_unobserved(world.run_to_the_end());
   const std::lock_guard lock(mutex_);
   over_ = true;
   engine_ = nullptr;
@@ -108,12 +109,16 @@ using thread_operation = blocking_operation<std::unique_ptr<remote_end>>;
 class thread_wait final : public remote_wait {
  public:
   explicit thread_wait(const std::shared_ptr<thread_call>& call)
-      : call_({.name = call->name.c_str(), .crew = blocking_crew::own},
+      : call_({.name = call->name.c_str(), .crew = blocking_crew::own, .fellow = true},
               [call] { return std::make_unique<remote_end>(call->run()); }),
-        relayed_(call_, call) {}
+        relayed_(call_, call),
+        thread_(call) {}
   bool start() override { return call_.start(), true; }
   operation& op() noexcept override { return relayed_; }
-  remote_end take() override { return std::move(*call_.take_result()); }
+  remote_end take() override {
+    thread_->done();
+    return std::move(*call_.take_result());
+  }
 
  private:
   // Holds until the thread has ended, or its task is killed.
@@ -134,14 +139,13 @@ class thread_wait final : public remote_wait {
 
   thread_operation call_;
   relaying relayed_;
+  const std::shared_ptr<thread_call> thread_;
 };
 
 }  // namespace
 
-std::unique_ptr<remote_wait> call_on_thread(vm& v, std::shared_ptr<remote_request> request, const spawn_request&) {
-  auto group = v.options().group->shared_from_this();
-  return std::make_unique<thread_wait>(
-      std::make_shared<thread_call>(std::move(group), v.host_runtime().options(), std::move(request)));
+std::unique_ptr<remote_wait> call_on_thread(vm& v, std::shared_ptr<remote_request> request, const spawn_request& asked) {
+  return std::make_unique<thread_wait>(std::make_shared<thread_call>(v, std::move(request), asked.options.daemon));
 }
 
 }  // namespace perilune

@@ -102,4 +102,53 @@ expect_only 1 out <<'END'
 main has ended
 END
 
+it "DLK-07: a thread and its caller that wait for each other are in a deadlock, told on both sides"
+given thread.lua <<'END'
+local peri = require "perilune"
+local ch = peri.shared_channel(1)
+local t = peri.thread({ daemon = false }, function(c) return c:recv() end, ch)
+if arg[1] then peri.sleep(0.05) ch:send("in time") end
+print(t:join())
+END
+run run thread.lua
+expect_only 0 out <<'END'
+false	task 2 failed: deadlock: nothing can end the wait in recv on a shared channel
+END
+sed -n "s/ (for [0-9.]* s)//; s/^  task/task/p" err | sort >first
+cat >expected <<'END'
+task 1 (main) waits in join on task 2 at thread.lua:5
+task 1 waits in recv on a shared channel at thread.lua:3
+task 2 waits in thread on a thread, spawned at thread.lua:3
+END
+same expected first "standard error"
+run run thread.lua "the caller sleeps"
+expect 0 out <<'END'
+true	in time
+END
+
+it "DLK-05: a thread that serves waits on when those whom it serves are in a deadlock"
+given serves.lua <<'END'
+local peri = require "perilune"
+local a, b = peri.shared_channel(1), peri.shared_channel(1)
+local server = peri.thread(function(i, o) for v in i:iter() do o:send(v + 1) end return "served" end, a, b)
+local client = peri.thread({ daemon = false }, function(i, o)
+  local sum = 0
+  for n = 1, 2000 do i:send(n) sum = sum + o:recv() end
+  return sum
+end, a, b)
+print(client:join())
+print(select(2, pcall(function() peri.channel(0):recv() end)))
+a:send(1)
+print(b:recv())
+a:close()
+print(server:join())
+END
+run run --workers 2 serves.lua
+expect_only 0 out <<'END'
+true	2003000
+deadlock: nothing can end the wait in recv on a channel
+2
+true	served
+END
+
 done_testing

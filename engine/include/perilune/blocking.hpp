@@ -33,6 +33,7 @@ struct blocking_options {
   const char* name = "blocking";  // what diagnostics call it; lives as long as the call
   blocking_crew crew = blocking_crew::pool;
   bool abandonable = false;       // a cancelled task does not wait for the end; a late result is dropped
+  bool fellow = false;            // it runs a runtime that is a fellow of this one, see fellow_runtime.hpp
   bool refuse_when_full = false;  // fail with EAGAIN when the queue is full; otherwise the submitter waits its turn
 };
 

@@ -1,0 +1,67 @@
+// Finding that no fellow can go on. See fellowship.hpp and fellow_runtime.hpp.
+#include "fellowship.hpp"
+
+#include <perilune/fellow_runtime.hpp>
+#include <perilune/runtime.hpp>
+
+#include "quiescence.hpp"
+
+namespace perilune {
+
+namespace detail {
+
+fellow_place& fellowship::open(bool daemon) {
+  const std::lock_guard lock(mutex_);
+  places_.push_back({.daemon = daemon});
+  return places_.back();
+}
+
+void fellowship::close(fellow_place& place) noexcept {
+  const std::lock_guard lock(mutex_);
+  places_.remove_if([&](const fellow_place& each) { return &each == &place; });
+}
+
+void fellowship::enter(fellow_place& place, quiescence& who) noexcept {
+  const std::lock_guard lock(mutex_);
+  place.who = &who;
+}
+
+void fellowship::leave(fellow_place& place) noexcept {
+  const std::lock_guard lock(mutex_);
+  place.who = nullptr;
+  place.stalled = false;
+}
+
+void fellowship::rise(fellow_place& self) noexcept {
+  const std::lock_guard lock(mutex_);
+  self.stalled = false;
+}
+
+// What one fellow said to another before it came to rest lies at the other's door.
+bool fellowship::stall(fellow_place& self, std::uint64_t resumes) {
+  const std::lock_guard lock(mutex_);
+  self.stalled = true;
+  self.resumes = resumes;
+  bool news = false;
+  for (const fellow_place& each : places_) {
+    if (!each.stalled || each.who->has_messages()) return false;
+    news |= each.resumes != each.told_at;
+  }
+  if (!news) return false;
+  for (fellow_place& each : places_) {
+    each.told_at = each.resumes;
+    if (&each != &self && !each.daemon) each.who->end_waits();
+  }
+  return !self.daemon;
+}
+
+}  // namespace detail
+
+fellow_runtime::fellow_runtime(runtime& beside, bool daemon)
+    : circle_(beside.quiet().fellows()), place_(circle_->open(daemon)) {}
+
+fellow_runtime::~fellow_runtime() { circle_->close(place_); }
+
+void fellow_runtime::admit(runtime& fellow) { fellow.quiet().join(circle_, place_); }
+
+}  // namespace perilune
