@@ -30,6 +30,8 @@ local sends_under_way <const> = 256
 local one_try <const> = 5 -- seconds that the server is given to confirm
 local longest_pause <const> = 1
 local patience <const> = 10 -- seconds that a queue may be missing, while a server comes up
+local margin <const> = 2048 -- bytes that a message stays below the server's limit, for what a dead letter says more
+local longest_id <const> = 256
 local drain <const> = 5 -- seconds that handlers at work are given when a queue is closed
 
 -- Opening -------------------------------------------------------------------------------------------------------------
@@ -148,15 +150,15 @@ local function prepare(self, call, value, options)
     or option_checks.problem(options, call, { "id", "headers" }))
   if wrong then error(wrong, 3) end
   local id = options and options.id
-  if id ~= nil and (type(id) ~= "string" or id == "") then
-    error(("bad option 'id' to '%s' (a string expected, got %s)"):format(call, type(id)), 3)
+  if id ~= nil and (type(id) ~= "string" or id == "" or #id > longest_id) then
+    error(("bad option 'id' to '%s' (a string of 1 to %d bytes expected, got %s)"):format(call, longest_id, type(id)), 3)
   end
   local headers = { ["Nats-Msg-Id"] = id or unique() }
   for name, field in pairs(options and options.headers or {}) do headers[name] = field end
   local head, problem_of_head = protocol.head(headers)
   if not head then error(("bad option 'headers' to '%s' (%s)"):format(call, problem_of_head), 3) end
-  local most = self.client.info.max_payload
-  if most and #head + #text > most then
+  local most = (self.client.info.max_payload or huge) - margin
+  if #head + #text > most then
     error(("bad argument #1 to '%s' (at most %d bytes, which is what the server takes, got %d)"):format(call, most, #head + #text), 3)
   end
   return head, text
@@ -212,8 +214,13 @@ function methods:bury_(message, reason)
   headers["Perilune-Id"] = message.id
   headers["Perilune-Reason"] = reason:gsub("%c+", " "):sub(1, 1000)
   headers["Perilune-Deliveries"] = tostring(message.deliveries)
-  local head = protocol.head(headers)
-  local stored, why = transmit(self, self.dead_.at.subject, head, message.text)
+  local head, text = protocol.head(headers), message.text
+  if not head or #head + #text > (self.client.info.max_payload or huge) then -- of somebody else's making
+    headers = { ["Nats-Msg-Id"] = ("dead:%d"):format(message.sequence), ["Perilune-Reason"] = headers["Perilune-Reason"] }
+    head = protocol.head(headers)
+    text = text:sub(1, (self.client.info.max_payload or huge) - #head)
+  end
+  local stored, why = transmit(self, self.dead_.at.subject, head, text)
   if not stored then error(problem("ECONNRESET", ("queue '%s': a dead letter could not be stored (%s)"):format(self.name, why)), 0) end
 end
 

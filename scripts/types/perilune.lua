@@ -2570,7 +2570,7 @@ local distributed_queue = {}
 
 ---Returns when the server has stored the message, however long that takes: while it is away, or the queue full, it is tried again, under
 ---the same id, so that it is stored once. Cancelled in between, it may have been sent or not.
----@param value any What `json.encode` takes; more than the server's `max_payload` is misuse.
+---@param value any What `json.encode` takes; more than the server's `max_payload` less 2 KiB is misuse.
 ---@param options? { id: string?, headers: table<string, string|number>? } `id`: what the server recognises a repetition by, and the
 ---ledger a message. Default: one that nobody else has.
 ---@return true? sent
@@ -2663,7 +2663,7 @@ function queue_message:dead_letter(reason) end
 
 ---Holds it for another `ack_wait`.
 ---@return true? told
----@return "settled"|"closed"|nil why
+---@return "settled"|"disconnected"|"closed"|nil why
 function queue_message:heartbeat() end
 
 ---Which messages count, by queue and id. Of two who hold one message, the ledger knows who has it later.

@@ -8,7 +8,9 @@ local nats_server = dofile(root .. "/tests/support/nats_server.lua")
 local case <close> = check.cases()
 local equal, same, misuse = check.equal, check.same, check.misuse
 
+local fs = require "perilune.fs"
 local nats = require "perilune.nats"
+local process = require "perilune.process"
 local net = require "perilune.net"
 
 local server <close> = nats_server.start()
@@ -188,6 +190,24 @@ case("who is asked for", function()
   equal(token:flush(), true)
 end)
 
+case("TLS, by the URL and where the server wants it", function()
+  local folder = fs.temp_dir()
+  local _ <close> = peri.defer(function() fs.remove(folder, { recursive = true }) end)
+  local cert, key = folder .. "/cert.pem", folder .. "/key.pem"
+  process.run { argv = { "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+                         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", cert },
+                stderr = "null" }
+  local own <close> = nats_server.start { "--tls", "--tlscert", cert, "--tlskey", key }
+  for _, scheme in ipairs { "tls", "nats" } do
+    local client <close> = nats.connect((own.url:gsub("nats", scheme)), { tls = { ca_file = cert } })
+    local sub <close> = client:subscribe("x")
+    client:publish("x", ("y"):rep(200000))
+    equal(#sub:recv().data, 200000)
+  end
+  local ok, e = pcall(nats.connect, own.url)
+  same({ ok, e.code }, { false, "EKEYREJECTED" })
+end)
+
 case("no server, one that says nothing, and one that is none", function()
   local ok, e = pcall(nats.connect, "nats://127.0.0.1:1")
   same({ ok, e.kind, e.code }, { false, "io", "ECONNREFUSED" })
@@ -327,5 +347,6 @@ case("misuse is told at the caller's line", function()
   misuse("bad argument #1 to 'subscribe'", function() client:subscribe("") end)
   misuse("bad option 'capacity' to 'subscribe'", function() client:subscribe("a", { capacity = 0 }) end)
   misuse("bad option 'timeout' to 'request'", function() client:request("a", "x", { timeout = -1 }) end)
+  misuse("bad argument #1 to 'flush'", function() client:flush("x") end)
   misuse("bad argument #1 to 'respond'", function() client:respond({ data = "x" }, "y") end)
 end)

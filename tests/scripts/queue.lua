@@ -84,11 +84,11 @@ case("what is given back comes again, after a delay if one is named, with a grea
 end)
 
 case("a message that nobody settles comes again; a heartbeat holds it", function()
-  local q <close> = open { ack_wait = 0.3 }
+  local q <close> = open { ack_wait = 2 }
   q:send("x")
   local held = q:recv()
-  for _ = 1, 8 do
-    peri.sleep(0.1)
+  for _ = 1, 5 do
+    peri.sleep(0.5)
     equal(held:heartbeat(), true)
   end
   equal(peri.try_select { q:recv_op() }, nil)
@@ -196,11 +196,11 @@ case("work: acknowledged on return, tried again on an error, dead after the last
 end)
 
 case("work: a handler that takes longer than ack_wait keeps its message", function()
-  local q <close> = open { ack_wait = 0.3 }
+  local q <close> = open { ack_wait = 1.5 }
   local runs = 0
   local worker = peri.spawn(q.work, q, function()
     runs = runs + 1
-    peri.sleep(1)
+    peri.sleep(2.5)
   end, { limit = 2 })
   q:send("x")
   wait_until(function() return runs > 0 and is_empty(q) end)
@@ -375,6 +375,41 @@ case("random workers, errors, cancellations: every message is done or dead, and 
   end
 end)
 
+case("the largest message, also as a dead letter, and what others send that is larger", function()
+  local q <close>, options = open { max_deliver = 1 }
+  local largest = ("x"):rep((1 << 20) - 2048 - 294)
+  q:send(largest, { id = ("i"):rep(256), headers = { Word = "w" } })
+  local client <close> = nats.connect(server.url)
+  client:request("perilune." .. options.name, ('"%s'):format(("y"):rep((1 << 20) - 1)))
+  local letters = {}
+  local worker = peri.spawn(q.work, q, function() error(("long reason "):rep(1000)) end, { on_error = function() end })
+  for _ = 1, 2 do
+    local letter = q:dead():recv()
+    letters[letter.value:sub(1, 1) == "x" and "own" or "other"] = letter
+    letter:ack()
+  end
+  same({ letters.own.value == largest, letters.own.headers.Word }, { true, "w" })
+  equal(letters.other.headers["Perilune-Reason"]:match("^no JSON"), "no JSON")
+  worker:cancel()
+  worker:join()
+end)
+
+case("queues of one client share its connection, and end before it", function()
+  local client <close> = nats.connect(server.url)
+  local one = open { client = client }
+  local two = open { client = client }
+  one:send(1)
+  two:send(2)
+  same({ two:recv().value, one:recv().value }, { 2, 1 })
+  one:close()
+  two:send(3)
+  equal(two:recv().value, 3)
+  client:close()
+  same({ two:recv() }, { nil, "closed" })
+  same({ two:send(4) }, { nil, "closed" })
+  two:close()
+end)
+
 case("queues that are in the way, servers without JetStream", function()
   local _ <close>, options = open()
   options.storage = "memory"
@@ -389,7 +424,7 @@ case("misuse is told at the caller's line", function()
   misuse("bad argument #1 to 'send'", function() q:send(print) end)
   misuse("bad option 'id' to 'send'", function() q:send(1, { id = 3 }) end)
   misuse("unknown option 'ids' to 'send_op'", function() q:send_op(1, { ids = 3 }) end)
-  misuse("at most 1048576 bytes", function() q:send(("x"):rep(1 << 20)) end)
+  misuse("at most 1046528 bytes", function() q:send(("x"):rep(1 << 20)) end)
   misuse("bad argument #1 to 'work'", function() q:work(3) end)
   misuse("bad option 'limit' to 'work'", function() q:work(print, { limit = 0 }) end)
   misuse("call it with ':'", function() q.recv() end)

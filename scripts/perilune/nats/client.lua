@@ -47,7 +47,7 @@ local function lose(self, stream)
 end
 
 -- Sends as a whole, as soon as there is a connection. nil, "closed" at the end.
-function client:write_(...)
+local function write(self, ...)
   while true do
     local stream = await_stream(self)
     if not stream then return nil, "closed" end
@@ -178,6 +178,15 @@ end
 
 -- Messages ------------------------------------------------------------------------------------------------------------
 
+-- Sends as a whole, now or not at all: for what is of no use later.
+local function write_now(self, ...)
+  local stream = self.stream
+  if not stream then return nil, self.state:get() == "closed" and "closed" or "disconnected" end
+  if pcall(stream.write, stream, ...) then return true end
+  lose(self, stream)
+  return nil, "disconnected"
+end
+
 -- Checks what a script sends; `level` is that of the script's call.
 local function check_sending(self, call, subject, data, headers, level)
   local wrong = protocol.subject_problem(subject)
@@ -198,9 +207,13 @@ local function check_sending(self, call, subject, data, headers, level)
   return data, head
 end
 
--- For modules that have checked what they send.
-function client:send_(subject, reply, head, data)
-  return self:write_(protocol.publish(subject, reply, head, data), head or "", data, "\r\n")
+local function send(self, subject, reply, head, data)
+  return write(self, protocol.publish(subject, reply, head, data), head or "", data, "\r\n")
+end
+
+-- For modules that have checked what they send: now, or nil and "disconnected" or "closed".
+function client:say_(subject, reply, data)
+  return write_now(self, protocol.publish(subject, reply, nil, data), data, "\r\n")
 end
 
 local function check_options(call, position, options, kinds, level)
@@ -227,7 +240,7 @@ function client:publish(subject, data, options)
   data, head = check_sending(self, "publish", subject, data, options.headers, 2)
   local wrong = options.reply and protocol.subject_problem(options.reply)
   if wrong then error(("bad option 'reply' to 'publish' (%s)"):format(wrong), 2) end
-  return self:send_(subject, options.reply, head, data)
+  return send(self, subject, options.reply, head, data)
 end
 
 -- Answers a message that was a request.
@@ -236,7 +249,7 @@ function client:respond(message, data, headers)
   if not message.reply then error("bad argument #1 to 'respond' (nobody waits for an answer to this message)", 2) end
   local head
   data, head = check_sending(self, "respond", message.reply, data, headers, 2)
-  return self:send_(message.reply, nil, head, data)
+  return send(self, message.reply, nil, head, data)
 end
 
 -- Subscriptions -------------------------------------------------------------------------------------------------------
@@ -248,17 +261,18 @@ function client:attach_(made)
     made.sid, made.client = self.last_sid, self
   end)
   self.handlers[tostring(made.sid)] = made
-  local stream = self.stream -- of others, the next connection is told
-  if stream and not pcall(stream.write, stream, made:line_()) then lose(self, stream) end
+  write_now(self, made:line_()) -- where that fails, the next connection is told
   if self.state:get() == "closed" then made:end_() end
   return made
 end
 
+-- Nothing more is sent to it; what is on its way still arrives.
+function client:unsubscribe_(sub) return write_now(self, protocol.unsubscribe(sub.sid)) end
+
 function client:detach_(sub)
   if not self.handlers[tostring(sub.sid)] then return end
   self.handlers[tostring(sub.sid)] = nil
-  local stream = self.stream
-  if stream then pcall(stream.write, stream, protocol.unsubscribe(sub.sid)) end
+  self:unsubscribe_(sub)
 end
 
 local subscribe_options <const> = { group = "string", capacity = "number", max = "number" }
@@ -294,16 +308,16 @@ end
 -- where nobody knows whether the request has arrived, or "closed".
 function client:ask_(subject, head, data, seconds)
   ensure_inbox(self)
-  local in_time, stream = peri.try_timeout(seconds, await_stream, self)
-  if not in_time then return nil, "timeout" end
-  if not stream then return nil, "closed" end
+  if not self.stream then
+    local in_time, stream = peri.try_timeout(seconds, await_stream, self)
+    if not in_time then return nil, "timeout" end
+    if not stream then return nil, "closed" end
+  end
   local name, reply = unique(), peri.oneshot()
   local _ <close> = setmetatable({}, { __close = function() self.replies[name] = nil end })
   self.replies[name] = reply
-  if not pcall(stream.write, stream, protocol.publish(subject, self.inbox .. name, head, data), head or "", data, "\r\n") then
-    lose(self, stream)
-    return nil, "disconnected"
-  end
+  local sent, why = write_now(self, protocol.publish(subject, self.inbox .. name, head, data), head or "", data, "\r\n")
+  if not sent then return nil, why end
   local which, message = peri.select { answer = reply:recv_op(), late = peri.sleep_op(seconds) }
   if which == "late" then return nil, "timeout" end
   if not message then return nil, self.state:get() == "closed" and "closed" or "disconnected" end
@@ -324,20 +338,24 @@ end
 
 -- The end -------------------------------------------------------------------------------------------------------------
 
+local function flush(self)
+  local pong = peri.oneshot()
+  if not await_stream(self) then return nil, "closed" end
+  self.pongs[#self.pongs + 1] = pong
+  local sent, why = write_now(self, "PING\r\n")
+  if not sent then return nil, why end
+  if pong:recv() then return true end
+  return nil, self.state:get() == "closed" and "closed" or "disconnected"
+end
+
 -- Waits until the server has seen everything that was sent.
 function client:flush(timeout)
-  local pong = peri.oneshot()
-  local stream = await_stream(self)
-  if not stream then return nil, "closed" end
-  self.pongs[#self.pongs + 1] = pong
-  if not pcall(stream.write, stream, "PING\r\n") then
-    lose(self, stream)
-    return nil, "disconnected"
+  if timeout ~= nil and (type(timeout) ~= "number" or not (timeout >= 0)) then
+    error(("bad argument #1 to 'flush' (seconds expected, got %s)"):format(tostring(timeout)), 2)
   end
-  local which, seen = peri.select { answer = pong:recv_op(), late = peri.sleep_op(timeout or self.options.timeout) }
-  if which == "late" then return nil, "timeout" end
-  if seen then return true end
-  return nil, self.state:get() == "closed" and "closed" or "disconnected"
+  local in_time, seen, why = peri.try_timeout(timeout or self.options.timeout, flush, self)
+  if not in_time then return nil, "timeout" end
+  return seen, why
 end
 
 function client:status() return self.state:get() end

@@ -63,7 +63,7 @@ local function confirm(self, word)
 end
 
 -- Says it, and does not wait.
-local function say(self, word) return self.queue.client:send_(self.address_, nil, nil, word) end
+local function say(self, word) return self.queue.client:say_(self.address_, nil, word) end
 
 function message:ack()
   settle(self, "ack", "acknowledged")
@@ -91,7 +91,8 @@ end
 function message:heartbeat()
   check(self, "heartbeat")
   if self.settled then return nil, "settled" end
-  if not say(self, "+WPI") then return nil, "closed" end
+  local said, why = say(self, "+WPI")
+  if not said then return nil, why end
   self.held_until_ = peri.now() + self.queue.options.ack_wait
   return true
 end
@@ -100,7 +101,12 @@ function message:dead_letter(reason)
   if type(reason) ~= "string" then error(("bad argument #1 to 'dead_letter' (a string expected, got %s)"):format(type(reason)), 2) end
   if not self.queue.dead_ then error("bad argument #1 to 'dead_letter' (the message is a dead letter)", 2) end
   settle(self, "dead_letter", "a dead letter")
+  local buried = false
+  local _ <close> = peri.defer(function()
+    if not buried then self.settled = nil end -- it is still to be given back
+  end)
   self.queue:bury_(self, reason)
+  buried = true
   return confirm(self, "+TERM")
 end
 

@@ -11,7 +11,6 @@ local json = require "perilune.json"
 local jetstream = require "perilune.queue.jetstream"
 local message = require "perilune.queue.message"
 local problem = require "perilune.nats.problem"
-local protocol = require "perilune.nats.protocol"
 local subscription = require "perilune.nats.subscription"
 local unique = require "perilune.nats.unique"
 
@@ -24,6 +23,7 @@ puller.__index = puller
 local pull_lasts <const> = 30 -- seconds that the server keeps a pull
 local look_again <const> = 0.02 -- seconds
 local longest_pause <const> = 5
+local one_message <const> = json.encode { batch = 1, expires = jetstream.nanoseconds(pull_lasts) }
 
 -- What comes ---------------------------------------------------------------------------------------------------------
 
@@ -69,7 +69,7 @@ local function bury_spent(self)
       return self.queue.client.report(e)
     end
     table.remove(self.spent, 1)
-    self.queue.client:send_(made.address_, nil, nil, "+TERM")
+    self.queue.client:say_(made.address_, nil, "+TERM") -- unheard, it is delivered and buried again, as the same letter
   end
 end
 
@@ -93,11 +93,6 @@ local function return_aged(self)
   end
 end
 
-local function request(self)
-  return self.queue.client:send_(self.next_subject, self.inbox, nil,
-                                 json.encode { batch = 1, expires = jetstream.nanoseconds(pull_lasts) })
-end
-
 local function pull(self)
   local waiting = self.buffer:stats().waiting_receivers
   if self.under_way > 0 and peri.now() > self.pulled + pull_lasts + longest_pause then self.under_way = 0 end -- lost on the way
@@ -110,7 +105,7 @@ local function pull(self)
   self.pulled = peri.now()
   for _ = 1, missing do
     self.under_way = self.under_way + 1
-    if not request(self) then return end
+    if not self.queue.client:say_(self.next_subject, self.inbox, one_message) then return end -- the next connection is asked anew
   end
 end
 
@@ -180,7 +175,7 @@ function puller:close()
   self.task:join()
   local client = self.queue.client
   if client:status() == "connected" then
-    client:write_(protocol.unsubscribe(self.sub.sid))
+    client:unsubscribe_(self.sub)
     client:flush(2)
   end
   empty(self)

@@ -46,7 +46,8 @@ local function handle(self, message)
   if not ok then
     settle_failure(self, message, e)
   elseif not message.settled then
-    message:ack()
+    local settled, why = message:ack()
+    if not settled then self.on_error(("done, but perhaps delivered again: the server has not confirmed it (%s)"):format(why), message) end
   end
 end
 
