@@ -70,14 +70,15 @@ reply is_error_body(lua_State* L, vm& v) {
 }
 
 reply on_unobserved_body(lua_State* L, vm& v) {
-  if (lua_isnoneornil(L, 1)) {
+  if (!lua_isnoneornil(L, 1) && !is_callable(L, 1)) return bad_argument(v, 1, "a function or nil expected", L);
+  vm::push_registry(L, registry_slot::on_unobserved);
+  if (!is_callable(L, -1)) lua_pushnil(L);
+  if (lua_isnoneornil(L, 1))
     lua_pushboolean(L, 0);
-  } else {
-    if (!is_callable(L, 1)) return bad_argument(v, 1, "a function or nil expected", L);
+  else
     lua_pushvalue(L, 1);
-  }
   vm::set_registry(L, registry_slot::on_unobserved);
-  return 0;
+  return 1;
 }
 
 reply running_body(lua_State* L, vm&) {

@@ -1,11 +1,12 @@
-// The native half of what the runner does with its terminal and its own end: who the foreground belongs to, what is painted, and an
-// exit that waits for nothing. The VM's thread only.
+// The native half of what the runner does with its terminal and its own end: who the foreground belongs to, what is painted, stopping
+// as other jobs of a shell do, and an exit that waits for nothing. The VM's thread only.
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <string_view>
 
 #include <sys/ioctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "library.hpp"
@@ -28,17 +29,59 @@ bool set_foreground(pid_t group) {
   return done;
 }
 
-// give(pid): its group gets the keys and their signals, and goes on where it was stopped for want of them. False without a terminal.
+// give(pid): its group gets the keys and their signals, and goes on where it was stopped. False where the terminal is not this
+// program's to give: there is none, or another job has it.
 reply give_body(lua_State* L, vm&) {
   const auto pid = static_cast<pid_t>(lua_tointeger(L, 1));
   const bool given = isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) == getpgrp() && set_foreground(pid);
-  if (given) ::kill(-pid, SIGCONT);
+  ::kill(-pid, SIGCONT);
   lua_pushboolean(L, given);
   return 1;
 }
 
 reply take_back_body(lua_State*, vm&) {
   set_foreground(getpgrp());
+  return 0;
+}
+
+// stopped(pid): whether that child has been stopped and has not been asked about since.
+reply stopped_body(lua_State* L, vm&) {
+  siginfo_t how{};
+  const auto pid = static_cast<id_t>(lua_tointeger(L, 1));
+  lua_pushboolean(L, ::waitid(P_PID, pid, &how, WSTOPPED | WNOHANG) == 0 && how.si_pid != 0);
+  return 1;
+}
+
+volatile std::sig_atomic_t continued = 0;
+
+void note_continued(int) { continued = 1; }
+
+// continued(): whether this program was stopped and has gone on since that was last asked, or since the first time.
+reply continued_body(lua_State* L, vm&) {
+  struct sigaction noting{};
+  noting.sa_handler = note_continued;
+  noting.sa_flags = SA_RESTART;
+  ::sigaction(SIGCONT, &noting, nullptr);
+  lua_pushboolean(L, continued);
+  continued = 0;
+  return 1;
+}
+
+// in_foreground(): whether the terminal is this job's to paint on.
+reply in_foreground_body(lua_State* L, vm&) {
+  const pid_t foreground = tcgetpgrp(STDERR_FILENO);
+  lua_pushboolean(L, foreground < 0 || foreground == getpgrp());
+  return 1;
+}
+
+// suspend(whole): stops this program, with `whole` its whole job, until somebody continues it; at once where nobody could.
+reply suspend_body(lua_State* L, vm&) {
+  struct sigaction stopping{};
+  struct sigaction before{};
+  stopping.sa_handler = SIG_DFL;
+  ::sigaction(SIGTSTP, &stopping, &before);
+  ::kill(lua_toboolean(L, 1) ? 0 : getpid(), SIGTSTP);
+  ::sigaction(SIGTSTP, &before, nullptr);
   return 0;
 }
 
@@ -70,9 +113,13 @@ reply leave_body(lua_State* L, vm&) {
 int open_terminal(lua_State* L) {
   constexpr library_function functions[] = {{"give", protect::native<give_body>},
                                             {"take_back", protect::native<take_back_body>},
+                                            {"stopped", protect::native<stopped_body>},
+                                            {"continued", protect::native<continued_body>},
+                                            {"in_foreground", protect::native<in_foreground_body>},
+                                            {"suspend", protect::native<suspend_body>},
                                             {"paint", protect::native<paint_body>},
                                             {"leave", protect::native<leave_body>}};
-  lua_createtable(L, 0, 4);
+  lua_createtable(L, 0, 8);
   set_functions(L, functions);
   return 1;
 }

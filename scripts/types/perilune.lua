@@ -60,8 +60,10 @@ local peri = {}
 function peri.is_error(value, kind) end
 
 ---Takes over the reporting of failures that nobody looked at. `report` runs as a task; its own failures are printed, as are those of
----the tasks it spawns. nil restores the default: a message on standard error, and exit status 1.
+---the tasks it spawns. nil restores the default: a message on standard error, and exit status 1. Returns the reporter before it, nil
+---where that was the default.
 ---@param report? fun(task: perilune.task, e: perilune.error)
+---@return fun(task: perilune.task, e: perilune.error)?
 function peri.on_unobserved(report) end
 
 -- Tasks --------------------------------------------------------------------------------------------------------------

@@ -53,24 +53,15 @@ python3 -c 'import json; s = json.load(open("table")); assert any(r["kind"] == "
 
 it "on a terminal it draws again and again until q is pressed, and leaves the screen as it was"
 given at_terminal.py <<'EOF'
-import os, pty
-pid, terminal = pty.fork()
-if pid == 0:
-    os.execv(os.environ["PERILUNE"], ["perilune", "top", "--interval", "20ms"])
-seen = b""
-def until(text):
-    global seen
-    while text not in seen:
-        seen += os.read(terminal, 4096)
-    seen = seen.split(text, 1)[1]
-until(b"\x1b[?1049h")
-for _ in range(3): until(b"work.lua, process ")
-os.write(terminal, b"xyz")
-until(b"work.lua, process ")
-os.write(terminal, b"q")
-until(b"\x1b[?1049l")
-status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-print(status, b"xyz" in seen)
+from pseudo_terminal import Session
+top = Session("top", "--interval", "20ms")
+top.until(b"\x1b[?1049h")
+for _ in range(3): top.until(b"work.lua, process ")
+top.type("xyz")
+top.until(b"work.lua, process ")
+top.type("q")
+top.until(b"\x1b[?1049l")
+print(top.end(), b"xyz" in top.seen)
 EOF
 timeout 60 python3 at_terminal.py >said 2>&1
 [ "$(cat said)" = "0 False" ] || fail "$(cat said)"

@@ -45,6 +45,7 @@ chooses() {
 chooses "a b c " c
 chooses "c " --only c
 chooses "c d " --only c,d
+chooses "c " --only c d c
 chooses "a c " --skip b c
 chooses "b c " --from b c
 chooses "a b " --until b
@@ -57,6 +58,10 @@ for flag in --only --skip --from --until; do
 perilune: unknown target 'bb'
 END
 done
+run run -C project --only c a
+expect 2 err <<'END'
+perilune: --only: c is no part of what a needs
+END
 run run -C project e
 [ "$status" -eq 2 ] || fail "status $status"
 

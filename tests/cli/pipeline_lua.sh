@@ -189,4 +189,22 @@ END
 run run lost_in.lua
 [ "$status" -eq 1 ] && grep -q "^perilune: unobserved failure: .*lost_in.lua:4: lost" err || fail "status $status: $(cat err)"
 
+it "a reporter of the script's own is told instead, and the run is what its steps made of it"
+given taken.lua <<'END'
+local peri = require "perilune"
+peri.on_unobserved(function(_, e) print("told of " .. e.message) end)
+local p = require("perilune.pipeline").new("taken")
+p:main(function(ctx)
+  ctx:step("a", function()
+    peri.spawn(function() error("lost", 0) end)
+    peri.sleep(0.01)
+    collectgarbage()
+    peri.sleep(0.01)
+  end)
+end)
+return p
+END
+run run taken.lua
+[ "$status" -eq 0 ] && grep -q "told of lost" out && ! grep -q unobserved err || fail "status $status: $(cat out err)"
+
 done_testing

@@ -210,4 +210,21 @@ END
 [ "$(cat status)" -eq 141 ] || fail "status $(cat status): $(cat err)"
 [ "$(cat out)" = "a | y" ] || fail "$(cat out)"
 
+it "--output quiet shows what fails and nothing else, -q what steps print as well"
+given quiet.toml <<'END'
+[steps.good]
+sh = "echo all is well"
+[steps.bad]
+needs = ["good"]
+sh = "echo alas; exit 3"
+END
+run run --output quiet quiet.toml good
+expect 0
+run run -q quiet.toml good
+expect 0 out <<'END'
+good | all is well
+END
+run run --output quiet quiet.toml
+[ "$status" -eq 1 ] && [ ! -s out ] && grep -q alas err && ! grep -q "all is well" err || fail "status $status: $(cat out err)"
+
 done_testing

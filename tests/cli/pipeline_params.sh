@@ -85,4 +85,20 @@ expect 0 out <<'END'
 s | 1 none p
 END
 
+it "why: tells which parameter it would have to know"
+given why.toml <<'END'
+[params]
+version = { required = true }
+[steps.a]
+sh = "echo ${params.version} >made"
+outputs = ["made"]
+END
+run run -q why.toml -p version=1
+run why -f why.toml a
+expect 10 out <<'END'
+a: would run: parameter 'version' is required; give -p version=VALUE to know more
+END
+run why -f why.toml a -p version=1
+[ "$status" -eq 0 ] || fail "$status $(cat out err)"
+
 done_testing

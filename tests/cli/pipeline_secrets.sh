@@ -115,4 +115,17 @@ for format in text json; do
   grep -q 'er<&>' out err && fail "$format: $(cat out err)"
 done
 
+it "... in the texts of the file, which may name the variable"
+given named.toml <<'END'
+[secrets]
+token = { env = "TOKEN" }
+[steps.a]
+doc = "with ${env.TOKEN}"
+argv = ["true"]
+END
+for words in "list" "list --json" "graph --format json" "graph --format html" "show a"; do
+  TOKEN=sw0rdfish run $words -f named.toml
+  [ "$status" -eq 0 ] && ! grep -q sw0rdfish out && { [ "$words" = "graph --format html" ] || grep -q 'with \*\*\*' out; } || fail "$words: $(cat out err)"
+done
+
 done_testing

@@ -77,17 +77,9 @@ grep -q "<eof>" err || fail "$(cat err)"
 
 it "at a terminal it prompts, and an interrupt ends a line but not the session"
 given at_terminal.py <<'EOF'
-import os, pty, sys
-pid, terminal = pty.fork()
-if pid == 0:
-    os.execv(os.environ["PERILUNE"], ["perilune", "repl"])
-seen = b""
-def until(text):
-    global seen
-    while text not in seen:
-        seen += os.read(terminal, 4096)
-    seen = seen.split(text, 1)[1]
-def type_in(text): os.write(terminal, text.encode())
+from pseudo_terminal import Session
+repl = Session("repl")
+until, type_in = repl.until, repl.type
 until(b"\n> ")
 type_in("1 + 1\n"); until(b"2\r\n> ")
 type_in("for i = 1, 2 do\n"); until(b">> ")
@@ -100,31 +92,23 @@ type_in("half = (\n"); until(b">> ")
 type_in("\x03"); until(b"> ")
 type_in("'al' .. 'ive'\n"); until(b"alive\r\n> ")
 type_in("\x04")
-print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+print(repl.end())
 EOF
 TERM=dumb timeout 60 python3 at_terminal.py >out 2>err
 [ "$(cat out)" = 0 ] || fail "$(cat out err)"
 
 it "on a terminal that can, lines are edited and kept for the next session"
 given edits.py <<'EOF'
-import os, pty, sys
+from pseudo_terminal import Session
 def session(*steps):
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execv(os.environ["PERILUNE"], ["perilune", "repl"])
-    seen = b""
-    def until(text):
-        nonlocal seen
-        while text not in seen:
-            seen += os.read(terminal, 4096)
-        seen = seen.split(text, 1)[1]
-    until(b"> ")
+    repl = Session("repl")
+    repl.until(b"> ")
     for typed, answer in steps:
-        os.write(terminal, typed.encode())
-        until(answer.encode())
-        if answer not in ("'gon", "sleeping\r\n"): until(b"> ")
-    os.write(terminal, b"\x04")
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        repl.type(typed)
+        repl.until(answer.encode())
+        if answer not in ("'gon", "sleeping\r\n"): repl.until(b"> ")
+    repl.type("\x04")
+    return repl.end()
 up, left = "\x1b[A", "\x1b[D"
 print(session(("'on' .. 'e'\n", "\r\none\r\n"), (up + "\x01#\n", "\r\n2e\r\n"), ("'tw' .. 'x'" + left + "\x7fo\n", "\r\ntwo\r\n"),
               ("'gon", "'gon"), ("\x03", "\r\n"), ("print('slee' .. 'ping') peri.sleep(1000)\n", "sleeping\r\n"),

@@ -15,30 +15,19 @@ END
 
 # Runs the script on a terminal of its own; when it is ready, types $1 or, for "hangup", takes the terminal away.
 given on_terminal.py <<'END'
-import os, pty, sys
-pid, terminal = pty.fork()
-if pid == 0:
-    os.execv(os.environ["PERILUNE"], ["perilune", "run", "waits.lua"])
-seen = b""
-def read():
-    global seen
-    try:
-        block = os.read(terminal, 4096)
-    except OSError:
-        return False
-    seen += block
-    return bool(block)
-while b"ready" not in seen and read():
+import sys
+from pseudo_terminal import Session
+script = Session("run", "waits.lua")
+while b"ready" not in script.seen and script.read():
     pass
 if sys.argv[1] == "hangup":
-    os.close(terminal)
+    script.hang_up()
 else:
-    os.write(terminal, sys.argv[1].encode())
-    while read():
+    script.type(sys.argv[1])
+    while script.read():
         pass
-print(seen.decode().replace("\r\n", "\n"), end="")
-status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-sys.exit(status if status >= 0 else 128 - status)
+print(script.seen.decode().replace("\r\n", "\n"), end="")
+sys.exit(script.end())
 END
 
 it "SIG-05: Ctrl-C"

@@ -16,6 +16,10 @@ set -u
 # What the runner asks the environment about where it runs; a test that means it sets it.
 unset CI GITHUB_ACTIONS GITLAB_CI GITHUB_STEP_SUMMARY
 : "${PERILUNE:?the program under test}"
+support=$(cd "$(dirname "$0")/../support" && pwd) # screen.sh, pseudo_terminal.py
+PYTHONPATH=$support
+PYTHONDONTWRITEBYTECODE=1
+export PYTHONPATH PYTHONDONTWRITEBYTECODE
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 1

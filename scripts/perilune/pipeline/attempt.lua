@@ -2,7 +2,6 @@
 -- afterwards, and all that it has written has been handed over.
 local peri = require "perilune"
 local process = require "perilune.process"
-local terminal = require "perilune.native.terminal"
 
 local attempt = {}
 
@@ -145,14 +144,14 @@ local function not_started(problem)
   return { state = "failed", code = 127, message = "cannot start: " .. message, left = 0 }
 end
 
--- command: {argv, cwd, env, timeout, grace, interactive, mask}; deliver(stream, text, partial); started(proc).
+-- command: {argv, cwd, env, timeout, grace, interactive, mask}; deliver(stream, text, partial); started(proc), which may return
+-- something to be closed when the attempt is over.
 -- Returns {state, code, signal, user, system, left, message}.
 function attempt.run(command, deliver, started)
   local ok, made = pcall(spawn, command)
   if not ok then return not_started(made) end
   local proc <close> = made
-  started(proc)
-  local given <close> = command.interactive and terminal.give(proc.pid) and peri.defer(terminal.take_back) or nil
+  local watched <close> = started(proc)
   local streams = open_pipes(proc, command, deliver)
   local began, status, late, left = pcall(wait_for_group, proc, streams, command)
   if not began then return not_started(status) end

@@ -5,6 +5,7 @@ local backoff = require "perilune.backoff"
 local json = require "perilune.json"
 local system = require "perilune.native.system"
 local attempt = require "perilune.pipeline.attempt"
+local job_control = require "perilune.pipeline.job_control"
 local step_log = require "perilune.pipeline.step_log"
 
 local attempts = {}
@@ -135,6 +136,7 @@ function attempts.run_process(run, step, ready, reason, n, allowed)
   local result = attempt.run(command, function(...) log:line(...) end, function(proc)
     live.proc = proc
     run.live[step.key] = live
+    return step.interactive and job_control.give_terminal(run, proc.pid) or nil
   end)
   run.live[step.key] = nil
   if step.interactive then run.events:emit("terminal", { key = step.key, taken = false }) end

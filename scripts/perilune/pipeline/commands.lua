@@ -2,6 +2,7 @@
 local fs = require "perilune.fs"
 local json = require "perilune.json"
 local fingerprint = require "perilune.pipeline.fingerprint"
+local params = require "perilune.pipeline.params"
 local past_step = require "perilune.pipeline.past_step"
 local record = require "perilune.pipeline.record"
 local resolve = require "perilune.pipeline.resolve"
@@ -78,17 +79,24 @@ function commands.resume(pipeline, values, words, behind)
   return run.execute(pipeline, values, run.wanted(pipeline, values, request.targets), before.id, request.targets)
 end
 
+-- What hides the pipeline's secrets in texts of the file, which may name the variables that hold them.
+local function mask_of(pipeline, values)
+  if next(pipeline.secrets or {}) == nil then return function(words) return words end end
+  return (select(2, run.scope(pipeline, values, true)))
+end
+
 function commands.list(pipeline, values)
+  local mask, listed, width = mask_of(pipeline, values), {}, 0
+  for i, step in ipairs(pipeline.steps) do
+    listed[i] = { key = mask(step.key), doc = step.doc and mask(step.doc), needs = json.array(step.needs) }
+    width = math.max(width, #listed[i].key)
+  end
   if values.json then
-    local listed = {}
-    for i, step in ipairs(pipeline.steps) do listed[i] = { key = step.key, doc = step.doc, needs = json.array(step.needs) } end
     print_json(json.array(listed))
     return 0
   end
-  local width = 0
-  for _, step in ipairs(pipeline.steps) do width = math.max(width, #step.key) end
-  for _, step in ipairs(pipeline.steps) do
-    print(step.doc and ("%-" .. width .. "s  %s"):format(step.key, step.doc) or step.key)
+  for _, step in ipairs(listed) do
+    print(step.doc and step.key .. (" "):rep(width - #step.key) .. "  " .. step.doc or step.key)
   end
   return 0
 end
@@ -139,6 +147,15 @@ local function known_only_in_a_run(step)
   end
 end
 
+-- A parameter that the step names, and that has no value.
+local function missing_parameter(pipeline, step, scope)
+  for _, name in ipairs(step.names) do
+    local parameter = name:match("^params%.(.+)$")
+    local declared = parameter and (pipeline.params or {})[parameter]
+    if declared and params.is_blank(parameter, declared, scope.params[parameter]) then return parameter end
+  end
+end
+
 -- Whether a step need not run, and why or why not.
 local function verdict_of(pipeline, step, view, store)
   if is_left_out(step, view.scope) then return true, "if: " .. step.condition_text end
@@ -146,6 +163,8 @@ local function verdict_of(pipeline, step, view, store)
   local ready = resolve.step(pipeline, step, view.scope, view.own_environment)
   if not ready.shown then return true, "it only stands for what it needs" end
   if step.effect then return false, "it has an effect" end
+  local missing = missing_parameter(pipeline, step, view.scope)
+  if missing then return false, ("parameter '%s' is required; give -p %s=VALUE to know more"):format(missing, missing) end
   local unknown = #step.outputs > 0 and known_only_in_a_run(step)
   if unknown then return false, ("${%s} is known when it runs"):format(unknown) end
   return fingerprint.verdict(ready, fingerprint.of(ready, step, view), store and store:made(step.key))
@@ -235,7 +254,7 @@ function commands.graph(pipeline, values)
     local data = record.of(store, find_run(store, values.run))
     of.steps, of.run = data.steps, data.run
   end
-  io.write((require("perilune.pipeline.graph").draw(of, values.format or "dot")))
+  io.write(mask_of(pipeline, values)((require("perilune.pipeline.graph").draw(of, values.format or "dot"))))
   return 0
 end
 

@@ -17,6 +17,8 @@
 --                  state: "succeeded" "cached" "skipped" "failed" "timeout" "blocked" (something it needs did not succeed)
 --                  "cancelled"
 --   terminal       key, taken      a step or a question has the terminal to itself, until it is told again with taken = false
+--   suspended      Ctrl-Z: the program is about to stop
+--   continued      it goes on
 --   stopping       signal, count   a signal came (or --timeout, or a watcher's reason); waiting_for (keys); told again every
 --                  two seconds as long as something is waited for
 --   processes_left count, keys     what had left its group was ended at the end of the run; steps that it came from

@@ -4,7 +4,6 @@
 local log = require "perilune.log"
 local native = require "perilune.native.terminal"
 local peri = require "perilune"
-local signal = require "perilune.signal"
 local line = require "perilune.pipeline.line"
 local live_block = require "perilune.pipeline.live_block"
 local terminal = require "perilune.pipeline.terminal"
@@ -19,6 +18,7 @@ local longest_held <const> = 64 * 1024
 function output_live.new(reader, style, durations)
   local self = setmetatable({ reader = reader, block = live_block.new(style, durations), lines = {}, painted = {}, partial = {},
                               last_paint = -math.huge, interactive = {} }, output_live)
+  native.continued()
   log.sink_ = function(record) self:say(record) end
   self.painter = peri.spawn({ name = "paint", daemon = true }, function()
     while true do
@@ -26,17 +26,7 @@ function output_live.new(reader, style, durations)
       self:paint()
     end
   end)
-  self.returning = peri.spawn({ name = "continued", daemon = true }, self.begin_anew, self)
   return self
-end
-
--- After a stop (Ctrl-Z) others have written below the block: it stays where it was.
-function output_live:begin_anew()
-  local listener <close> = signal.listen("CONT")
-  while listener:recv() do
-    self.painted = {}
-    native.paint("", "", "")
-  end
 end
 
 -- Erases the rows of the painted block and stands on the first of them. A terminal that became narrower has wrapped its lines.
@@ -49,15 +39,24 @@ local function erasing(painted, columns)
   return "\r" .. up .. ("\27[2K\27[1B"):rep(rows - 1) .. "\27[2K" .. up
 end
 
--- One write; `without_block`: only the lines. The native half has the block erased where the program itself says something.
+-- After a stop others have written below the block: it stays where it was, and what follows begins on a line that nobody has
+-- written to. As many blanks as there are columns end in the next line, but where they began at the very first column.
+local function fresh_line(self, columns)
+  self.painted = {}
+  native.paint("", "", "")
+  return (" "):rep(columns) .. "\r\27[2K"
+end
+
+-- One write; `without_block`: only the lines, as of any job in the background. The native half has the block erased where the program itself says something.
 function output_live:paint(without_block)
   if next(self.interactive) then return end
   local columns, rows = terminal.size()
-  local erased, parts = erasing(self.painted, columns), {}
-  for i, each in ipairs(self.lines) do parts[i] = each .. "\n" end
+  local parts = { native.continued() and fresh_line(self, columns) or "" }
+  local erased = erasing(self.painted, columns)
+  for _, each in ipairs(self.lines) do parts[#parts + 1] = each .. "\n" end
   self.lines, self.painted = {}, {}
   local now = peri.now()
-  if self.zero and not without_block then
+  if self.zero and not without_block and native.in_foreground() then
     local lines
     lines, self.painted = self.block:lines(now - self.zero, columns, rows)
     parts[#parts + 1] = table.concat(lines, "\n")
@@ -107,6 +106,8 @@ function output_live:before(event)
   if event.event == "step_started" and event.interactive then
     self:paint(true)
     self.interactive[event.key] = true
+  elseif event.event == "suspended" then
+    self:paint(true)
   elseif event.event == "terminal" then
     if event.taken then self:paint(true) end
     self.interactive[event.key] = event.taken or nil
@@ -125,7 +126,6 @@ end
 
 function output_live:close()
   self.painter:cancel()
-  self.returning:cancel()
   log.sink_ = nil
   self.interactive, self.zero = {}, nil
   end_partial(self)

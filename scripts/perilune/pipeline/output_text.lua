@@ -73,6 +73,7 @@ function output_text:prefix_of(event)
 end
 
 function tell.line(self, event)
+  if self.reader.mute then return end
   self.place:step(event.key, event.stream, self:prefix_of(event), event.text, event.partial)
 end
 

@@ -87,11 +87,14 @@ end
 
 local function blank(name) return "<" .. name .. ">" end
 
+-- Whether a value only stands for a required parameter that was not given.
+function params.is_blank(name, spec, value) return spec.required and value == blank(name) end
+
 -- What stands for the required parameters that were not given, as a list.
 function params.blanks(declared, values)
   local blanks = {}
   for name, spec in pairs(declared) do
-    if spec.required and values[name] == blank(name) then blanks[#blanks + 1] = blank(name) end
+    if params.is_blank(name, spec, values[name]) then blanks[#blanks + 1] = blank(name) end
   end
   return blanks
 end

@@ -126,22 +126,25 @@ local function runs_lua(pipeline)
   return false
 end
 
--- A failure in a task of a Lua step that nobody looks at makes the run one that failed. Returns what has those told that have not
--- been found yet, which goes back to the way of scripts.
+-- A failure in a task of a Lua step that nobody looks at makes the run one that failed, unless the script has taken over the
+-- reporting. Returns what has those told that have not been found yet, which goes back to the way of scripts.
 local function watch_unobserved(work)
   if not runs_lua(work.pipeline) then return nil end
-  peri.on_unobserved(function(_, e)
+  local function report(_, e)
     work.unobserved = true
     local told = { "perilune: unobserved failure: " .. tostring(e) }
     if e.spawned_at then told[#told + 1] = "  spawned at " .. e.spawned_at end
     told[#told + 1] = e.traceback
     local message = work.mask(table.concat(told, "\n"))
     if log.sink_ then log.sink_(message) else lua_print.aside(io.stderr.write, io.stderr, message, "\n") end
-  end)
+  end
+  local of_script = peri.on_unobserved(report)
+  if of_script then peri.on_unobserved(of_script) end
   return peri.defer(function()
     collectgarbage()
     peri.yield()
-    peri.on_unobserved(nil)
+    local last = peri.on_unobserved(nil)
+    if last ~= report then peri.on_unobserved(last) end
   end)
 end
 

@@ -137,9 +137,13 @@ local function keep_only(wanted, allowed, pipeline)
   end
 end
 
-local function only(pipeline, values)
-  local wanted = {}
+-- Of all steps, or of those that the targets need.
+local function only(pipeline, values, targets)
+  local wanted, of_targets = {}, #targets > 0 and selection.closure(pipeline, checked(pipeline, targets))
   for _, name in ipairs(checked(pipeline, selection.words(values.only))) do
+    if of_targets and not of_targets[name] then
+      text.refuse(2, "--only: %s is no part of what %s needs", name, table.concat(targets, ", "))
+    end
     wanted[name] = true
     for _, key in ipairs(pipeline.by_key[name].members or {}) do wanted[key] = true end
   end
@@ -148,7 +152,7 @@ end
 
 -- The set of keys to run. values: of the flags.
 function selection.wanted(pipeline, values, targets)
-  if values.only then return only(pipeline, values) end
+  if values.only then return only(pipeline, values, targets) end
   local last = values["until"] and checked(pipeline, selection.words(values["until"]))
   local roots = #targets > 0 and targets or last or pipeline.settings.default or all_keys(pipeline)
   local wanted = selection.closure(pipeline, checked(pipeline, roots))

@@ -4,6 +4,7 @@ local fs = require "perilune.fs"
 local peri = require "perilune"
 local orphans = require "perilune.native.orphans"
 local signal = require "perilune.signal"
+local job_control = require "perilune.pipeline.job_control"
 local terminal = require "perilune.native.terminal"
 local text = require "perilune.pipeline.text"
 
@@ -11,6 +12,7 @@ local stopping = {}
 
 stopping.numbers = { HUP = 1, INT = 2, TERM = 15 }
 
+local terminal_stop <const> = 20 -- SIGTSTP
 local notice_seconds <const> = 2
 local poll_seconds <const> = 0.005
 
@@ -35,11 +37,11 @@ local function stop(work, reason, code, count)
   tell(work, reason, count)
 end
 
--- A program that was told to ignore hang-ups goes on ignoring them.
-local function ignores_hang_ups()
+-- A program that was told to ignore a signal goes on ignoring it.
+local function ignores(number)
   local ok, status = pcall(fs.read, "/proc/self/status")
   local mask = ok and status:match("SigIgn:%s*(%x+)")
-  return mask and tonumber(mask:sub(-1), 16) & 1 == 1
+  return mask and tonumber(mask, 16) >> (number - 1) & 1 == 1
 end
 
 local function obey_signals(work, heard)
@@ -66,8 +68,11 @@ end
 
 -- Runs the steps under the eyes of all that may end them.
 function stopping.go(work, wanted, limit, token)
-  local names = ignores_hang_ups() and { "INT", "TERM" } or { "INT", "TERM", "HUP" }
+  local names = ignores(stopping.numbers.HUP) and { "INT", "TERM" } or { "INT", "TERM", "HUP" }
   local watchers = { peri.spawn({ name = "signals", daemon = true }, obey_signals, work, signal.listen(table.unpack(names))) }
+  if not ignores(terminal_stop) then
+    watchers[#watchers + 1] = peri.spawn({ name = "Ctrl-Z", daemon = true }, job_control.obey, work, signal.listen "TSTP")
+  end
   if limit then watchers[#watchers + 1] = peri.spawn({ name = "time limit", daemon = true }, limit_time, work, limit) end
   if token then watchers[#watchers + 1] = peri.spawn({ name = "stop", daemon = true }, obey_token, work, token) end
   work:go(wanted)

@@ -44,10 +44,10 @@ function summary.lines(record, style)
                   "cpu " .. text.seconds(data.cpu.user + data.cpu.system) }
   parts[#parts + 1] = summary.cache_hits(data.counts)
   local lines = { style:state(data.status, style:paint("bold", data.status)) .. ": " .. table.concat(parts, ", ") }
-  if #record.slowest > 1 then
+  if #record.critical > 0 then
     lines[#lines + 1] = "critical path: " .. timed(record.critical, style.unicode and " → " or " -> ", style)
-    lines[#lines + 1] = "slowest: " .. timed(record.slowest, ", ", style)
   end
+  if #record.slowest > 1 then lines[#lines + 1] = "slowest: " .. timed(record.slowest, ", ", style) end
   return lines
 end
 
