@@ -6,6 +6,9 @@
 -- delivered again; what is delivered max_deliver times without being settled, or is refused for good, goes to the queue of dead
 -- letters with the reason. The server is not asked to count deliveries: it would leave a message where it is when they are used up,
 -- so whoever pulls the next delivery buries it.
+--
+-- A message has two ids: the one it was sent with (Perilune-Id where it is not Nats-Msg-Id any more), by which ledgers know it, and
+-- Nats-Msg-Id, by which the server knows a repetition of one and the same sending.
 local jetstream = require "perilune.queue.jetstream"
 local json = require "perilune.json"
 local ledger = require "perilune.queue.ledger"

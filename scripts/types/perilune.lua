@@ -2559,7 +2559,7 @@ function queue.open(options) end
 ---@return table
 function queue.permanent(reason) end
 
----Keeps in a database which messages count, and their results: in a table of its own, `perilune_ledger`.
+---Keeps in a database which messages count, and their results: in a table of its own, `perilune_ledger`. Sets `journal_mode = WAL`.
 ---@param db perilune.database Stays the caller's; all workers share the file.
 ---@return perilune.queue_ledger
 function queue.ledger(db) end
@@ -2616,7 +2616,7 @@ function distributed_queue:work(fn, options) end
 ---@return perilune.distributed_queue
 function distributed_queue:dead() end
 
----@return { messages: integer, in_hand: integer, waiting: integer, dead: integer } stats `messages`: all that are stored; `in_hand`: those
+---@return { messages: integer, in_hand: integer, waiting: integer, dead: integer } stats `messages`: all that are not settled; `in_hand`: those
 ---of them that somebody holds; `waiting`: receivers, of all processes; `dead`: letters.
 function distributed_queue:stats() end
 
@@ -2631,7 +2631,7 @@ function distributed_queue:destroy() end
 ---@class perilune.queue_message
 ---@field value any
 ---@field text string The value as it was sent.
----@field id string
+---@field id string That it was sent with; the same whatever becomes of it.
 ---@field deliveries integer 1 for the first.
 ---@field sequence integer Its place in the queue.
 ---@field token integer Greater than that of any delivery before of this message: a fencing token.

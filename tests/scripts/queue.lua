@@ -8,6 +8,7 @@ local case <close> = check.cases()
 local equal, same, misuse = check.equal, check.same, check.misuse
 
 local fs = require "perilune.fs"
+local json = require "perilune.json"
 local nats = require "perilune.nats"
 local process = require "perilune.process"
 local queue = require "perilune.queue"
@@ -335,6 +336,24 @@ case("a server that is killed in the middle: nothing is lost, and what counts co
   worker:cancel()
   worker:join()
   equal(q:stats().dead, 0)
+end)
+
+case("what a server has forgotten to deliver is sent anew, under its id", function()
+  local q <close>, options = open()
+  q:send("a", { id = "one" })
+  q:send("b", { headers = { Word = "w" } })
+  local client <close> = nats.connect(server.url)
+  local consumer = ("perilune-%s.workers"):format(options.name)
+  client:request("$JS.API.CONSUMER.DELETE." .. consumer)
+  client:request("$JS.API.CONSUMER.DURABLE.CREATE." .. consumer, json.encode { stream_name = "perilune-" .. options.name, config = {
+    durable_name = "workers", deliver_policy = "all", ack_policy = "explicit", ack_wait = 100000000, max_deliver = 1 } })
+  same({ q:recv().value, q:recv().value }, { "a", "b" })
+  local first, second = q:recv(), q:recv()
+  same({ first.value, first.id, first.sequence, second.value, second.headers.Word }, { "a", "one", 3, "b", "w" })
+  first:ack()
+  second:ack()
+  local state = json.decode(client:request("$JS.API.STREAM.INFO.perilune-" .. options.name).data).state
+  equal(state.messages, 0)
 end)
 
 case("random workers, errors, cancellations: every message is done or dead, and none is left", function()

@@ -3,8 +3,9 @@
 local json = require "perilune.json"
 local peri = require "perilune"
 local problem = require "perilune.nats.problem"
+local protocol = require "perilune.nats.protocol"
 
-local error, type = error, type
+local error, ipairs, type = error, ipairs, type
 
 local jetstream = {}
 
@@ -45,7 +46,7 @@ end
 function jetstream.declare(client, at, options)
   must(client, options.name, "STREAM.CREATE." .. at.stream, {
     name = at.stream, subjects = json.array { at.subject }, retention = "workqueue", storage = options.storage, num_replicas = options.replicas,
-    max_msgs = options.capacity or -1, discard = "new", duplicate_window = jetstream.nanoseconds(options.duplicate_window),
+    max_msgs = options.capacity or -1, discard = "new", allow_direct = true, duplicate_window = jetstream.nanoseconds(options.duplicate_window),
   })
   local config = {
     durable_name = at.consumer, ack_policy = "explicit", ack_wait = jetstream.nanoseconds(options.ack_wait), max_deliver = -1,
@@ -54,11 +55,46 @@ function jetstream.declare(client, at, options)
   must(client, options.name, ("CONSUMER.DURABLE.CREATE.%s.%s"):format(at.stream, at.consumer), { stream_name = at.stream, config = config })
 end
 
--- Messages in all, those that are in some worker's hands, and pulls that wait for one.
+-- Messages that are not settled, those of them that are in some worker's hands, and pulls that wait for one.
 function jetstream.facts(client, at, name)
-  local stream = must(client, name, "STREAM.INFO." .. at.stream)
+  local facts = must(client, name, ("CONSUMER.INFO.%s.%s"):format(at.stream, at.consumer))
+  return { messages = facts.num_pending + facts.num_ack_pending, in_hand = facts.num_ack_pending, waiting = facts.num_waiting }
+end
+
+-- Mending ------------------------------------------------------------------------------------------------------------
+
+-- A server that was killed may have forgotten that a message is in somebody's hands, and never gives it to anybody again; or may know of an
+-- acknowledgement and have the message still. The two look the same, so what is left when nothing is to be delivered and nothing
+-- is in any hands is sent anew, under the id it had, and then removed.
+
+local added <const> = { "Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp", "Nats-Last-Sequence" }
+
+local function send_anew(client, at, sequence)
+  local old = client:ask_("$JS.API.DIRECT.GET." .. at.stream, nil, json.encode { seq = sequence }, one_try)
+  if not old or old.status then return false end
+  local headers = old.headers or {}
+  for _, name in ipairs(added) do headers[name] = nil end
+  headers["Perilune-Id"] = headers["Perilune-Id"] or headers["Nats-Msg-Id"] or ("%s:%d"):format(at.stream, sequence)
+  headers["Nats-Msg-Id"] = "again:" .. sequence -- once, whoever else is mending
+  local reply = client:ask_(at.subject, protocol.head(headers), old.data, one_try)
+  local answer = reply and json.decode(reply.data)
+  return type(answer) == "table" and not answer.error
+end
+
+-- Whether all is well now; false where that cannot be known yet.
+function jetstream.mend(client, at, name)
+  local function state() return must(client, name, "STREAM.INFO." .. at.stream).state end
+  local before = state()
+  if before.messages == 0 then return true end
   local consumer = must(client, name, ("CONSUMER.INFO.%s.%s"):format(at.stream, at.consumer))
-  return { messages = stream.state.messages, in_hand = consumer.num_ack_pending, waiting = consumer.num_waiting }
+  if consumer.num_pending + consumer.num_ack_pending > 0 or consumer.delivered.stream_seq < before.last_seq then return false end
+  local now = state()
+  while now.messages > 0 and now.first_seq <= before.last_seq do
+    if not send_anew(client, at, now.first_seq) then return false end
+    jetstream.ask(client, "STREAM.MSG.DELETE." .. at.stream, { seq = now.first_seq, no_erase = true })
+    now = state()
+  end
+  return true
 end
 
 function jetstream.destroy(client, at)

@@ -17,6 +17,7 @@ local made <const> = "CREATE TABLE IF NOT EXISTS perilune_ledger (queue TEXT, id
 
 -- On a database of perilune.db, which stays its opener's.
 function ledger.new_(db)
+  pcall(db.query, db, "PRAGMA journal_mode = WAL") -- who reads does not hold up who writes; while others have it open it may not change
   db:exec(made)
   return setmetatable({ db = db }, ledger)
 end

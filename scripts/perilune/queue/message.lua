@@ -32,7 +32,7 @@ function message.new_(queue, raw)
   local headers = raw.headers or {}
   local self = setmetatable({
     queue = queue, deliveries = deliveries, sequence = sequence, headers = headers, text = raw.data, address_ = raw.reply,
-    id = headers["Nats-Msg-Id"] or ("%s:%d"):format(queue.at.stream, sequence), sent_at = stamp and stamp / 1e9,
+    id = headers["Perilune-Id"] or headers["Nats-Msg-Id"] or ("%s:%d"):format(queue.at.stream, sequence), sent_at = stamp and stamp / 1e9,
     token = sequence << 16 | min(deliveries, most_deliveries), held_until_ = peri.now() + queue.options.ack_wait,
   }, message)
   self.value, self.problem_ = json.decode(raw.data)

@@ -21,6 +21,7 @@ local puller = {}
 puller.__index = puller
 
 local pull_lasts <const> = 30 -- seconds that the server keeps a pull
+local mend_pause <const> = 2 -- seconds
 local look_again <const> = 0.02 -- seconds
 local longest_pause <const> = 5
 local one_message <const> = json.encode { batch = 1, expires = jetstream.nanoseconds(pull_lasts) }
@@ -109,11 +110,20 @@ local function pull(self)
   end
 end
 
+-- A connection that is new may be to a server that was killed: who waits in vain there looks whether all is well.
+local function mend(self)
+  if not self.doubtful or self.under_way == 0 or peri.now() < self.look_after then return end
+  self.look_after = peri.now() + mend_pause
+  local known, well = pcall(jetstream.mend, self.queue.client, self.queue.at, self.queue.name)
+  if known and well then self.doubtful = false end
+end
+
 -- Seconds until there is something to do that nobody tells of.
 local function pause(self)
   local now, old = peri.now(), oldest(self)
   local due = old and old + self.keeps - now or huge
   if self.looks > 0 then due = min(due, look_again) end
+  if self.doubtful and self.under_way > 0 then due = min(due, self.look_after - now) end
   if self.not_before > now then due = min(due, self.not_before - now) end
   if self.spent[1] then due = min(due, self.bury_after - now) end
   if self.under_way > 0 then due = min(due, self.pulled + pull_lasts + longest_pause - now + 1) end
@@ -142,6 +152,7 @@ local function run(self)
     bury_spent(self)
     return_aged(self)
     pull(self)
+    mend(self)
   end
 end
 
@@ -163,7 +174,7 @@ end
 
 -- A new connection knows nothing of the pulls on the one before.
 local function start_anew(self)
-  self.under_way = 0
+  self.under_way, self.doubtful, self.look_after = 0, true, peri.now() + mend_pause
   self.wanted:notify_one()
 end
 
@@ -188,6 +199,7 @@ function puller.new(queue)
   local self = setmetatable({
     queue = queue, buffer = peri.unbounded(), times = {}, arrived = 0, forgotten = 0, keeps = queue.options.ack_wait / 2,
     wanted = peri.notify(), looks = 0, under_way = 0, pulled = 0, not_before = 0, refusals = 0, spent = {}, bury_after = 0,
+    doubtful = true, look_after = peri.now() + mend_pause,
     inbox = "_INBOX." .. unique(),
     next_subject = ("$JS.API.CONSUMER.MSG.NEXT.%s.%s"):format(queue.at.stream, queue.at.consumer),
   }, puller)
