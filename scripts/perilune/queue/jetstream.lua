@@ -11,6 +11,7 @@ local jetstream = {}
 
 local patience <const> = 10 -- seconds for a server that is coming up
 local one_try <const> = 5
+local most_mended <const> = 1000 -- at once
 
 local second <const> = 1000000000
 
@@ -64,37 +65,55 @@ end
 -- Mending ------------------------------------------------------------------------------------------------------------
 
 -- A server that was killed may have forgotten that a message is in somebody's hands, and never gives it to anybody again; or may know of an
--- acknowledgement and have the message still. The two look the same, so what is left when nothing is to be delivered and nothing
--- is in any hands is sent anew, under the id it had, and then removed.
+-- acknowledgement and have the message still. The two look the same, so what nobody has in hand or is to be given is sent
+-- anew, under the id it had, and then removed. Or it believes that somebody has in hand what is not there any more; that is acknowledged.
 
 local added <const> = { "Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp", "Nats-Last-Sequence" }
 
+local function stored(client, at, sequence)
+  local found, why = client:ask_("$JS.API.DIRECT.GET." .. at.stream, nil, json.encode { seq = sequence }, one_try)
+  if not found then error(problem("EIO", "queue: " .. why), 0) end
+  return not found.status and found or nil
+end
+
+-- Whether it is gone from its old place.
 local function send_anew(client, at, sequence)
-  local old = client:ask_("$JS.API.DIRECT.GET." .. at.stream, nil, json.encode { seq = sequence }, one_try)
-  if not old or old.status then return false end
+  local old = stored(client, at, sequence)
+  if not old then return true end
   local headers = old.headers or {}
   for _, name in ipairs(added) do headers[name] = nil end
   headers["Perilune-Id"] = headers["Perilune-Id"] or headers["Nats-Msg-Id"] or ("%s:%d"):format(at.stream, sequence)
   headers["Nats-Msg-Id"] = "again:" .. sequence -- once, whoever else is mending
   local reply = client:ask_(at.subject, protocol.head(headers), old.data, one_try)
   local answer = reply and json.decode(reply.data)
-  return type(answer) == "table" and not answer.error
+  if type(answer) ~= "table" or answer.error then return false end
+  jetstream.ask(client, "STREAM.MSG.DELETE." .. at.stream, { seq = sequence, no_erase = true })
+  return true
+end
+
+local function acknowledge(client, at, floor)
+  local address = ("$JS.ACK.%s.%s.1.%d.%d.0.0"):format(at.stream, at.consumer, floor.stream_seq + 1, floor.consumer_seq + 1)
+  return client:ask_(address, nil, "+ACK", one_try) ~= nil
 end
 
 -- Whether all is well now; false where that cannot be known yet.
 function jetstream.mend(client, at, name)
-  local function state() return must(client, name, "STREAM.INFO." .. at.stream).state end
-  local before = state()
-  if before.messages == 0 then return true end
-  local consumer = must(client, name, ("CONSUMER.INFO.%s.%s"):format(at.stream, at.consumer))
-  if consumer.num_pending + consumer.num_ack_pending > 0 or consumer.delivered.stream_seq < before.last_seq then return false end
-  local now = state()
-  while now.messages > 0 and now.first_seq <= before.last_seq do
-    if not send_anew(client, at, now.first_seq) then return false end
-    jetstream.ask(client, "STREAM.MSG.DELETE." .. at.stream, { seq = now.first_seq, no_erase = true })
-    now = state()
+  for _ = 1, most_mended do
+    local stream = must(client, name, "STREAM.INFO." .. at.stream).state
+    local consumer = must(client, name, ("CONSUMER.INFO.%s.%s"):format(at.stream, at.consumer))
+    local floor, in_hand = consumer.ack_floor, consumer.num_ack_pending > 0
+    local idle = not in_hand and consumer.num_pending == 0 and consumer.delivered.stream_seq >= stream.last_seq
+    local mended
+    if stream.messages > 0 and (stream.first_seq <= floor.stream_seq or idle) then
+      mended = send_anew(client, at, stream.first_seq)
+    elseif in_hand and not stored(client, at, floor.stream_seq + 1) then
+      mended = acknowledge(client, at, floor)
+    else
+      return idle or stream.messages == 0
+    end
+    if not mended then return false end
   end
-  return true
+  return false
 end
 
 function jetstream.destroy(client, at)
