@@ -1,37 +1,15 @@
 // The C interface: each function is one of perilune::host in another dress. The conventions stand in <perilune/perilune.h>.
-#include <perilune/perilune.h>
+#include "c_api.hpp"
 
 #include <algorithm>
 #include <cstring>
-#include <new>
-#include <utility>
-
-#include <perilune/host.hpp>
+#include <memory>
 
 #include "host_state.hpp"
 
 using namespace perilune;
+using namespace perilune::c_api;
 
-struct peri_error {
-  error_kind kind;
-  std::string message;
-  std::string report;
-};
-struct peri_values {
-  value_list list;
-};
-struct peri_script {
-  script made;
-};
-struct peri_task {
-  script_task made;
-};
-struct peri_group {
-  task_group made;
-};
-struct peri_completion {
-  completion made;
-};
 struct peri_call {
   peri_values arguments;
   peri_values results;
@@ -44,53 +22,6 @@ struct peri_host {
 };
 
 namespace {
-
-peri_error out_of_memory{error_kind::limit, "not enough memory", {}};
-
-peri_error* failure(error problem) { return new peri_error{problem.kind, std::move(problem.message), {}}; }
-peri_error* failure(const script_error& problem) {
-  return new peri_error{problem.kind, problem.message, problem.full_report};
-}
-peri_error* misuse(const char* text) { return failure(error{error_kind::misuse, text, 0, {}}); }
-
-// Nothing that C++ throws goes any further.
-template <class F>
-peri_error* guarded(F body) noexcept {
-  try {
-    return body();
-  } catch (...) {
-    return &out_of_memory;
-  }
-}
-template <class F>
-int tried(F body) noexcept {
-  try {
-    return body();
-  } catch (...) {
-    return 0;
-  }
-}
-
-peri_error* end_of(const status& end) { return end ? nullptr : failure(end.error()); }
-
-peri_error* end_of(const script_outcome& end, peri_values** results) {
-  if (!end.ended()) return misuse("the task has not ended");
-  if (!end.returned()) return failure(end.error());
-  if (results) *results = new peri_values{end.results()};
-  return nullptr;
-}
-
-value_list copy_of(const peri_values* list) { return list ? list->list : value_list(); }
-std::string_view text(const char* data, std::size_t size) noexcept {
-  return data ? std::string_view(data, size) : std::string_view();
-}
-const char* shown(const std::string& text, std::size_t* size) noexcept {
-  if (size) *size = text.size();
-  return text.c_str();
-}
-const value* at(const peri_values* list, std::size_t index) noexcept {
-  return list && index < list->list.size() ? &list->list[index] : nullptr;
-}
 
 // The caller's struct as far as it reaches, the rest zero.
 template <class T>
@@ -140,100 +71,6 @@ void call_with(detail::call_frame& frame, F callback) {
 }  // namespace
 
 uint32_t peri_version(void) { return PERILUNE_VERSION_NUMBER; }
-
-const char* peri_error_kind(const peri_error* error) { return to_string(error->kind); }
-const char* peri_error_message(const peri_error* error, size_t* size) { return shown(error->message, size); }
-const char* peri_error_report(const peri_error* error, size_t* size) {
-  return shown(error->report.empty() ? error->message : error->report, size);
-}
-void peri_error_free(peri_error* error) {
-  if (error != &out_of_memory) delete error;
-}
-
-peri_values* peri_values_new(void) { return new (std::nothrow) peri_values; }
-void peri_values_free(peri_values* list) { delete list; }
-size_t peri_values_count(const peri_values* list) { return list ? list->list.size() : 0; }
-
-namespace {
-
-template <class... T>
-int add(peri_values* list, T&&... given) noexcept {
-  return tried([&] { return list->list.emplace_back(std::forward<T>(given)...), 1; });
-}
-
-}  // namespace
-
-int peri_values_add_nil(peri_values* list) { return add(list); }
-int peri_values_add_boolean(peri_values* list, int value) { return add(list, value != 0); }
-int peri_values_add_integer(peri_values* list, int64_t value) { return add(list, value); }
-int peri_values_add_number(peri_values* list, double value) { return add(list, value); }
-int peri_values_add_string(peri_values* list, const char* data, size_t size) { return add(list, text(data, size)); }
-int peri_values_add_table(peri_values* list, const peri_values* pairs) {
-  return tried([&] {
-    table made;
-    for (std::size_t i = 0; i + 1 < pairs->list.size(); i += 2) {
-      const value& key = pairs->list[i];
-      if (key.integer() && *key.integer() == static_cast<std::int64_t>(made.items.size()) + 1)
-        made.items.push_back(pairs->list[i + 1]);
-      else
-        made.fields.emplace_back(key, pairs->list[i + 1]);
-    }
-    list->list.emplace_back(std::move(made));
-    return 1;
-  });
-}
-int peri_values_add_from(peri_values* list, const peri_values* from, size_t index) {
-  const value* found = at(from, index);
-  return found ? tried([&, copy = *found] { return list->list.push_back(copy), 1; }) : 0;
-}
-
-peri_type peri_values_type(const peri_values* list, size_t index) {
-  const value* found = at(list, index);
-  return found ? static_cast<peri_type>(found->type()) : PERI_NIL;
-}
-int peri_values_get_boolean(const peri_values* list, size_t index, int* out) {
-  const value* found = at(list, index);
-  return found && found->boolean() ? *out = *found->boolean(), 1 : 0;
-}
-int peri_values_get_integer(const peri_values* list, size_t index, int64_t* out) {
-  const value* found = at(list, index);
-  const auto whole = found ? found->as<std::int64_t>() : std::nullopt;
-  return whole ? *out = *whole, 1 : 0;
-}
-int peri_values_get_number(const peri_values* list, size_t index, double* out) {
-  const value* found = at(list, index);
-  const auto number = found ? found->as<double>() : std::nullopt;
-  return number ? *out = *number, 1 : 0;
-}
-const char* peri_values_get_string(const peri_values* list, size_t index, size_t* size) {
-  const value* found = at(list, index);
-  return found && found->string() ? shown(*found->string(), size) : nullptr;
-}
-peri_values* peri_values_get_table(const peri_values* list, size_t index) {
-  const value* found = at(list, index);
-  if (!found || !found->fields()) return nullptr;
-  peri_values* pairs = nullptr;
-  tried([&] {
-    auto made = std::make_unique<peri_values>();
-    std::int64_t key = 0;
-    for (const value& each : found->fields()->items) {
-      made->list.emplace_back(++key);
-      made->list.push_back(each);
-    }
-    for (const auto& [name, field] : found->fields()->fields) {
-      made->list.push_back(name);
-      made->list.push_back(field);
-    }
-    pairs = made.release();
-    return 1;
-  });
-  return pairs;
-}
-peri_script* peri_values_get_function(const peri_values* list, size_t index) {
-  const value* found = at(list, index);
-  const auto function = found ? found->as<script>() : std::nullopt;
-  return function ? new (std::nothrow) peri_script{*function} : nullptr;
-}
 
 peri_host::peri_host(const peri_host_options& given) : made(options_of(given, clock)) {}
 

@@ -59,6 +59,8 @@ struct transfer_names {
   const char* function = nullptr;  // the first value is a function of this name
   const char* values = "args";     // the others
   bool numbered = true;
+
+  std::string of(int number) const;
 };
 
 // A parcel of one boolean, number or string, or nil: nothing to number, to look up or to refuse.

@@ -32,4 +32,12 @@ std::string userdata_that_stays(lua_State* L, int index) {
   return what;
 }
 
+std::string transfer_names::of(int number) const {
+  if (function && number == 0) return function;
+  if (!numbered) return values;
+  return std::string(values) + "[" + std::to_string(function ? number : number + 1) + "]";
+}
+
+void push_loaded_modules(lua_State* L) { lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE); }
+
 }  // namespace perilune

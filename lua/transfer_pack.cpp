@@ -364,18 +364,6 @@ bool packer::handle(int index) {
   return false;
 }
 
-std::string name_of(const transfer_names& names, int number) {
-  if (names.function && number == 0) return names.function;
-  if (!names.numbered) return names.values;
-  return std::string(names.values) + "[" + std::to_string(names.function ? number : number + 1) + "]";
-}
-
-}  // namespace
-
-void push_loaded_modules(lua_State* L) { lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE); }
-
-namespace {
-
 bool pack_once(lua_State* L, int first, int count, const transfer_names& names, parcel& out, std::string& problem,
                const transfer_limits& limits) {
   const int top = lua_gettop(L);
@@ -384,7 +372,7 @@ bool pack_once(lua_State* L, int first, int count, const transfer_names& names, 
   for (int i = 0; i < count; ++i) {
     if (packing.value(first + i)) continue;
     lua_settop(L, top);
-    const std::string way = name_of(names, i) + packing.where;
+    const std::string way = names.of(i) + packing.where;
     problem = (limits.plain ? "cannot be shared: " : "cannot cross VMs: ") + (way.empty() ? "the value" : way) +
               " is " + packing.why;
     return false;
