@@ -206,10 +206,19 @@ local function raise_end(opts, result)
   native.raise("process", message, { code = result.code, signal = result.signal, stderr = tail, result = result })
 end
 
+-- Where standard streams are somebody's who shows them, children cannot inherit them: process.shown_(streams) changes what they are
+-- to be, and returns who follows the child (perilune.pipeline.lua_children), or nil.
+
 function process.run(opts)
   local call, problem = check(opts, "run", run_names)
   if not call then error(problem, 2) end
-  local result, stopped_by = native_call(native.run, call)
+  local follower = process.shown_ and process.shown_(call.streams)
+  local result, stopped_by
+  if follower then
+    result, stopped_by = follower:run(native_call(native.spawn, call), call)
+  else
+    result, stopped_by = native_call(native.run, call)
+  end
   if stopped_by == "timeout" then
     native.raise("timeout", ("%s did not end within %g s"):format(shown(opts), opts.timeout), { result = result })
   elseif stopped_by == "limit" then
@@ -223,7 +232,10 @@ end
 function process.spawn(opts)
   local call, problem = check(opts, "spawn", spawn_names)
   if not call then error(problem, 2) end
-  return native_call(native.spawn, call)
+  local follower = process.shown_ and process.shown_(call.streams)
+  local proc = native_call(native.spawn, call)
+  if follower then follower:follow(proc) end
+  return proc
 end
 
 return process

@@ -98,7 +98,7 @@ run run -C project --keep-going=yes
 [ "$status" -eq 2 ] || fail "status $status"
 run run none.toml
 expect 2 err <<'END'
-perilune: cannot open none.toml
+perilune: cannot open none.toml: No such file or directory
 END
 
 it "takes letters behind one another, the last one with its value"

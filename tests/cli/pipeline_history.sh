@@ -110,7 +110,7 @@ await "slow | begun"
 step=$(pgrep -P "$pid")
 kill -s KILL "$pid"
 finish
-kill -s KILL -"$step"
+kill -s KILL -- -"$step" 2>nothing
 run logs last -f
 expect 0 out <<'END'
 == slow

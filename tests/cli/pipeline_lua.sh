@@ -207,4 +207,60 @@ END
 run run taken.lua
 [ "$status" -eq 0 ] && grep -q "told of lost" out && ! grep -q unobserved err || fail "status $status: $(cat out err)"
 
+it "what children of Lua steps inherit of the streams makes lines of the step: masked, in its log, captured where that is asked"
+given children.lua <<'END'
+local process = require "perilune.process"
+function run()
+  process.run { sh = "echo out $TOKEN; echo err >&2", stdout = "inherit", stderr = "inherit" }
+  local result = process.run { sh = "echo kept; echo told >&2", stderr = "inherit" }
+  print("got " .. result.stdout)
+  local ok, problem = pcall(process.run, { sh = "echo failing; echo why >&2; exit 3", stdout = "inherit" })
+  print(ok, problem.kind, problem.code, problem.stderr)
+  ok, problem = pcall(process.run, { sh = "echo late; sleep 1000", stdout = "inherit", timeout = 0.2 })
+  print(ok, problem.kind)
+  ok, problem = pcall(process.run, { sh = "head -c 100000 /dev/zero; sleep 1000", stderr = "inherit", output_limit = 10 })
+  print(ok, problem.kind, #problem.result.stdout)
+end
+function spawn()
+  local proc <close> = process.spawn { argv = { "sh", "-c", "cat; echo said >&2" } , stdout = "inherit" }
+  proc.stdin:write("typed $TOKEN sw0rdfish\n")
+  proc.stdin:close()
+  proc:wait()
+end
+function tail()
+  process.run { sh = "echo before; sleep 1000 2>nothing & echo after", stdout = "inherit" }
+end
+END
+given children.toml <<'END'
+[secrets]
+token = { env = "TOKEN" }
+[steps.run]
+lua = "children.lua:run"
+[steps.spawn]
+needs = ["run"]
+lua = "children.lua:spawn"
+[steps.tail]
+needs = ["spawn"]
+lua = "children.lua:tail"
+END
+TOKEN=sw0rdfish run run children.toml
+[ "$status" -eq 0 ] || fail "status $status: $(cat out err)"
+cat >expected <<'END'
+run | out ***
+run | got kept
+run | 
+run | failing
+run | false	process	3	why
+run | 
+run | late
+run | false	timeout
+run | false	limit	10
+spawn | typed $TOKEN ***
+tail | before
+tail | after
+END
+same expected out "standard output"
+for line in "run | err" "run | told" "spawn | said"; do grep -qx "$line" err || fail "no '$line': $(cat err)"; done
+grep -q 'out \*\*\*' .perilune/runs/*/logs/run.log && ! grep -rq sw0rdfish .perilune || fail "the log: $(cat .perilune/runs/*/logs/run.log)"
+
 done_testing

@@ -157,4 +157,34 @@ argv = ["y"]' 'retry = { tries = 2 }' 'outputs = [1]'; do
   [ "$status" -eq 3 ] || fail "check takes: $bad"
 done
 
+it "runs in folders and with files whose names are any bytes"
+odd=$(printf 'odd\377 "na me"')
+mkdir -p "$odd" && cp /dev/null "$odd/$(printf 'in\376')"
+cat >"$odd/perilune.toml" <<'END'
+[steps.a]
+sh = "cat in* >out; echo here"
+inputs = ["in*"]
+outputs = ["out"]
+END
+run run -C "$odd"
+[ "$status" -eq 0 ] || fail "status $status: $(cat err)"
+run why -C "$odd" a
+[ "$status" -eq 0 ] && grep -q "up to date" out || fail "status $status: $(cat out err)"
+echo more >"$odd/$(printf 'in\376')"
+run why -C "$odd" a
+[ "$status" -eq 10 ] && grep -q 'input in.xfe changed' out || fail "status $status: $(cat out err)"
+for words in "list --json" "show a" "report" "history --json" "graph --format json"; do
+  run $words -C "$odd"
+  [ "$status" -eq 0 ] || fail "$words: $status $(cat err)"
+done
+
+it "says why a file cannot be opened"
+mkdir -p folder.toml
+run check folder.toml
+[ "$status" -eq 2 ] && grep -q "cannot open folder.toml: Is a directory" err || fail "$status $(cat err)"
+run list -f none.toml
+expect 2 err <<'END'
+perilune: cannot open none.toml: No such file or directory
+END
+
 done_testing

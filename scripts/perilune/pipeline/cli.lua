@@ -18,9 +18,7 @@ end
 
 local function read_text(path)
   if path == "-" then return io.read("a"), "stdin", fs.real_path(".") end
-  local ok, source = pcall(fs.read, path)
-  if not ok then text.refuse(2, "cannot open %s", path) end
-  return source, path, load_file.folder_of(path)
+  return load_file.source(path), path, load_file.folder_of(path)
 end
 
 -- The file that flags and words name; it is taken out of the words.

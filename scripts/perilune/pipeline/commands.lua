@@ -1,6 +1,7 @@
 -- The commands on pipelines. Each returns the exit code. Those that only look write nothing.
 local fs = require "perilune.fs"
 local json = require "perilune.json"
+local any_json = require "perilune.pipeline.any_json"
 local fingerprint = require "perilune.pipeline.fingerprint"
 local params = require "perilune.pipeline.params"
 local past_step = require "perilune.pipeline.past_step"
@@ -14,7 +15,7 @@ local text = require "perilune.pipeline.text"
 
 local commands = {}
 
-local function print_json(value) print(json.encode(value, { indent = 2 })) end
+local function print_json(value) print(any_json.readable(value, { indent = 2 })) end
 
 -- A step that the pipeline names, or that a fan-out or a run is known to have: the step where there is one, and its row in the
 -- last run that had it.

@@ -3,6 +3,7 @@
 local fs = require "perilune.fs"
 local hash = require "perilune.hash"
 local json = require "perilune.json"
+local any_json = require "perilune.pipeline.any_json"
 local text = require "perilune.pipeline.text"
 
 local fingerprint = {}
@@ -53,7 +54,7 @@ end
 local function hash_values(ready, step, context)
   local values = {}
   local function add(value)
-    return hash.text(context.mask(type(value) == "table" and json.encode(value) or tostring(value)))
+    return hash.text(context.mask(type(value) == "table" and any_json.exact(value) or tostring(value)))
   end
   for _, name in ipairs(step.names) do
     if name:sub(1, 4) ~= "run." then values[name] = add(text.value(ready.names, name)) end
@@ -72,14 +73,14 @@ end
 -- The parts of a resolved step. context: {mask, own_environment, environment}.
 function fingerprint.of(ready, step, context)
   local parts = {
-    command = hash.text(json.encode { step.argv or json.null, step.sh or json.null, ready.lua_source or json.null, step.env }),
+    command = hash.text(any_json.exact { step.argv or json.null, step.sh or json.null, ready.lua_source or json.null, step.env }),
     values = hash_values(ready, step, context),
     cwd = ready.cwd,
     executor = "local",
     inputs = hash_patterns(ready, ready.inputs),
     outputs = ready.outputs,
   }
-  local written = json.encode(parts)
+  local written = any_json.exact(parts)
   return { hash = hash.text(written), parts = written }
 end
 
@@ -132,7 +133,7 @@ function fingerprint.verdict(ready, print, made)
   if not made then return false, "it has not succeeded yet" end
   if made.fingerprint ~= print.hash then return false, changed_parts(json.decode(made.parts), json.decode(print.parts)) end
   local outputs = hash_patterns(ready, ready.outputs)
-  if json.encode(outputs) ~= made.outputs then
+  if any_json.exact(outputs) ~= made.outputs then
     return false, table.concat(tell(differences(json.decode(made.outputs), outputs), "output "), ", ")
   end
   return true, "up to date since run " .. made.run

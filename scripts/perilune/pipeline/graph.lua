@@ -2,7 +2,7 @@
 -- a page.
 local json = require "perilune.json"
 local markup = require "perilune.markup"
-local encode = require("perilune.pipeline.record").encode
+local encode = require("perilune.pipeline.any_json").readable
 local text = require "perilune.pipeline.text"
 local formats = require("perilune.cli.vocabulary").commands.graph.formats
 

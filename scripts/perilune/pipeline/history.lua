@@ -1,5 +1,6 @@
 -- The runs that the database knows, newest first: as a table for people, as JSON for programs.
 local json = require "perilune.json"
+local any_json = require "perilune.pipeline.any_json"
 local line = require "perilune.pipeline.line"
 local summary = require "perilune.pipeline.summary"
 local text = require "perilune.pipeline.text"
@@ -17,7 +18,7 @@ local function entries(store)
   return list
 end
 
-function history.json(store) return json.encode(store and entries(store) or json.array {}, { indent = 2 }) end
+function history.json(store) return any_json.readable(store and entries(store) or json.array {}, { indent = 2 }) end
 
 local function pad(words, width) return words .. (" "):rep(width - line.width(words)) end
 

@@ -220,9 +220,16 @@ function load_file.text(source, shown, folder, words, told)
   return load_file.lua(source, shown, folder, words)
 end
 
+-- What stands in a file; who cannot read it is told why.
+function load_file.source(path, shown)
+  local ok, source = pcall(fs.read, path)
+  if ok then return source end
+  local why = tostring(type(source) == "userdata" and source.message or source):match(": ([^:\n]+)$")
+  text.refuse(2, "cannot open %s%s", shown or path, why and ": " .. why or "")
+end
+
 function load_file.read(path, shown, told)
-  if not fs.exists(path) then text.refuse(2, "cannot open %s", shown or path) end
-  return load_file.text(fs.read(path), shown or path, load_file.folder_of(path), nil, told)
+  return load_file.text(load_file.source(path, shown), shown or path, load_file.folder_of(path), nil, told)
 end
 
 return load_file

@@ -1,7 +1,9 @@
--- What Lua steps print is theirs: `print`, `io.write`, and what they write to io.stdout and io.stderr, while a Lua step runs, make
--- lines of the step. Which step that is, the task says: its task-local data, which the tasks that it spawns inherit, names the
+-- What Lua steps print is theirs: `print`, `io.write`, what they write to io.stdout and io.stderr, and what their children write
+-- there, while a Lua step runs, make lines of the step. Which step that is, the task says: its task-local data, which the tasks that it spawns inherit, names the
 -- step's log (step_log.lua).
 local data = require("perilune").data
+local lua_children = require "perilune.pipeline.lua_children"
+local process = require "perilune.process"
 
 local lua_print = {}
 
@@ -67,6 +69,13 @@ local function write_file(file, ...)
   return file
 end
 
+-- An interactive step has the terminal for its children as well.
+local function shown(inherited)
+  local log = data[mark]
+  if not log or log.interactive then return nil end
+  return lua_children.shown(inherited, function(stream, bytes) deliver(log, stream, bytes) end)
+end
+
 local printing = {}
 printing.__index = printing
 
@@ -81,7 +90,7 @@ printing.__close = printing.close
 
 -- From now on the running task prints into that log, until what this returns is closed.
 function lua_print.into(log)
-  print, io.write, files.write = print_line, write, write_file
+  print, io.write, files.write, process.shown_ = print_line, write, write_file, shown
   data[mark] = log
   return setmetatable({ log = log }, printing)
 end

@@ -1,5 +1,5 @@
 -- A run for programs: every event as a line of JSON on standard output.
-local encode = require("perilune.pipeline.record").encode
+local encode = require("perilune.pipeline.any_json").readable
 
 local output_json = {}
 output_json.__index = output_json

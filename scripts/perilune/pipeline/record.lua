@@ -10,6 +10,7 @@
 local fs = require "perilune.fs"
 local json = require "perilune.json"
 local analysis = require "perilune.pipeline.analysis"
+local any_json = require "perilune.pipeline.any_json"
 local line = require "perilune.pipeline.line"
 
 local record = {}
@@ -106,27 +107,13 @@ function record:hear(event)
   if note then note(self, event) end
 end
 
--- Texts of steps may be any bytes; JSON holds UTF-8.
-local function with_valid_text(value)
-  if type(value) == "string" then return line.valid(value) end
-  if type(value) ~= "table" then return value end
-  local copy = {}
-  for name, each in pairs(value) do copy[type(name) == "string" and line.valid(name) or name] = with_valid_text(each) end
-  return setmetatable(copy, getmetatable(value))
-end
-
-function record.encode(value, options)
-  local ok, encoded = pcall(json.encode, value, options)
-  return ok and encoded or json.encode(with_valid_text(value), options)
-end
-
 local function path_in(folder, run) return ("%s/runs/%s/report.json"):format(folder, run) end
 
 -- Writes report.json into the folder of the run.
 function record:keep(folder)
   if not self.data.run then return end
   if not self.critical then self:analyse() end
-  fs.write(path_in(folder, self.data.run), record.encode(self.data, { indent = 1 }) .. "\n")
+  fs.write(path_in(folder, self.data.run), any_json.readable(self.data, { indent = 1 }) .. "\n")
 end
 
 -- From the database, for a run that ended without a word: what had been committed.

@@ -10,7 +10,7 @@ local formats = require("perilune.cli.vocabulary").commands.report.formats
 
 function report.render(data, format)
   if text.one_of("format", format, formats) == "json" then
-    return require("perilune.pipeline.record").encode(data, { indent = 2 }) .. "\n"
+    return require("perilune.pipeline.any_json").readable(data, { indent = 2 }) .. "\n"
   end
   return require("perilune.pipeline." .. modules[format])(data)
 end

@@ -1,6 +1,6 @@
 -- A run as a Chrome trace (chrome://tracing, Perfetto): each attempt of a step a slice, in as many rows as ran at once.
 local json = require "perilune.json"
-local encode = require("perilune.pipeline.record").encode
+local encode = require("perilune.pipeline.any_json").readable
 
 local microseconds <const> = 1e6
 

@@ -1,5 +1,6 @@
 -- What need not be done again: outputs that are up to date, and in a resumed run what an earlier one has brought to a good end.
 local json = require "perilune.json"
+local any_json = require "perilune.pipeline.any_json"
 local fingerprint = require "perilune.pipeline.fingerprint"
 
 local reuse = {}
@@ -78,7 +79,7 @@ function reuse.keep(run, step, ready, print, outcome)
   if missing then
     outcome.state, outcome.message = "failed", ("it ended well, but its output %s is not there"):format(missing)
   elseif run.store then
-    print.outputs = json.encode(outputs)
+    print.outputs = any_json.exact(outputs)
     run.store:remember(step.key, run.run, print, reuse.kept_value(run, outcome.value))
   end
 end

@@ -152,7 +152,10 @@ end
 local function finish(work, began, id, kept, reports, shown, entered)
   local status = work.broken and "failure" or work:status()
   local ok, problem = pcall(work.store.end_run, work.store, id, status)
-  if not ok then work:break_off(problem) end
+  if not ok then
+    work:break_off(problem)
+    status = "failure"
+  end
   work.events:emit("run_finished", { run = id, status = status, duration = peri.now() - began, counts = work.counts,
                                      first_failure = work.first_failure, broken = work.broken,
                                      resume = resume_command(work.pipeline, id, entered) })

@@ -3,6 +3,7 @@
 -- fiftieth of a second, the intent and the result of an effect at once and for good.
 local fs = require "perilune.fs"
 local json = require "perilune.json"
+local any_json = require "perilune.pipeline.any_json"
 local peri = require "perilune"
 local system = require "perilune.native.system"
 local text = require "perilune.pipeline.text"
@@ -70,7 +71,9 @@ local function open_database(folder)
       db:exec("PRAGMA user_version = " .. version)
     end)
   end
-  db:exec("UPDATE runs SET status = 'interrupted', ended = ? WHERE status = 'running'", peri.clock())
+  -- Nobody knows when it ended; for certain not before its last step.
+  db:exec("UPDATE runs SET status = 'interrupted', ended = (SELECT max(started + duration) FROM steps WHERE run = runs.id) "
+    .. "WHERE status = 'running'")
   return db
 end
 
@@ -149,7 +152,7 @@ function store:begin_run(file, request, resumes)
     id = stamp .. "-" .. n
   end
   fs.mkdir(self:run_folder(id) .. "/logs", { recursive = true })
-  self.db:exec("INSERT INTO runs VALUES (?, ?, ?, NULL, 'running', ?, ?)", id, file, peri.clock(), json.encode(request), resumes)
+  self.db:exec("INSERT INTO runs VALUES (?, ?, ?, NULL, 'running', ?, ?)", id, file, peri.clock(), any_json.readable(request), resumes)
   return id
 end
 

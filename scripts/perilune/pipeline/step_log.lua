@@ -11,7 +11,7 @@ local longest_remembered <const> = 64 * 1024 -- of a line that does not end
 function step_log.open(run, step)
   local path = run.store and run.store:log_path(run.run, step.key)
   return setmetatable({ run = run, key = step.key, path = path, file = nil, lines = {}, open_on = nil,
-                        captured = step.capture and {} or nil }, step_log)
+                        captured = step.capture and {} or nil, interactive = step.interactive }, step_log)
 end
 
 -- The file, which is there from now on; nil where none is kept, or it cannot be made.
