@@ -111,4 +111,16 @@ run run -F p.lua
 grep -q "^critical path: fetch .* -> names .* -> test\[y\] .* -> end .* -> after .* -> last " err ||
   grep -q "^critical path: fetch .* → names .* → test\[y\] .* → end .* → after .* → last " err || fail "$(cat err)"
 
+it "counts what lists the items of a fan-out into the critical path"
+given listed.toml <<'END'
+[steps.first]
+sh = "true"
+[steps.each]
+needs = ["first"]
+each = { sh = "sleep 0.1; echo a; echo b" }
+argv = ["true", "${item}"]
+END
+run run listed.toml
+grep -qE "^critical path: first .* (->|→) each:each .* (->|→) each\[[ab]\] " err || fail "$(cat err)"
+
 done_testing

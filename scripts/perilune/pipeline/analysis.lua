@@ -53,14 +53,21 @@ local function last_ordinary(steps)
   return last
 end
 
+-- The step that said what a fan-out fans out over, to those that wait for it.
+local function lister_for(step, adder, by_key)
+  local lister = by_key[adder.key .. ":each"]
+  return lister and lister ~= step and lister.ended and lister
+end
+
 -- What a step waited for last: the last of what it needs; for an added one, what its adder had waited for before. A Lua step
--- adds one step after another; a fan-out, which has no command, adds all at once.
+-- adds one step after another; a fan-out, which has no command, adds all at once when it knows its items.
 local function before(step, steps, by_key, children)
   local found = last_needed(step, by_key) or step.last and last_ordinary(steps)
   while not found and step.added_by do
     local adder = by_key[step.added_by]
     if not adder then break end
-    found = adder.command and last_ended(children[adder.key], step.added or 0) or last_needed(adder, by_key)
+    found = adder.command and last_ended(children[adder.key], step.added or 0) or lister_for(step, adder, by_key)
+      or last_needed(adder, by_key)
     step = adder
   end
   return found
