@@ -41,14 +41,13 @@ END
 
 screen() { terminal capture-pane -p -S - | sed -e 's/ *$//' -e '/^$/d'; }
 
-# Waits until a command succeeds: what it waits for, the command.
+# Waits until a command succeeds, a minute at most: what it waits for, the command.
 await_that() {
-  tries=0
   what_for=$1
+  late=$(($(date +%s) + 60))
   shift
   until "$@"; do
-    tries=$((tries + 1))
-    [ $tries -lt 3000 ] || { fail "$what_for:
+    [ "$(date +%s)" -lt $late ] || { fail "$what_for:
 $(screen)"; return 1; }
     sleep 0.02
   done
