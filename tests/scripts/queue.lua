@@ -4,7 +4,7 @@ local peri = require "perilune"
 local root = arg[0]:match("^(.*)/tests/") or "."
 local check = dofile(root .. "/tests/support/check.lua")
 local nats_server = dofile(root .. "/tests/support/nats_server.lua")
-local case <close> = check.cases()
+local cases <close> = check.cases()
 local equal, same, misuse = check.equal, check.same, check.misuse
 
 local fs = require "perilune.fs"
@@ -12,6 +12,9 @@ local json = require "perilune.json"
 local nats = require "perilune.nats"
 local process = require "perilune.process"
 local queue = require "perilune.queue"
+
+-- What does not come to its end fails, and does not hang.
+local function case(name, body) cases(name, peri.timeout, 60, body) end
 
 local server <close> = nats_server.start()
 local opened = 0
