@@ -16,8 +16,13 @@ function pipeline.new(name, options)
   local problem = schema.problem_of_options(options)
   if problem then error(("bad argument #2 to 'new' (%s)"):format(problem), 2) end
   local settings = { dotenv = as_list(options.dotenv), default = options.default and as_list(options.default) }
-  for _, key in ipairs { "doc", "env", "cwd", "timeout", "jobs", "grace" } do settings[key] = options[key] end
+  for _, key in ipairs { "doc", "env", "cwd", "timeout", "jobs", "grace", "executor" } do settings[key] = options[key] end
   local made = model.new(settings)
+  made.executors = options.executors or {}
+  if settings.executor and settings.executor ~= "local" and not made.executors[settings.executor] then
+    error(("bad argument #2 to 'new' (executor: there is no executor '%s'%s)"):format(settings.executor,
+      model.suggest_executor(settings.executor, made.executors)), 2)
+  end
   made.name, made.pools, made.params, made.secrets = name, options.pools or {}, options.params or {}, options.secrets or {}
   return setmetatable({ table_ = made }, builder)
 end

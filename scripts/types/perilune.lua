@@ -1434,8 +1434,28 @@ local pipeline = {}
 ---@type perilune.pipeline
 peri.pipeline = nil
 
+---A queue that runs commands elsewhere, on a shared file system. Words of commands may have `${job.script}`, `${job.id}`, `${job.name}`,
+---`${job.folder}`; `${job.ids}` alone becomes a word for each job that is meant.
+---@class perilune.executor
+---@field kind "slurm"|"command"
+---@field submit? (string|number)[] Of a command: prints the id of the job as its last word.
+---@field status? (string|number)[] Prints a line with the id or the name of each job that waits or runs.
+---@field cancel? (string|number)[]
+---@field kill? (string|number)[]
+---@field collect? (string|number)[] Run when a job is over, before its result is read.
+---@field partition? string Of Slurm, as are those below.
+---@field account? string
+---@field time? string|number
+---@field cpus? integer
+---@field mem? string|number
+---@field args? (string|number)[] Further words for sbatch.
+---@field jobs? integer How many of its jobs there are at once; 1000 without it.
+---@field poll? number|string The longest time between two questions to the queue; `"10s"` without it.
+
 ---@class perilune.pipeline_options
 ---@field pools? table<string, integer>
+---@field executors? table<string, perilune.executor> Where commands can run but here, by name.
+---@field executor? string The executor of commands that do not name one; `"local"` is this machine.
 ---@field params? table<string, table>
 ---@field secrets? table<string, table>
 ---@field env? table<string, string>
@@ -1460,6 +1480,7 @@ peri.pipeline = nil
 ---@field inputs? string[]
 ---@field outputs? string[]
 ---@field pool? string
+---@field executor? string Where its command runs: a name in `executors`, or `"local"`.
 ---@field timeout? number|string
 ---@field retry? integer|{ attempts: integer, backoff: any, factor: number?, jitter: number?, on: string[]? }
 ---@field capture? "json"|"text"|"lines" What it prints becomes `value` of its outcome.

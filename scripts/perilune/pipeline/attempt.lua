@@ -13,8 +13,11 @@ local reader = {}
 reader.__index = reader
 
 local function new_reader(pipe, mask, deliver)
-  return setmetatable({ pipe = pipe, next = pipe:read_op("some"), mask = mask, deliver = deliver, held = "", hold_until = nil }, reader)
+  return setmetatable({ pipe = pipe, next = pipe and pipe:read_op("some"), mask = mask, deliver = deliver, held = "", hold_until = nil }, reader)
 end
+
+-- For output that comes from elsewhere than a pipe too.
+attempt.reader = new_reader
 
 -- Hands over an unfinished line as far as no secret may have begun at its end.
 function reader:release(final)

@@ -78,7 +78,7 @@ function turn:take(run, step)
   if self.slot then return end
   local pool = step.pool and run.pool_slots[step.pool]
   if pool then self.pool = take_permit(run, step, pool, step.pool) end
-  self.slot = take_permit(run, step, run.slots)
+  self.slot = take_permit(run, step, step.executor and require("perilune.pipeline.executor").slots_of(run, step) or run.slots)
   if step.interactive then self.terminal = run.terminal:lock() end
 end
 
@@ -132,6 +132,12 @@ function attempts.run_process(run, step, ready, reason, n, allowed)
   environment.PERILUNE_RUN_ID, environment.PERILUNE_RUN_DIR, environment.PERILUNE_STEP = run.run, run.folder, step.key
   local command = { argv = ready.run_argv, cwd = ready.cwd, env = environment, timeout = step.timeout or run.options.step_timeout,
                     grace = step.grace or run.options.grace, interactive = step.interactive, mask = run.mask }
+  if step.executor then
+    environment.PERILUNE_RUN_DIR = nil
+    local result, cancelled = require("perilune.pipeline.executor").run_job(run, step, ready, n, command, function(...) log:line(...) end)
+    if cancelled and result.state ~= "succeeded" then result.state, result.reason = "cancelled", run:why_halted() end
+    return attempts.conclude(step, result, log, command.timeout)
+  end
   local live = { always = run.is_always(step) }
   local result = attempt.run(command, function(...) log:line(...) end, function(proc)
     live.proc = proc

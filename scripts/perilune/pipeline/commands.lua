@@ -117,7 +117,7 @@ local function shown_step(pipeline, step, view)
   local ready = resolve.step(pipeline, step, view.scope, view.own_environment)
   return { key = step.key, doc = step.doc, place = step.place, needs = json.array(step.needs), after = json.array(step.after),
            when = step.when, ["if"] = step.condition_text, command = ready.shown, cwd = ready.cwd, env = ready.env,
-           inputs = json.array(ready.inputs), outputs = json.array(ready.outputs), pool = step.pool, timeout = step.timeout,
+           inputs = json.array(ready.inputs), outputs = json.array(ready.outputs), pool = step.pool, executor = step.executor or nil, timeout = step.timeout,
            grace = step.grace, retry = shown_retry(step.retry), matrix = step.matrix, item = step.item, limit = step.limit,
            each = type(step.each) == "function" and "(lua)" or step.each, fail = step.collect and "collect" or nil,
            effect = step.effect, capture = step.capture, interactive = step.interactive, finally = step.finally }

@@ -1,5 +1,5 @@
 -- Steps with an effect on the world: the intent is written before, the result after. An intent without a result (the runner was
--- killed, or the step was ended from outside) is asked about, never guessed.
+-- killed, or the step was ended from outside) is asked about, never guessed, unless its job is still known to an executor.
 local peri = require "perilune"
 local process = require "perilune.process"
 local system = require "perilune.native.system"
@@ -36,7 +36,7 @@ end
 function effect.carry_out(run, step, ready, print, reason)
   local store = run.store
   local before = store:effect(step.key)
-  if before and before.done == 0 then
+  if before and before.done == 0 and not require("perilune.pipeline.executor").has_job(run, step, ready) then
     local answer = ask(run, step, before)
     if answer == "leave" then return unknown(step, before) end
     if answer == "done" then
@@ -51,7 +51,7 @@ function effect.carry_out(run, step, ready, print, reason)
   end)
   if outcome.state == "succeeded" then
     store:set_effect(step.key, run.run, print.hash, 1)
-  elseif announced and outcome.state == "failed" and not outcome.signal then
+  elseif announced and outcome.state == "failed" and not outcome.signal and not outcome.lost then
     store:drop_effect(step.key)
   end
   return outcome

@@ -200,7 +200,7 @@ function execution:made_step(step)
   local spec = require("perilune.pipeline.lua_step").make(self, step)
   if not spec then return nil end
   spec.when, spec.finally = step.when, step.finally
-  local made = model.make_step(step.key, step.name, spec, step.place)
+  local made = self.pipeline:place_on_executor(model.make_step(step.key, step.name, spec, step.place))
   self.pipeline.by_key[step.key] = made
   return made
 end
@@ -225,6 +225,7 @@ function execution:perform(step)
   local ready = resolve.step(self.pipeline, step, self:scope_now(), self.own_environment)
   if not ready.shown then return { state = "succeeded", reason = "all it needs is done" } end
   local print, outcome, reason = reuse.look(self, step, ready)
+  ready.fingerprint = print.hash
   if not outcome then
     if step.effect then
       outcome = require("perilune.pipeline.effect").carry_out(self, step, ready, print, reason)

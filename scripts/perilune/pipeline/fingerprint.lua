@@ -76,7 +76,7 @@ function fingerprint.of(ready, step, context)
     command = hash.text(any_json.exact { step.argv or json.null, step.sh or json.null, ready.lua_source or json.null, step.env }),
     values = hash_values(ready, step, context),
     cwd = ready.cwd,
-    executor = "local",
+    executor = step.executor or "local",
     inputs = hash_patterns(ready, ready.inputs),
     outputs = ready.outputs,
   }
@@ -122,6 +122,7 @@ local function changed_parts(before, now)
   add(tell(differences(before.inputs or {}, now.inputs), "input "))
   add(tell(differences(before.values or {}, now.values), ""))
   if before.command ~= now.command then told[#told + 1] = "the command changed" end
+  if before.executor ~= now.executor then told[#told + 1] = "the executor changed" end
   if before.cwd ~= now.cwd then told[#told + 1] = "the working directory changed" end
   if table.concat(before.outputs or {}, "\n") ~= table.concat(now.outputs, "\n") then told[#told + 1] = "the list of outputs changed" end
   return #told > 0 and table.concat(told, ", ") or "something it depends on changed"

@@ -8,12 +8,22 @@ local docs = {
     pipeline = "About the whole.", params = "What is given from outside: -p NAME=VALUE, as ${params.NAME}.",
     secrets = "Values that are masked wherever they would show, as ${secrets.NAME}.",
     pools = "How many steps of each pool run at once.", steps = "What is to be done, by name.",
+    executors = "Where commands can run but here, by name.",
   },
   pipeline = {
     name = "What reports call it; the folder's name without one.", doc = "What it is for.", default = "The targets of a run that names none.",
     dotenv = "Files of NAME=VALUE lines for the environment; what is set already wins.", env = "Environment of all steps.",
     cwd = "Where steps run, seen from the file.", timeout = "Limit of the whole run.", jobs = "How many steps run at once.",
     grace = "How long what is being stopped may take before it is killed.",
+    executor = "Where commands run that do not say it themselves; \"local\" without one.",
+  },
+  executors = {
+    kind = "slurm, or command: a queue spoken to by the commands given here.", submit = "Sends ${job.script}; prints the id of the job last.",
+    status = "Prints a line with the id or ${job.name} of each job that waits or runs.", cancel = "Ends the jobs ${job.ids}.",
+    kill = "Ends the jobs ${job.ids} at once.", collect = "Run when job ${job.id} is over, before its result is read in ${job.folder}.",
+    jobs = "How many of its jobs there are at once.", poll = "The longest time between two questions to the queue.",
+    partition = "Of Slurm.", account = "Of Slurm.", time = "Limit of a job, as Slurm writes it.", cpus = "Processors of a job.",
+    mem = "Memory of a job, as Slurm writes it.", args = "Further words for sbatch.",
   },
   params = {
     type = "The type of its values; string without one.", required = "It must be given.", default = "Its value where none is given.",
@@ -36,6 +46,7 @@ local docs = {
     fail = "\"collect\": a failure does not stop the others.", effect = "It changes the world outside: never cached, never repeated by resume.",
     capture = "Its output becomes ${steps.NAME.value}.", limit = "How many items run at once.",
     interactive = "It has the terminal.", grace = "How long it may take to stop.", finally = "It runs at the end, whatever happened.",
+    executor = "Where its command runs: a name in executors, or \"local\".",
   },
 }
 
@@ -86,12 +97,14 @@ end
 local function named(definition) return { type = "object", additionalProperties = definition } end
 
 local function file()
-  local steps = named(step())
+  local steps, executors = named(step()), object "executors"
+  executors.required = json.array { "kind" }
   steps.propertyNames = { pattern = "^([A-Za-z0-9_.:/-]|[^\\u0000-\\u007f])+$" }
   return object("top", {
     pipeline = object "pipeline",
     params = named(object("params", { type = { enum = json.array { "string", "integer", "number", "boolean" } } })),
     secrets = named(object "secrets"),
+    executors = named(executors),
     pools = named { type = "integer", minimum = 1 },
     steps = steps,
   })

@@ -151,6 +151,7 @@ function load_file.toml(source, shown, folder, told)
   pipeline.settings.default = values.pipeline and values.pipeline.default and as_list(values.pipeline.default)
   pipeline.settings.dotenv = as_list(pipeline.settings.dotenv)
   pipeline.params, pipeline.secrets, pipeline.pools = values.params or {}, values.secrets or {}, values.pools or {}
+  pipeline.executors = values.executors or {}
   pipeline.name, pipeline.file, pipeline.folder = pipeline.settings.name or folder:match("[^/]*$"), shown, folder
   pipeline.default_place = reader:where(places.within and places.within.pipeline, "default")
   pipeline.early_names = early_names(pipeline, told or {})
@@ -195,7 +196,7 @@ function load_file.lua(source, shown, folder, words)
   return made.table_
 end
 
-local sections <const> = { pipeline = true, params = true, secrets = true, pools = true, steps = true }
+local sections <const> = { pipeline = true, params = true, secrets = true, pools = true, executors = true, steps = true }
 
 -- The first line that says anything tells: no Lua text begins with a bracket, and TOML with little else. A text that says
 -- nothing is a pipeline without steps.

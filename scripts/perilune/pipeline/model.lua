@@ -171,7 +171,7 @@ function model.make_step(key, name, spec, place, plain)
   local step = {
     key = key, name = name, place = place, doc = spec.doc, argv = spec.argv, sh = spec.sh, lua = spec.lua, fn = spec.fn,
     make = spec.make, needs = as_list(spec.needs), after = as_list(spec.after), when = spec.when or "success",
-    env = spec.env or no_variables, cwd = spec.cwd, inputs = as_list(spec.inputs), outputs = as_list(spec.outputs), pool = spec.pool,
+    env = spec.env or no_variables, cwd = spec.cwd, inputs = as_list(spec.inputs), outputs = as_list(spec.outputs), pool = spec.pool, executor = spec.executor,
     timeout = spec.timeout and text.duration(spec.timeout) or nil, grace = spec.grace and text.duration(spec.grace) or nil,
     retry = model.read_retry(spec.retry), collect = spec.fail == "collect", effect = spec.effect, capture = spec.capture,
     each = spec.each, limit = spec.limit, interactive = spec.interactive, matrix = spec.matrix_values,
@@ -266,10 +266,31 @@ table_type.__index = table_type
 
 -- plain: its text has no templates at all, so that nobody need look for them.
 function model.new(settings)
-  return setmetatable({ steps = {}, plain = false, by_key = {}, settings = settings or {}, pools = {}, params = {}, secrets = {} }, table_type)
+  return setmetatable({ steps = {}, plain = false, by_key = {}, settings = settings or {}, pools = {}, executors = {}, params = {}, secrets = {} }, table_type)
+end
+
+-- Where its command runs: false is this machine, where functions and what has the terminal always run.
+function table_type:place_on_executor(step)
+  local named = step.executor
+  if named and named ~= "local" and (step.interactive or not step.argv and not step.sh) then
+    text.refuse(3, "executor: only commands without the terminal run elsewhere than here")
+  end
+  if named == nil and not step.interactive and (step.argv or step.sh) then named = self.settings.executor end
+  step.executor = named and named ~= "local" and named or false
+  if step.executor and not self.executors[step.executor] then
+    text.refuse(3, "there is no executor '%s'%s", step.executor, model.suggest_executor(step.executor, self.executors))
+  end
+  return step
+end
+
+function model.suggest_executor(name, executors)
+  local known = text.sorted_keys(executors)
+  known[#known + 1] = "local"
+  return text.suggestion(name, known)
 end
 
 function table_type:add(step)
+  self:place_on_executor(step)
   local known = self.by_key[step.key]
   if known then text.refuse(3, "there is a step '%s' already, at %s", step.key, known.place or "?") end
   self.by_key[step.key] = step

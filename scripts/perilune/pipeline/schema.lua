@@ -5,23 +5,26 @@ local text = require "perilune.pipeline.text"
 local schema = {}
 
 local pipeline_keys = { name = "string", doc = "string", default = "words", dotenv = "words", env = "map", cwd = "string",
-                        timeout = "duration", jobs = "count", grace = "duration" }
-local top_keys = { pipeline = "names", params = "names", secrets = "names", pools = "names", steps = "names" }
+                        timeout = "duration", jobs = "count", grace = "duration", executor = "string" }
+local top_keys = { pipeline = "names", params = "names", secrets = "names", pools = "names", executors = "names", steps = "names" }
 local param_keys = { type = "string", required = "boolean", default = "scalar", pattern = "string", choices = "list",
                      doc = "string" }
 local secret_keys = { env = "string", file = "string", required = "boolean" }
+local executor_keys = { kind = "kind", submit = "argv", status = "argv", cancel = "argv", kill = "argv", collect = "argv", jobs = "count",
+                        poll = "duration", partition = "string", account = "string", time = "scalar", cpus = "count", mem = "scalar",
+                        args = "argv" }
 local each_keys = { argv = "argv", sh = "string", lua = "string", items = "list" }
 local retry_keys = { attempts = "integer", backoff = "any", factor = "number", jitter = "number", on = "words" }
 local step_keys = {
   doc = "string", argv = "argv", sh = "string", lua = "string", needs = "words", after = "words", when = "when", ["if"] = "string",
   matrix = "table", each = "each", env = "map", cwd = "string", inputs = "words", outputs = "words", pool = "string",
   timeout = "duration", retry = "any", fail = "fail", effect = "boolean", capture = "capture", limit = "count",
-  interactive = "boolean", grace = "duration", finally = "boolean",
+  interactive = "boolean", grace = "duration", finally = "boolean", executor = "string",
 }
-schema.keys = { top = top_keys, pipeline = pipeline_keys, params = param_keys, secrets = secret_keys, each = each_keys,
+schema.keys = { top = top_keys, pipeline = pipeline_keys, params = param_keys, secrets = secret_keys, executors = executor_keys, each = each_keys,
                 retry = retry_keys, step = step_keys }
 schema.choices = { when = { "success", "failure", "cancelled", "always" }, fail = { "collect", "fast" },
-                   capture = { "json", "text", "lines" } }
+                   capture = { "json", "text", "lines" }, kind = { "command", "slurm" } }
 
 local function one_of(allowed)
   return function(value)
@@ -189,7 +192,40 @@ function schema.problem_of_step(key, spec)
   if key == "" then return "a key expected" end
 end
 
-local option_keys = { pools = "table", params = "table", secrets = "table" }
+local keys_of_kind = { command = { "submit", "status", "cancel", "kill", "collect" },
+                       slurm = { "partition", "account", "time", "cpus", "mem", "args" } }
+
+-- The key of an executor's description that is wrong and why, or nil.
+local function problem_of_executor(spec)
+  if not spec.kind then return "kind", "one of command, slurm expected" end
+  if spec.kind == "command" and not spec.submit then return "submit", "a command expected" end
+  for _, key in ipairs(keys_of_kind[spec.kind == "slurm" and "command" or "slurm"]) do
+    if spec[key] ~= nil then return key, ("not for an executor of kind %s"):format(spec.kind) end
+  end
+  for _, key in ipairs(keys_of_kind.command) do
+    if spec[key] and not spec[key][1] then return key, "a program expected" end
+  end
+end
+
+-- What is wrong with executors that Lua describes, or nil.
+local function problem_of_executors(executors)
+  for _, name in ipairs(text.sorted_keys(executors or {})) do
+    local spec = executors[name]
+    if type(spec) ~= "table" then return ("executors.%s: a table expected, got %s"):format(name, type(spec)) end
+    for _, key in ipairs(text.sorted_keys(spec)) do
+      local kind = executor_keys[key]
+      if not kind then
+        return ("executors.%s: unknown key '%s'%s"):format(name, key, text.suggestion(tostring(key), text.sorted_keys(executor_keys)))
+      end
+      local ok, expected = conforms(spec[key], kind)
+      if not ok then return ("executors.%s.%s: %s, got %s"):format(name, key, expected, got(spec[key])) end
+    end
+    local key, problem = problem_of_executor(spec)
+    if key then return ("executors.%s.%s: %s"):format(name, key, problem) end
+  end
+end
+
+local option_keys = { executors = "table", pools = "table", params = "table", secrets = "table" }
 for key, kind in pairs(pipeline_keys) do option_keys[key] = kind end
 
 -- What is wrong with the options of pipeline.new, or nil.
@@ -205,6 +241,8 @@ function schema.problem_of_options(options)
     local key, problem = params.problem_of(name, options.params[name])
     if key then return ("params.%s.%s: %s"):format(name, key, problem) end
   end
+  problem = problem_of_executors(options.executors)
+  if problem then return problem end
   for name, size in pairs(options.pools or {}) do
     if math.type(size) ~= "integer" or size < 1 then return ("pools.%s: a whole number from 1 on expected"):format(name) end
   end
@@ -218,6 +256,27 @@ function reader:check_params(specs, places)
   end
 end
 
+local function names_executor(value) return type(value) == "string" and value ~= "local" end
+
+-- Executors, and every place that names one.
+function reader:check_executors(values, places)
+  local place = within(places, "executors")
+  local known = by_name(values.executors) and values.executors or {}
+  for _, name in ipairs(text.sorted_keys(known)) do
+    local key, problem
+    if type(known[name]) == "table" then key, problem = problem_of_executor(known[name]) end
+    if key then self:complain(within(place, name), key, "executors.%s.%s: %s", name, key, problem) end
+  end
+  local function check_name(value, at, what)
+    if not names_executor(value) or known[value] then return end
+    local names = text.sorted_keys(known)
+    names[#names + 1] = "local"
+    self:complain(at, "executor", "%s: there is no executor '%s'%s", what, value, text.suggestion(value, names))
+  end
+  if by_name(values.pipeline) then check_name(values.pipeline.executor, within(places, "pipeline"), "pipeline.executor") end
+  self:each_of(values, places, "steps", function(name, step, at) check_name(step.executor, at, "steps." .. name .. ".executor") end)
+end
+
 -- Checks a whole file; returns the reader, which has the problems and knows places.
 function schema.read(file, values, places)
   local self = setmetatable({ file = file, problems = {}, places = places }, reader)
@@ -225,12 +284,14 @@ function schema.read(file, values, places)
   if by_name(values.pipeline) then self:check(values.pipeline, within(places, "pipeline"), pipeline_keys, "pipeline") end
   self:check_section(values, places, "params", param_keys)
   self:check_section(values, places, "secrets", secret_keys)
+  self:check_section(values, places, "executors", executor_keys)
   if #self.problems == 0 and values.params then self:check_params(values.params, places) end
   for name, size in pairs(type(values.pools) == "table" and values.pools or {}) do
     if math.type(size) ~= "integer" or size < 1 then
       self:complain(within(places, "pools"), name, "pools.%s: a whole number from 1 on expected", name)
     end
   end
+  if #self.problems == 0 then self:check_executors(values, places) end
   self:each_of(values, places, "steps", function(name, step, place) self:check_step(name, step, place) end)
   return self
 end

@@ -1,0 +1,323 @@
+# Steps that run elsewhere: by Slurm's commands and by commands that the pipeline names. The queue is a process beside the runner that
+# runs what stands in its folder, spoken to by commands that take and print what Slurm's do.
+. "$(dirname "$0")/../support/cli.sh"
+
+SPOOL=$folder/spool
+export SPOOL
+mkdir "$SPOOL" bin
+PATH=$folder/bin:$PATH
+trap 'touch "$SPOOL/stop"; for one in "$SPOOL"/*.pid; do [ ! -e "$one" ] || kill -s KILL -- "-$(cat "$one")" 2>/dev/null; done; rm -rf "$folder"' EXIT
+
+given bin/queue <<'END_OF_FILE'
+#!/bin/sh
+turns=0
+while [ "$turns" -lt 6000 ] && [ -d "$SPOOL" ] && [ ! -e "$SPOOL/stop" ]; do
+  turns=$((turns + 1))
+  for job in "$SPOOL"/*.new; do
+    [ -e "$job" ] && [ ! -e "$SPOOL/hold" ] || continue
+    id=${job%.new}
+    mv "$job" "$id.run" || continue
+    ( setsid /bin/sh "$(head -n 1 "$id.run")" & echo $! >"$id.pid"; wait $!; rm -f "$id.pid"; mv "$id.run" "$id.done" ) &
+  done
+  sleep 0.02
+done
+END_OF_FILE
+
+given bin/sbatch <<'END_OF_FILE'
+#!/bin/sh
+[ ! -e "$SPOOL/down" ] || { echo "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)" >&2; exit 1; }
+echo "$*" >>"$SPOOL/sbatch.log"
+for word in "$@"; do
+  case $word in
+    --comment=*) comment=${word#*=} ;;
+    --partition=nowhere) echo "sbatch: error: invalid partition specified: nowhere" >&2; exit 1 ;;
+  esac
+done
+id=1
+until mkdir "$SPOOL/$id.taken" 2>/dev/null; do id=$((id + 1)); done
+printf '%s\n%s\n' "$word" "$comment" >"$SPOOL/$id.writing"
+mv "$SPOOL/$id.writing" "$SPOOL/$id.new"
+[ ! -e "$SPOOL/slow" ] || sleep 30
+echo "$id"
+END_OF_FILE
+
+given bin/squeue <<'END_OF_FILE'
+#!/bin/sh
+[ ! -e "$SPOOL/down" ] || { echo "slurm_load_jobs error: Unable to contact slurm controller (connect failure)" >&2; exit 1; }
+echo "$*" >>"$SPOOL/squeue.log"
+form=columns
+[ "$1" != --json ] || form=json
+[ "$form" != json ] || [ ! -e "$SPOOL/no_json" ] || { echo "squeue: error: no serializer plugin" >&2; exit 1; }
+[ "$form" != json ] || printf '{"jobs": ['
+between=
+for job in "$SPOOL"/*.new "$SPOOL"/*.run "$SPOOL"/*.done; do
+  comment=$(sed -n 2p "$job" 2>/dev/null) || continue
+  [ -n "$comment" ] || continue
+  id=$(basename "${job%.*}")
+  case $job in *.new) state=PENDING ;; *.run) state=RUNNING ;; *) state=COMPLETED ;; esac
+  if [ "$form" = json ]; then
+    printf '%s{"job_id": %s, "job_state": "%s", "comment": "%s"}' "$between" "$id" "$state" "$comment"
+    between=,
+  else
+    echo "$id|$state|$comment"
+  fi
+done
+[ "$form" != json ] || echo ']}'
+exit 0
+END_OF_FILE
+
+given bin/scancel <<'END_OF_FILE'
+#!/bin/sh
+echo "$*" >>"$SPOOL/scancel.log"
+signal=TERM
+for word in "$@"; do
+  case $word in
+    --signal=*) signal=${word#*=} ;;
+    --*) ;;
+    *) rm -f "$SPOOL/$word.new"
+       [ ! -e "$SPOOL/$word.pid" ] || kill -s "$signal" -- "-$(cat "$SPOOL/$word.pid")" ;;
+  esac
+done
+exit 0
+END_OF_FILE
+chmod +x bin/*
+queue >/dev/null 2>&1 </dev/null &
+
+# Waits until a command succeeds.
+until_true() {
+  tries=0
+  until "$@"; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 1500 ] || { fail "waited in vain for: $*"; return; }
+    sleep 0.02
+  done
+}
+sent() { cat "$SPOOL/sbatch.log" 2>/dev/null | wc -l; }
+fresh() { rm -rf .perilune; rm -f "$SPOOL/sbatch.log" "$SPOOL/squeue.log" "$SPOOL/scancel.log" "$SPOOL"/*.done count; }
+
+it "runs steps of every kind by Slurm's commands"
+export TOKEN=verysecret
+given p.toml <<'END_OF_FILE'
+[pipeline]
+executor = "cluster"
+[executors.cluster]
+kind = "slurm"
+partition = "short"
+poll = "1s"
+args = ["--nice=5"]
+[secrets]
+token = { env = "TOKEN" }
+[pools]
+few = 1
+[steps.one]
+sh = 'echo "it is $T"; echo aside >&2; echo done >one.out'
+env = { T = "${secrets.token}" }
+outputs = ["one.out"]
+[steps.rows]
+matrix = { n = [1, 2] }
+needs = ["one"]
+pool = "few"
+argv = ["echo", "row ${matrix.n}"]
+[steps.items]
+each = { sh = "echo a; echo b" }
+argv = ["echo", "item ${item}"]
+[steps.value]
+argv = ["echo", "it's"]
+capture = "text"
+[steps.here]
+executor = "local"
+needs = ["value"]
+argv = ["echo", "${steps.value.value}"]
+END_OF_FILE
+run run -q -f p.toml --output prefix
+[ "$status" -eq 0 ] || fail "$status $(cat err)"
+sort out >sorted
+for line in "here | it's" "items[a] | item a" "items[b] | item b" "one | it is \*\*\*" "rows\[n=1\] | row 1"; do
+  cat out err .perilune/runs/*/logs/*.log | grep -q "${line##*| }" || fail "no '$line' in $(cat out err)"
+done
+[ "$(sent)" -eq 7 ] || fail "$(cat "$SPOOL/sbatch.log")"
+grep -q -- "--partition=short" "$SPOOL/sbatch.log" && grep -q -- "--nice=5" "$SPOOL/sbatch.log" || fail "$(cat "$SPOOL/sbatch.log")"
+grep -rq verysecret .perilune "$SPOOL" && fail "the secret is in $(grep -rl verysecret .perilune "$SPOOL")"
+[ "$(stat -c %a .perilune/jobs)" = 700 ] || fail "others may look into the jobs"
+[ -z "$(ls .perilune/jobs)" ] || fail "left: $(ls .perilune/jobs)"
+run run -q -f p.toml one
+[ "$(sent)" -eq 7 ] || fail "ran again what was up to date"
+
+it "shows where a step runs, and why it runs again elsewhere"
+run show -f p.toml one
+grep -q '"executor": "cluster"' out || fail "$(cat out)"
+sed 's/^executor = "cluster"/executor = "local"/' p.toml >q.toml
+run why -f q.toml one
+grep -q "the executor changed" out || fail "$(cat out)"
+
+it "tells exit codes, signals, time limits and refused jobs as those of processes"
+fresh
+given f.toml <<'END_OF_FILE'
+[executors.cluster]
+kind = "slurm"
+poll = "1s"
+[executors.wrong]
+kind = "slurm"
+partition = "nowhere"
+[steps.code]
+executor = "cluster"
+sh = "echo last words; exit 7"
+[steps.signal]
+executor = "cluster"
+sh = 'kill -KILL $$'
+[steps.late]
+executor = "cluster"
+sh = "sleep 50"
+timeout = "1s"
+[steps.again]
+executor = "cluster"
+sh = 'echo x >>count; [ "$(wc -l <count)" -eq 2 ]'
+retry = { attempts = 2, backoff = "10ms" }
+[steps.refused]
+executor = "wrong"
+sh = "true"
+END_OF_FILE
+run run -k -f f.toml
+[ "$status" -eq 1 ] || fail "$status"
+for line in "code: FAILED, exit 7" "| last words" "signal: FAILED, signal KILL" "late: TIMED OUT" "again: done" "invalid partition"; do
+  grep -q "$line" err || fail "no '$line' in $(cat err)"
+done
+
+it "falls back to the columns of squeue"
+fresh
+touch "$SPOOL/no_json"
+given slow.toml <<'END_OF_FILE'
+[pipeline]
+executor = "cluster"
+[executors.cluster]
+kind = "slurm"
+poll = "1s"
+[steps.slow]
+sh = "echo x >>count; sleep 2; echo printed"
+effect = true
+END_OF_FILE
+run run -f slow.toml
+[ "$status" -eq 0 ] && grep -q -- "--format" "$SPOOL/squeue.log" || fail "$status $(cat err "$SPOOL/squeue.log")"
+rm "$SPOOL/no_json"
+
+# kill_runner CONDITION...: a run that is killed when the condition holds.
+kill_runner() {
+  "$PERILUNE" run -q -f slow.toml >out 2>err &
+  pid=$!
+  until_true "$@"
+  kill -KILL "$pid"
+  wait "$pid" 2>/dev/null
+}
+
+it "takes up the job of a runner that was killed"
+fresh
+kill_runner test -e count
+run resume -f slow.toml
+[ "$status" -eq 0 ] || fail "$status $(cat err)"
+[ "$(sent)" -eq 1 ] && [ "$(wc -l <count)" -eq 1 ] || fail "twice: $(cat "$SPOOL/sbatch.log")"
+grep -q printed .perilune/runs/*/logs/slow.log || fail "lost its output"
+
+it "takes the result of a job that ended meanwhile"
+fresh
+kill_runner test -e count
+one_is_done() { ls "$SPOOL"/*.done >/dev/null 2>&1; }
+until_true one_is_done
+run resume -f slow.toml
+[ "$status" -eq 0 ] && [ "$(sent)" -eq 1 ] || fail "$status $(sent) $(cat err)"
+
+it "finds the job by its comment where the runner never heard its id"
+fresh
+touch "$SPOOL/slow" "$SPOOL/hold"
+sent_one() { [ "$(ls "$SPOOL"/*.new 2>/dev/null | wc -l)" -eq 1 ]; }
+kill_runner sent_one
+rm -f "$SPOOL/slow" "$SPOOL/hold"
+run resume -f slow.toml
+[ "$status" -eq 0 ] && [ "$(sent)" -eq 1 ] || fail "$status $(sent) $(cat err)"
+
+it "ends the jobs of a run that is interrupted with one command"
+fresh
+given c.toml <<'END_OF_FILE'
+[pipeline]
+executor = "cluster"
+[executors.cluster]
+kind = "slurm"
+[steps.wait]
+matrix = { n = [1, 2, 3] }
+sh = "touch begun${matrix.n}; sleep 50"
+END_OF_FILE
+"$PERILUNE" run -q -j 1 -f c.toml >out 2>err &
+pid=$!
+until_true test -e begun1 -a -e begun2 -a -e begun3
+kill -INT "$pid"
+wait "$pid"
+[ $? -eq 130 ] || fail "$(cat err)"
+[ "$(wc -l <"$SPOOL/scancel.log")" -eq 1 ] || fail "$(cat "$SPOOL/scancel.log")"
+none_runs() { ! ls "$SPOOL"/*.run >/dev/null 2>&1; }
+until_true none_runs
+
+it "says that an executor is unreachable"
+fresh
+touch "$SPOOL/down"
+run run -f slow.toml
+[ "$status" -eq 69 ] || fail "$status $(cat err)"
+[ "$(grep -c "executor 'cluster' is unreachable: sbatch: .*connect failure" err)" -eq 1 ] || fail "$(cat err)"
+rm "$SPOOL/down"
+run resume -f slow.toml --yes
+[ "$status" -eq 0 ] || fail "resumed: $status $(cat err)"
+
+it "goes on with the job of a queue that became unreachable"
+fresh
+"$PERILUNE" run -q -f slow.toml >out 2>err &
+pid=$!
+until_true test -e count
+sed -i 's/sleep 2/sleep 8/' slow.toml
+touch "$SPOOL/down"
+wait "$pid"
+rm "$SPOOL/down"
+[ "$(sent)" -eq 1 ] || fail "sent again"
+sed -i 's/sleep 8/sleep 2/' slow.toml
+
+it "speaks to any queue by the commands it is given"
+fresh
+given t.toml <<'END_OF_FILE'
+[executors.box]
+kind = "command"
+submit = ["sbatch", "--comment=${job.name}", "${job.script}"]
+status = ["squeue"]
+cancel = ["scancel", "${job.ids}"]
+collect = ["sh", "-c", "echo ${job.id} >>collected"]
+poll = "1s"
+[steps.a]
+executor = "box"
+sh = "echo by template; sleep 2"
+[steps.b]
+executor = "box"
+argv = ["false"]
+fail = "collect"
+END_OF_FILE
+run run -k -f t.toml
+[ "$status" -eq 1 ] && grep -q "b: FAILED, exit 1" err && grep -q "by template" out || fail "$status $(cat out err)"
+[ "$(wc -l <collected)" -eq 2 ] || fail "collected: $(cat collected)"
+sed 's/"sbatch"/"no-such-program"/' t.toml >n.toml
+run run -f n.toml a
+[ "$status" -eq 69 ] && grep -q "executor 'box' is unreachable: .*no-such-program" err || fail "$status $(cat err)"
+
+it "refuses what it does not know at its place"
+given bad.toml <<'END_OF_FILE'
+[executors.cluster]
+kind = "slurm"
+submit = ["x"]
+[steps.a]
+executor = "clustr"
+sh = "true"
+END_OF_FILE
+run check bad.toml
+cat >expected <<'END_OF_FILE'
+bad.toml:3:1: executors.cluster.submit: not for an executor of kind slurm
+bad.toml:5:1: steps.a.executor: there is no executor 'clustr'; did you mean 'cluster'?
+END_OF_FILE
+[ "$status" -eq 3 ] || fail "$status"
+sed 's/^perilune: //' err >told
+same expected told "what is wrong"
+
+done_testing
