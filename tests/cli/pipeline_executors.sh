@@ -267,15 +267,16 @@ run resume -f slow.toml --yes
 
 it "goes on with the job of a queue that became unreachable"
 fresh
-"$PERILUNE" run -q -f slow.toml >out 2>err &
+sed 's/sleep 2/sleep 8/' slow.toml >longer.toml
+"$PERILUNE" run -q -f longer.toml >out 2>err &
 pid=$!
 until_true test -e count
-sed -i 's/sleep 2/sleep 8/' slow.toml
 touch "$SPOOL/down"
 wait "$pid"
+[ $? -eq 69 ] || fail "$(cat err)"
 rm "$SPOOL/down"
-[ "$(sent)" -eq 1 ] || fail "sent again"
-sed -i 's/sleep 8/sleep 2/' slow.toml
+run resume -f longer.toml
+[ "$status" -eq 0 ] && [ "$(sent)" -eq 1 ] && [ "$(wc -l <count)" -eq 1 ] || fail "$status $(sent) $(cat err)"
 
 it "speaks to any queue by the commands it is given"
 fresh

@@ -233,6 +233,7 @@ end
 local function wait_for(self, job, step)
   local live = { always = self.run.is_always(step), in_process = true }
   live.proc = { kill = function(_, grace)
+    if self.unreachable then return end -- the job may go on, and be taken up
     job.folder:drop()
     job.asked = grace == 0 and "kill" or "cancel"
     self.woken:notify_one()
