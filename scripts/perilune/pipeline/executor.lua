@@ -128,6 +128,13 @@ local function ask(self)
   end
 end
 
+local function anybody_asked(self)
+  for _, job in pairs(self.jobs) do
+    if job.asked and job.told ~= job.asked then return true end
+  end
+  return false
+end
+
 -- Ends all that are to end with one command; those that are to end at once are not waited for.
 local function end_asked(self)
   for _, how in ipairs { "cancel", "kill" } do
@@ -149,7 +156,10 @@ local function follow(self)
   local pause, poll, asked = first_look, first_poll, peri.now()
   self.failures = 0
   while next(self.jobs) and not self.unreachable do
-    end_asked(self)
+    if anybody_asked(self) then
+      peri.sleep(gathering)
+      end_asked(self)
+    end
     local ended, goes_on = false, false
     for _, job in pairs(self.jobs) do
       if not job.over:is_cancelled() then
@@ -164,7 +174,6 @@ local function follow(self)
     pause = ended and first_look or math.min(pause * 1.3, longest_look)
     if peri.select { over = peri.sleep_op(pause), woken = self.woken:wait_op() } == "woken" then
       pause, poll = first_look, first_poll
-      peri.sleep(gathering)
     end
   end
   self.following = nil
