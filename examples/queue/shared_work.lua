@@ -40,7 +40,7 @@ local function start_server(folder)
 end
 
 local function start_worker(url, path)
-  local worker = process.spawn { argv = { os.getenv "PERILUNE" or "perilune", "run", arg[0], "work", url, path } }
+  local worker = process.spawn { argv = { "/proc/self/exe", "run", arg[0], "work", url, path } }
   assert(worker.stdout:read() == "ready")
   return worker
 end
