@@ -303,6 +303,22 @@ sed 's/"sbatch"/"no-such-program"/' t.toml >n.toml
 run run -f n.toml a
 [ "$status" -eq 69 ] && grep -q "executor 'box' is unreachable: .*no-such-program" err || fail "$status $(cat err)"
 
+it "many jobs begin at once in a project that has had none"
+given wide.toml <<'END_OF_FILE'
+[executors.box]
+kind = "command"
+submit = ["sh", "-c", "setsid sh ${job.script} >/dev/null 2>&1 & echo $!"]
+[steps.row]
+executor = "box"
+matrix = { n = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12] }
+sh = "true"
+END_OF_FILE
+for round in 1 2 3; do
+  rm -rf .perilune
+  run run -f wide.toml
+  [ "$status" -eq 0 ] || fail "round $round: $(cat err)"
+done
+
 it "refuses what it does not know at its place"
 given bad.toml <<'END_OF_FILE'
 [executors.cluster]

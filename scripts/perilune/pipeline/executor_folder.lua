@@ -10,6 +10,7 @@
 local fs = require "perilune.fs"
 local hash = require "perilune.hash"
 local json = require "perilune.json"
+local peri = require "perilune"
 local text = require "perilune.pipeline.text"
 
 local job_folder = {}
@@ -52,15 +53,16 @@ end
 
 local function base_of(store, key) return ("%s/jobs/%s"):format(store.folder, hash.text(key):sub(1, 16)) end
 
-local function make_private(store)
-  local path = store.folder .. "/jobs"
+local function make_private(run)
+  local path = run.store.folder .. "/jobs"
+  run.making_jobs = run.making_jobs or peri.mutex()
+  local turn <close> = run.making_jobs:lock()
   if fs.exists(path) then return end
-  local made = fs.temp_dir { folder = store.folder, prefix = "jobs-" } -- nobody else may enter it from its first moment
-  if not pcall(fs.rename, made, path) then fs.remove(made) end -- another step was faster
+  fs.rename(fs.temp_dir { folder = run.store.folder, prefix = "jobs-" }, path) -- nobody else may enter it from its first moment
 end
 
 function job_folder.make(run, step, ready, n)
-  make_private(run.store)
+  make_private(run)
   local base = base_of(run.store, step.key)
   local name = ("perilune-%s-%s-%d"):format(base:match("[^/]*$"), run.run, n)
   local self = setmetatable({ path = base .. "/" .. name, name = name, run = run.run }, job_folder)
