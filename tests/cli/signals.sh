@@ -46,21 +46,6 @@ expect 130 out <<'END'
 ready
 END
 
-it "SIG-05: a command that os.execute runs on the pool swallows no signal"
-given shell.lua <<'END'
-local peri = require "perilune"
-peri.blocking(os.execute, "echo $$ >sleeper; echo ready; exec sleep 60 >&- 2>&-"):await()
-END
-start run --grace 200ms shell.lua
-await ready
-send INT
-finish
-kill "$(cat sleeper)"
-expect_only 130 out <<'END'
-ready
-END
-grep -q "the blocking call 'peri.blocking' does not end" err || fail "$(cat err)"
-
 it "a failure of a closer is told, and the signal's exit status stays"
 given broken.lua <<'END'
 local peri = require "perilune"

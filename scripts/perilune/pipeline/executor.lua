@@ -251,7 +251,7 @@ local function wait_for(self, job, step)
   begin_to_follow(self, job)
   if self.run:is_ending(step) then
     live.cancelled = true
-    live.proc:kill()
+    live.proc:kill(self.run.killing:is_cancelled() and 0 or nil)
   end
   job.over:wait()
   self.jobs[job], self.run.live[step.key] = nil, nil
@@ -264,6 +264,7 @@ end
 function executor.run_job(run, step, ready, n, command, deliver)
   local self = executor.of(run, step.executor)
   local folder, problem
+  if self.unreachable then return { state = "cancelled", reason = run:why_halted(), left = 0 } end
   folder, problem = take_up(self, step, ready)
   if problem then
     self:break_off(problem)
@@ -271,6 +272,7 @@ function executor.run_job(run, step, ready, n, command, deliver)
   end
   if not folder then folder, problem = submit(self, step, ready, n) end
   if not folder then return problem end
+  if self.unreachable then return { state = "cancelled", reason = run:why_halted(), left = 0 } end
   local job = { folder = folder, over = peri.token(), timeout = command.timeout, absences = 0, readers = {} }
   for _, stream in ipairs { "stdout", "stderr" } do
     job.readers[stream] = { at = 0, lines = attempt.reader(nil, command.mask, function(line, partial) deliver(stream, line, partial) end) }
