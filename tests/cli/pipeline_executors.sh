@@ -303,6 +303,22 @@ sed 's/"sbatch"/"no-such-program"/' t.toml >n.toml
 run run -f n.toml a
 [ "$status" -eq 69 ] && grep -q "executor 'box' is unreachable: .*no-such-program" err || fail "$status $(cat err)"
 
+it "goes on with a job that the queue took although it said that it failed"
+fresh
+given late.toml <<'END_OF_FILE'
+[executors.box]
+kind = "command"
+submit = ["sh", "-c", "sbatch --comment=${job.name} ${job.script} >/dev/null; echo timed out >&2; exit 1"]
+status = ["sh", "-c", "squeue | tr '|' ' '"]
+poll = "1s"
+[steps.once]
+executor = "box"
+effect = true
+sh = "echo x >>count; sleep 1"
+END_OF_FILE
+run run -f late.toml
+[ "$status" -eq 0 ] && [ "$(wc -l <count)" -eq 1 ] && [ "$(sent)" -eq 1 ] || fail "$status $(sent) $(cat err)"
+
 it "many jobs begin at once in a project that has had none"
 given wide.toml <<'END_OF_FILE'
 [executors.box]

@@ -80,7 +80,7 @@ local function look(self, job)
   local over = fs.exists(job.folder:file "result")
   if over then
     local brought, problem = self.queue:collect(job.folder)
-    conclude(job, brought and job.folder:result() or { state = "failed", message = problem, left = 0 })
+    conclude(job, brought and job.folder:result() or { state = "failed", lost = true, message = problem or "its result cannot be read", left = 0 })
     return true
   end
   read_output(job, false)
@@ -231,8 +231,11 @@ local function submit(self, step, ready, n)
     folder:set_id(id)
     return folder
   end
-  folder:remove()
-  if missing or not self.queue:status({}) then
+  local sent = false
+  if not missing then sent = was_submitted(self, folder) end -- the queue may have taken it all the same
+  if sent then return folder end
+  if sent == false then folder:remove() end
+  if missing or sent == nil then
     self:break_off(problem)
     return nil, { state = "cancelled", reason = self.run:why_halted(), left = 0 }
   end
