@@ -56,8 +56,9 @@ bool quiescence::stalled(const note& all) {
 std::shared_ptr<fellowship> quiescence::fellows() {
   const std::lock_guard lock(mutex_);
   if (!circle_) {
-    circle_ = std::make_shared<fellowship>();
-    place_ = &circle_->open(false);
+    auto circle = std::make_shared<fellowship>();
+    place_ = &circle->open(false);
+    circle_ = std::move(circle);
     circle_->enter(*place_, *this);
   }
   return circle_;

@@ -40,6 +40,7 @@ int wait_for(pid_t child) noexcept {
   int how = 0;
   while (waitpid(child, &how, 0) < 0)
     if (errno != EINTR) return -1;
+  errno = 0;  // luaL_execresult takes another for the reason of a status that is not 0
   return how;
 }
 

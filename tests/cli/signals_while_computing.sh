@@ -24,6 +24,19 @@ for signal in INT TERM HUP; do
   printf 'ready\nin the buffer' | expect "$code" out
 done
 
+it "os.execute tells how its command ended, whatever failed before"
+given status.lua <<'END'
+io.open("/nonexistent/x")
+print(os.execute("exit 3"))
+io.open("/nonexistent/x")
+print(os.execute("kill -9 $$"))
+END
+run run status.lua
+expect 0 out <<'END'
+nil	exit	3
+nil	signal	9
+END
+
 it "SIG-05: a command that os.execute runs on the pool swallows no signal"
 given shell.lua <<'END'
 local peri = require "perilune"
