@@ -3,10 +3,9 @@
 -- for the end of that change.
 local peri = require "perilune"
 local native = require "perilune.native.fs"
-local option_checks = require "perilune.native.options"
 
 local error, getmetatable, pcall, setmetatable, tostring, type = error, getmetatable, pcall, setmetatable, tostring, type
-local as_count, concat = option_checks.count, table.concat
+local as_count, check_options, concat = require("perilune.native.options").count, require("perilune.options").check, table.concat
 local fs = {}
 
 -- The checks raise at the line of the call that a script made of the public function around them.
@@ -21,25 +20,6 @@ local function check_path(path, name, position)
   if path:find("\0", 1, true) then
     error(("bad argument #%d to '%s' (a path holds no zero byte)"):format(position or 1, name), 3)
   end
-end
-
--- `known` maps each option to the type it has. Returns the options, or an empty table.
-local no_options <const> = {}
-local function check_options(options, name, position, known)
-  if options == nil then return no_options end
-  check(options, "table", name, position, "a table of options", 4)
-  local names = {}
-  for option in pairs(known) do names[#names + 1] = option end
-  table.sort(names)
-  local problem = option_checks.problem(options, name, names)
-  if problem then error(problem, 3) end
-  for _, option in ipairs(names) do
-    local value = options[option]
-    if value ~= nil and type(value) ~= known[option] then
-      error(("bad option '%s' to '%s' (a %s expected, got %s)"):format(option, name, known[option], type(value)), 3)
-    end
-  end
-  return options
 end
 
 local function check_bytes(bytes, name, position)
@@ -70,7 +50,7 @@ end
 function fs.write(path, bytes, options)
   check_path(path, "write")
   bytes = check_bytes(bytes, "write", 2)
-  options = check_options(options, "write", 3, { atomic = "boolean" })
+  options = check_options(options, "write", 3, { atomic = "boolean" }, 2)
   return native.write(path, bytes, options.atomic)
 end
 
@@ -83,7 +63,7 @@ end
 
 function fs.stat(path, options)
   check_path(path, "stat")
-  options = check_options(options, "stat", 2, { follow = "boolean" })
+  options = check_options(options, "stat", 2, { follow = "boolean" }, 2)
   return native.stat(path, options.follow)
 end
 
@@ -110,13 +90,13 @@ end
 
 function fs.mkdir(path, options)
   check_path(path, "mkdir")
-  options = check_options(options, "mkdir", 2, { recursive = "boolean" })
+  options = check_options(options, "mkdir", 2, { recursive = "boolean" }, 2)
   return native.mkdir(path, options.recursive)
 end
 
 function fs.remove(path, options)
   check_path(path, "remove")
-  options = check_options(options, "remove", 2, { recursive = "boolean" })
+  options = check_options(options, "remove", 2, { recursive = "boolean" }, 2)
   return native.remove(path, options.recursive)
 end
 
@@ -129,7 +109,7 @@ end
 function fs.copy(from, to, options)
   check_path(from, "copy")
   check_path(to, "copy", 2)
-  options = check_options(options, "copy", 3, { recursive = "boolean", overwrite = "boolean" })
+  options = check_options(options, "copy", 3, { recursive = "boolean", overwrite = "boolean" }, 2)
   return native.copy(from, to, options.recursive, options.overwrite)
 end
 
@@ -138,12 +118,12 @@ end
 local temp_options = { folder = "string", prefix = "string" }
 
 function fs.temp_file(options)
-  options = check_options(options, "temp_file", 1, temp_options)
+  options = check_options(options, "temp_file", 1, temp_options, 2)
   return native.temp_file(options.folder, options.prefix or "perilune-")
 end
 
 function fs.temp_dir(options)
-  options = check_options(options, "temp_dir", 1, temp_options)
+  options = check_options(options, "temp_dir", 1, temp_options, 2)
   return native.temp_dir(options.folder, options.prefix or "perilune-")
 end
 
@@ -151,14 +131,14 @@ end
 -- `type`, `name`, `depth`, and `error` for a folder that cannot be read. Several tasks may share one walk.
 function fs.walk(root, options)
   check_path(root, "walk")
-  options = check_options(options, "walk", 2, { depth = "number", follow = "boolean" })
+  options = check_options(options, "walk", 2, { depth = "number", follow = "boolean" }, 2)
   local depth = options.depth
   if depth == math.huge then depth = nil end
   if depth and not as_count(depth, 1) then
     error(("bad option 'depth' to 'walk' (a positive integer expected, got %s)"):format(tostring(depth)), 2)
   end
   local walk, turn = native.walk(root, depth, options.follow), one_at_a_time()
-  local paths, entries, at = no_options, no_options, 0
+  local paths, entries, at = {}, {}, 0
   local function fetch()
     local _ <close> = turn()
     if at < #paths then return end
@@ -181,7 +161,7 @@ end
 -- What happens at `path` from now on, as events {kind, path}: w:next(), w:next_op(), `for event in w:events() do`.
 function fs.watch(path, options)
   check_path(path, "watch")
-  options = check_options(options, "watch", 2, { recursive = "boolean", debounce = "number" })
+  options = check_options(options, "watch", 2, { recursive = "boolean", debounce = "number" }, 2)
   local debounce = options.debounce or 0
   if not (debounce >= 0 and debounce < math.huge) then
     error(("bad option 'debounce' to 'watch' (seconds expected, got %s)"):format(tostring(debounce)), 2)

@@ -1,23 +1,16 @@
 -- perilune.http: HTTP/1.1 in Lua on perilune.net and perilune.tls: a client, and a server for small services.
 local peri = require "perilune"
 local net = require "perilune.net"
-local option_checks = require "perilune.native.options"
+local checks = require "perilune.options"
 local raise_on_behalf = require "perilune.on_behalf"
 
 local error, pcall, tostring, type = error, pcall, tostring, type
 
 local http = {}
 
-local request_names = { "url", "method", "headers", "body", "timeout", "stream", "redirects", "body_limit", "tls" }
-
-local function check_types(options, call, known)
-  for name, kind in pairs(known) do
-    local value = options[name]
-    if value ~= nil and type(value) ~= kind then
-      error(("bad option '%s' to '%s' (a %s expected, got %s)"):format(name, call, kind, type(value)), 4)
-    end
-  end
-end
+local request_kinds <const> = { url = "any", method = "string", headers = "table", body = "any", timeout = "number", stream = "any",
+                                redirects = "number", body_limit = "any", tls = "any" }
+local serve_kinds <const> = { body_limit = "any", idle_timeout = "any", tls = "any" }
 
 -- The option tls of a call as what tls.wrap takes; `level` is that of the script's call.
 local function read_tls(call, given, server, level)
@@ -36,16 +29,12 @@ end
 -- A request from a URL or a table; `level` is that of the script's call.
 local function read_request(call, url, options)
   if type(url) == "table" then options = url end
-  local problem = options ~= nil and type(options) ~= "table" and ("a table of options expected, got " .. type(options))
-    or options and option_checks.problem(options, call, request_names)
-  if problem then error(("bad argument to '%s' (%s)"):format(call, problem), 3) end
   local request = {}
-  for name, value in pairs(options or {}) do request[name] = value end
+  for name, value in pairs(checks.check(options, call, call == "post" and 3 or 2, request_kinds, 3)) do request[name] = value end
   if type(url) == "string" then request.url = url end
   if type(request.url) ~= "string" then
     error(("bad argument #1 to '%s' (a URL expected, got %s)"):format(call, type(request.url)), 3)
   end
-  check_types(request, call, { method = "string", headers = "table", timeout = "number", redirects = "number" })
   if type(request.body) == "number" then request.body = tostring(request.body) end
   if request.body ~= nil and type(request.body) ~= "string" and type(request.body) ~= "function" then
     error(("bad option 'body' to '%s' (a string or a function that gives pieces expected, got %s)"):format(call, type(request.body)), 3)
@@ -92,12 +81,10 @@ end
 
 -- serve(address, handler [, options]): handler(request) returns a body, a status with body and headers, or a table of these.
 function http.serve(address, handler, options)
-  options = options or {}
   if type(handler) ~= "function" then
     error(("bad argument #2 to 'serve' (a function expected, got %s)"):format(type(handler)), 2)
   end
-  local problem = option_checks.problem(options, "serve", { "body_limit", "idle_timeout", "tls" })
-  if problem then error(problem, 2) end
+  options = checks.check(options, "serve", 3, serve_kinds, 2)
   local secure = read_tls("serve", options.tls, true, 2)
   if type(address) == "string" and address:match("^%d+$") then address = math.tointeger(tonumber(address)) end
   local ok, listener = pcall(net.tcp_listen, address)

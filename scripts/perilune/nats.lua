@@ -1,38 +1,17 @@
 -- perilune.nats: a client of NATS on perilune.net and perilune.tls. Core NATS is at most once: what is published while nobody listens,
 -- or while a connection is being lost, may be gone. perilune.queue loses nothing.
 local backoff = require "perilune.backoff"
+local checks = require "perilune.options"
 local client = require "perilune.nats.client"
 local connection = require "perilune.nats.connection"
-local option_checks = require "perilune.native.options"
 local peri = require "perilune"
 
 local error, huge, ipairs, pairs, tostring, type = error, math.huge, ipairs, pairs, tostring, type
 
 local nats = {}
 
-local kinds <const> = { name = "string", user = "string", password = "string", token = "string", tls = "table", timeout = "number",
-                        ping_interval = "number", attempts = "number" }
-local names <const> = { "url", "name", "user", "password", "token", "tls", "timeout", "ping_interval", "attempts", "backoff", "on_error" }
-
-local function bad(name, call, expected, got, level)
-  error(("bad option '%s' to '%s' (%s expected, got %s)"):format(name, call, expected, tostring(got)), level + 1)
-end
-
-local function check_options(options, call, level)
-  local wrong = option_checks.problem(options, call, names)
-  if wrong then error(wrong, level + 1) end
-  for name, kind in pairs(kinds) do
-    local value = options[name]
-    if value ~= nil and type(value) ~= kind then bad(name, call, "a " .. kind, type(value), level + 1) end
-  end
-  for _, name in ipairs { "timeout", "ping_interval", "attempts" } do
-    local value = options[name]
-    if value and not (value > 0) then bad(name, call, "a number above 0", value, level + 1) end
-  end
-  if options.on_error ~= nil and not option_checks.callable(options.on_error) then
-    bad("on_error", call, "a function", type(options.on_error), level + 1)
-  end
-end
+local kinds <const> = { url = "any", name = "string", user = "string", password = "string", token = "string", tls = "table",
+                        timeout = "positive", ping_interval = "positive", attempts = "positive", backoff = "any", on_error = "callable" }
 
 local function read_servers(url, call, level)
   local servers = {}
@@ -50,7 +29,7 @@ local function log_problem(e) peri.log.warn(e.message or tostring(e)) end
 
 -- For shipped modules that connect on behalf of a call of theirs; `level` is that of the script's call.
 function nats.connect_(given, call, level)
-  check_options(given, call, level + 1)
+  checks.check(given, call, 1, kinds, level + 1)
   local servers = read_servers(given.url or "nats://127.0.0.1", call, level + 1)
   local options = { timeout = 5, ping_interval = 30, attempts = huge, on_error = log_problem, name = "perilune" }
   for name, value in pairs(given) do options[name] = value end

@@ -5,7 +5,7 @@
 -- is one of this machine's own.
 local peri = require "perilune"
 local native = require "perilune.native.net"
-local option_checks = require "perilune.native.options"
+local check_options = require("perilune.options").check
 
 local error, pcall, tostring, type = error, pcall, tostring, type
 local math_type, huge = math.type, math.huge
@@ -42,22 +42,8 @@ local function read_address(call, own, host, port, ...)
   return host, check_port(call, 2, port), (...)
 end
 
-local function check_options(call, position, options, ...)
-  if options == nil then return {} end
-  if type(options) ~= "table" then
-    error(("bad argument #%d to '%s' (a table of options expected, got %s)"):format(position, call, type(options)), 3)
-  end
-  local problem = option_checks.problem(options, call, { ... })
-  if problem then error(problem, 3) end
-  local timeout, backlog = options.timeout, options.backlog
-  if timeout ~= nil and (type(timeout) ~= "number" or timeout ~= timeout or timeout < 0) then
-    error(("bad option 'timeout' to '%s' (seconds expected, got %s)"):format(call, tostring(timeout)), 3)
-  end
-  if backlog ~= nil and (math_type(backlog) ~= "integer" or backlog < 1) then
-    error(("bad option 'backlog' to '%s' (a positive integer expected, got %s)"):format(call, tostring(backlog)), 3)
-  end
-  return options
-end
+local connect_kinds <const> = { timeout = "seconds" }
+local listen_kinds <const> = { backlog = "count" }
 
 local function check_path(call, path)
   if type(path) ~= "string" or path == "" or path:find("\0", 1, true) then
@@ -78,7 +64,7 @@ end
 
 function net.tcp_connect(...)
   local host, port, options = read_address("tcp_connect", false, ...)
-  options = check_options("tcp_connect", 3, options, "timeout")
+  options = check_options(options, "tcp_connect", 3, connect_kinds, 2)
   return connect(options.timeout, host, port, false)
 end
 
@@ -91,13 +77,13 @@ net.tcp_connect_op = net.connect_op
 
 function net.tcp_listen(...)
   local host, port, options = read_address("tcp_listen", true, ...)
-  options = check_options("tcp_listen", 3, options, "backlog")
+  options = check_options(options, "tcp_listen", 3, listen_kinds, 2)
   return native.listen(numeric(host), port, false, options.backlog or 1024)
 end
 
 function net.unix_connect(path, options)
   check_path("unix_connect", path)
-  options = check_options("unix_connect", 2, options, "timeout")
+  options = check_options(options, "unix_connect", 2, connect_kinds, 2)
   return connect(options.timeout, path, 0, true)
 end
 
@@ -109,7 +95,7 @@ end
 -- A socket file that nobody listens at any more is replaced; one in use raises EADDRINUSE.
 function net.unix_listen(path, options)
   check_path("unix_listen", path)
-  options = check_options("unix_listen", 2, options, "backlog")
+  options = check_options(options, "unix_listen", 2, listen_kinds, 2)
   local backlog = options.backlog or 1024
   local ok, made = pcall(native.listen, path, 0, true, backlog)
   if ok then return made end

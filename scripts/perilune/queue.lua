@@ -9,11 +9,11 @@
 --
 -- A message has two ids: the one it was sent with (Perilune-Id where it is not Nats-Msg-Id any more), by which ledgers know it, and
 -- Nats-Msg-Id, by which the server knows a repetition of one and the same sending.
+local checks = require "perilune.options"
 local jetstream = require "perilune.queue.jetstream"
 local json = require "perilune.json"
 local ledger = require "perilune.queue.ledger"
 local nats = require "perilune.nats"
-local option_checks = require "perilune.native.options"
 local peri = require "perilune"
 local problem = require "perilune.nats.problem"
 local protocol = require "perilune.nats.protocol"
@@ -30,7 +30,6 @@ methods.__index = methods
 methods.__name = "perilune.distributed_queue"
 
 local sends_under_way <const> = 256
-local one_try <const> = 5 -- seconds that the server is given to confirm
 local longest_pause <const> = 1
 local patience <const> = 10 -- seconds that a queue may be missing, while a server comes up
 local margin <const> = 2048 -- bytes that a message stays below the server's limit, for what a dead letter says more
@@ -40,28 +39,15 @@ local drain <const> = 5 -- seconds that handlers at work are given when a queue 
 -- Opening -------------------------------------------------------------------------------------------------------------
 
 local defaults <const> = { ack_wait = 30, max_deliver = 5, duplicate_window = 120, storage = "file", replicas = 1 }
-local own_names <const> = { "name", "url", "client", "connect", "ack_wait", "max_deliver", "duplicate_window", "capacity", "storage", "replicas" }
+local open_kinds <const> = { name = "any", url = "any", client = "any", connect = "table", ack_wait = "any", max_deliver = "count",
+                             duplicate_window = "any", capacity = "count", storage = "any", replicas = "count" }
 
-local function bad(name, expected, got, level)
-  error(("bad option '%s' to 'open' (%s expected, got %s)"):format(name, expected, tostring(got)), level or 4)
-end
-
-local function check_numbers(options)
-  for _, name in ipairs { "ack_wait", "duplicate_window" } do
-    local value = options[name]
-    if type(value) ~= "number" or not (value >= 0.1 and value < 1e8) then bad(name, "seconds, at least 0.1,", value, 5) end
-  end
-  for _, name in ipairs { "max_deliver", "capacity", "replicas" } do
-    local value = options[name]
-    if value ~= nil and not option_checks.count(value, 1) then bad(name, "a positive integer", value, 5) end
-  end
-  if options.storage ~= "file" and options.storage ~= "memory" then bad("storage", "'file' or 'memory'", options.storage, 5) end
+local function bad(name, expected, got)
+  error(("bad option '%s' to 'open' (%s expected, got %s)"):format(name, expected, tostring(got)), 4)
 end
 
 local function read_options(given)
-  if type(given) ~= "table" then error(("bad argument #1 to 'open' (a table of options expected, got %s)"):format(type(given)), 3) end
-  local wrong = option_checks.problem(given, "open", own_names)
-  if wrong then error(wrong, 3) end
+  given = checks.check(given, "open", 1, open_kinds, 3)
   local options = {}
   for name, value in pairs(defaults) do options[name] = value end
   for name, value in pairs(given) do options[name] = value end
@@ -71,8 +57,11 @@ local function read_options(given)
   if options.client ~= nil and getmetatable(options.client) ~= require("perilune.nats.client") then
     bad("client", "what nats.connect returns", type(options.client))
   end
-  if options.connect ~= nil and type(options.connect) ~= "table" then bad("connect", "a table", type(options.connect)) end
-  check_numbers(options)
+  for _, name in ipairs { "ack_wait", "duplicate_window" } do
+    local value = options[name]
+    if type(value) ~= "number" or not (value >= 0.1 and value < 1e8) then bad(name, "seconds, at least 0.1,", value) end
+  end
+  if options.storage ~= "file" and options.storage ~= "memory" then bad("storage", "'file' or 'memory'", options.storage) end
   return options
 end
 
@@ -122,10 +111,9 @@ end
 local function transmit(self, subject, head, data)
   local since, pause = peri.now(), 0.02
   while true do
-    local reply, why = self.client:ask_(subject, head, data, one_try)
-    local answer = reply and json.decode(reply.data)
-    local wrong = type(answer) == "table" and answer.error
-    if type(answer) == "table" and not wrong then return true, { sequence = answer.seq, duplicate = answer.duplicate or false } end
+    local answer, why = jetstream.try(self.client, subject, head, data)
+    local wrong = answer and answer.error
+    if answer and not wrong then return true, { sequence = answer.seq, duplicate = answer.duplicate or false } end
     if why == "closed" then return nil, "closed" end
     local full = wrong and (wrong.err_code == 10077 or tostring(wrong.description):find("maximum messages", 1, true))
     if wrong and not full and wrong.code ~= 503 then error(problem("EIO", ("queue '%s': %s"):format(self.name, wrong.description)), 0) end
@@ -143,21 +131,21 @@ local function check_self(self, call, deeper)
   if getmetatable(self) ~= methods then error(("bad argument #1 to '%s' (a queue expected: call it with ':')"):format(call), deeper and 4 or 3) end
 end
 
--- Head, text and id of a message, checked where the script sends it.
+local send_kinds <const> = { id = "any", headers = "table" }
+
+-- Head and text of a message, checked where the script sends it.
 local function prepare(self, call, value, options)
   check_self(self, call, true)
   if value == nil then error(("bad argument #1 to '%s' (a value expected, got nil)"):format(call), 3) end
   local ok, text = pcall(json.encode, value)
   if not ok then error(("bad argument #1 to '%s' (%s)"):format(call, (tostring(text):gsub("^%S+:%d+: ", ""))), 3) end
-  local wrong = options ~= nil and (type(options) ~= "table" and "bad argument #2 to '" .. call .. "' (a table of options expected)"
-    or option_checks.problem(options, call, { "id", "headers" }))
-  if wrong then error(wrong, 3) end
-  local id = options and options.id
+  options = checks.check(options, call, 2, send_kinds, 3)
+  local id = options.id
   if id ~= nil and (type(id) ~= "string" or id == "" or #id > longest_id) then
     error(("bad option 'id' to '%s' (a string of 1 to %d bytes expected, got %s)"):format(call, longest_id, type(id)), 3)
   end
   local headers = { ["Nats-Msg-Id"] = id or unique() }
-  for name, field in pairs(options and options.headers or {}) do headers[name] = field end
+  for name, field in pairs(options.headers or {}) do headers[name] = field end
   local head, problem_of_head = protocol.head(headers)
   if not head then error(("bad option 'headers' to '%s' (%s)"):format(call, problem_of_head), 3) end
   local most = (self.client.info.max_payload or huge) - margin

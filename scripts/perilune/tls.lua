@@ -4,18 +4,18 @@
 local peri = require "perilune"
 local net = require "perilune.net"
 local native = require "perilune.native.tls"
-local option_checks = require "perilune.native.options"
+local checks = require "perilune.options"
 local raise_on_behalf = require "perilune.on_behalf"
 
-local error, ipairs, pairs, pcall, select, setmetatable, tostring, type = error, ipairs, pairs, pcall, select, setmetatable, tostring, type
+local error, ipairs, pairs, pcall, select, setmetatable, type = error, ipairs, pairs, pcall, select, setmetatable, type
 local unpack = table.unpack
 
 local tls = {}
 
-local context_names = { "server", "verify", "ca_file", "cert_file", "key_file", "alpn" }
-local wrap_names = { "context", "host", "timeout", unpack(context_names) }
-local option_types = { server = "boolean", verify = "boolean", ca_file = "string", cert_file = "string", key_file = "string",
-                       alpn = "table", host = "string", timeout = "number" }
+local context_kinds <const> = { server = "boolean", verify = "boolean", ca_file = "string", cert_file = "string", key_file = "string",
+                                alpn = "table" }
+local wrap_kinds <const> = { context = "any", host = "string", timeout = "seconds" }
+for name, kind in pairs(context_kinds) do wrap_kinds[name] = kind end
 
 local function bad_option(name, call, expected, got)
   error(("bad option '%s' to '%s' (%s expected, got %s)"):format(name, call, expected, got), 4)
@@ -29,17 +29,8 @@ local function are_protocols(alpn)
 end
 
 -- Complains at the caller of who calls this.
-local function check_options(call, position, options, names)
-  if type(options) ~= "table" then
-    error(("bad argument #%d to '%s' (a table of options expected, got %s)"):format(position, call, type(options)), 3)
-  end
-  local problem = option_checks.problem(options, call, names)
-  if problem then error(problem, 3) end
-  for name, kind in pairs(option_types) do
-    local value = options[name]
-    if value ~= nil and type(value) ~= kind then bad_option(name, call, "a " .. kind, type(value)) end
-  end
-  if options.timeout and not (options.timeout >= 0) then bad_option("timeout", call, "seconds", tostring(options.timeout)) end
+local function check_options(call, position, options, kinds)
+  options = checks.check(options, call, position, kinds, 3)
   if options.alpn and not are_protocols(options.alpn) then
     bad_option("alpn", call, "a list of names of 1 to 255 bytes", "others")
   end
@@ -50,6 +41,7 @@ local function check_options(call, position, options, names)
   if options.context ~= nil and native.is_context(options.context) == nil then
     bad_option("context", call, "what tls.context returns", type(options.context))
   end
+  return options
 end
 
 local function make_context(options)
@@ -61,7 +53,7 @@ end
 
 -- The files are read now, and once.
 function tls.context(options)
-  check_options("context", 1, options, context_names)
+  options = check_options("context", 1, options, context_kinds)
   return (make_context(options))
 end
 
@@ -69,7 +61,7 @@ end
 local usual
 local function context_of(options)
   if options.context then return options.context end
-  for _, name in ipairs(context_names) do
+  for name in pairs(context_kinds) do
     if options[name] ~= nil then return make_context(options) end
   end
   usual = usual or make_context {}
@@ -126,8 +118,7 @@ function tls.wrap(stream, options)
   if not native.is_stream(stream) then
     error(("bad argument #1 to 'wrap' (a stream that is read and written expected, got %s)"):format(type(stream)), 2)
   end
-  options = options or {}
-  check_options("wrap", 2, options, wrap_names)
+  options = check_options("wrap", 2, options, wrap_kinds)
   check_host("wrap", options)
   if infos[stream] then error("bad argument #1 to 'wrap' (the stream has TLS already)", 2) end
   return (within(options.timeout, secure, stream, context_of(options), options.host or ""))
@@ -154,7 +145,7 @@ end
 
 function tls.connect(...)
   local options, position, address, port = split_arguments(...)
-  check_options("connect", position, options, wrap_names)
+  check_options("connect", position, options, wrap_kinds)
   if options.server or options.context and native.is_context(options.context) then
     error("bad option 'server' to 'connect' (who connects is a client)", 2)
   end

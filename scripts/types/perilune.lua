@@ -2314,7 +2314,7 @@ peri.tls = nil
 ---Options whose files have been read: for whoever wraps many streams.
 ---@class perilune.tls_context
 
----@param options perilune.tls_options
+---@param options? perilune.tls_options
 ---@return perilune.tls_context
 function tls.context(options) end
 

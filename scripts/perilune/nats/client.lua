@@ -10,6 +10,7 @@
 -- For perilune.queue: `joined` are called in the reader when there is a connection again, `leaving` before the last one is closed,
 -- which waits for `holds`.
 local backoff = require "perilune.backoff"
+local checks = require "perilune.options"
 local connection = require "perilune.nats.connection"
 local peri = require "perilune"
 local problem = require "perilune.nats.problem"
@@ -17,7 +18,8 @@ local protocol = require "perilune.nats.protocol"
 local subscription = require "perilune.nats.subscription"
 local unique = require "perilune.nats.unique"
 
-local error, ipairs, math_type, pairs, pcall, setmetatable, tostring, type = error, ipairs, math.type, pairs, pcall, setmetatable, tostring, type
+local error, ipairs, math_type, pairs, pcall, setmetatable, tostring, type =
+  error, ipairs, math.type, pairs, pcall, setmetatable, tostring, type
 
 local client = {}
 client.__index = client
@@ -187,24 +189,25 @@ local function write_now(self, ...)
   return nil, "disconnected"
 end
 
--- Checks what a script sends; `level` is that of the script's call.
-local function check_sending(self, call, subject, data, headers, level)
+-- Reads what a script sends: its options, the data as text, and the head, which is nil without headers. `level` is that of the
+-- script's call.
+local function read_sending(self, call, subject, data, options, kinds, level)
   local wrong = protocol.subject_problem(subject)
   if wrong then error(("bad argument #1 to '%s' (%s)"):format(call, wrong), level + 1) end
   if type(data) == "number" then data = tostring(data) end
   if data == nil then data = "" end
   if type(data) ~= "string" then error(("bad argument #2 to '%s' (a string expected, got %s)"):format(call, type(data)), level + 1) end
-  local head, problem_of_head
-  if headers ~= nil then
-    if type(headers) ~= "table" then error(("bad option 'headers' to '%s' (a table expected, got %s)"):format(call, type(headers)), level + 1) end
-    head, problem_of_head = protocol.head(headers)
-    if not head then error(("bad option 'headers' to '%s' (%s)"):format(call, problem_of_head), level + 1) end
+  options = checks.check(options, call, 3, kinds, level + 1)
+  local head
+  if options.headers then
+    head, wrong = protocol.head(options.headers)
+    if not head then error(("bad option 'headers' to '%s' (%s)"):format(call, wrong), level + 1) end
   end
   local size, most = #data + (head and #head or 0), self.info.max_payload
   if math_type(most) == "integer" and size > most then
     error(("bad argument #2 to '%s' (at most %d bytes, which is what the server takes, got %d)"):format(call, most, size), level + 1)
   end
-  return data, head
+  return options, data, head
 end
 
 local function send(self, subject, reply, head, data)
@@ -216,40 +219,23 @@ function client:say_(subject, reply, data)
   return write_now(self, protocol.publish(subject, reply, nil, data), data, "\r\n")
 end
 
-local function check_options(call, position, options, kinds, level)
-  if options == nil then return {} end
-  local names = {}
-  for name in pairs(kinds) do names[#names + 1] = name end
-  local wrong = type(options) ~= "table" and ("bad argument #%d to '%s' (a table of options expected, got %s)"):format(position, call, type(options))
-    or require("perilune.native.options").problem(options, call, names)
-  if wrong then error(wrong, level + 1) end
-  for name, kind in pairs(kinds) do
-    local value = options[name]
-    if value ~= nil and type(value) ~= kind then
-      error(("bad option '%s' to '%s' (a %s expected, got %s)"):format(name, call, kind, type(value)), level + 1)
-    end
-  end
-  return options
-end
-
-local publish_options <const> = { headers = "table", reply = "string" }
+local publish_kinds <const> = { headers = "table", reply = "string" }
 
 function client:publish(subject, data, options)
-  options = check_options("publish", 3, options, publish_options, 2)
-  local head
-  data, head = check_sending(self, "publish", subject, data, options.headers, 2)
-  local wrong = options.reply and protocol.subject_problem(options.reply)
+  local read, text, head = read_sending(self, "publish", subject, data, options, publish_kinds, 2)
+  local wrong = read.reply and protocol.subject_problem(read.reply)
   if wrong then error(("bad option 'reply' to 'publish' (%s)"):format(wrong), 2) end
-  return send(self, subject, options.reply, head, data)
+  return send(self, subject, read.reply, head, text)
 end
+
+local respond_kinds <const> = { headers = "table" }
 
 -- Answers a message that was a request.
 function client:respond(message, data, headers)
   if type(message) ~= "table" then error(("bad argument #1 to 'respond' (a message expected, got %s)"):format(type(message)), 2) end
   if not message.reply then error("bad argument #1 to 'respond' (nobody waits for an answer to this message)", 2) end
-  local head
-  data, head = check_sending(self, "respond", message.reply, data, headers, 2)
-  return send(self, message.reply, nil, head, data)
+  local _, text, head = read_sending(self, "respond", message.reply, data, { headers = headers }, respond_kinds, 2)
+  return send(self, message.reply, nil, head, text)
 end
 
 -- Subscriptions -------------------------------------------------------------------------------------------------------
@@ -275,18 +261,12 @@ function client:detach_(sub)
   self:unsubscribe_(sub)
 end
 
-local subscribe_options <const> = { group = "string", capacity = "number", max = "number" }
+local subscribe_kinds <const> = { group = "string", capacity = "count", max = "count" }
 
 function client:subscribe(subject, options)
   local wrong = protocol.subject_problem(subject, true)
   if wrong then error(("bad argument #1 to 'subscribe' (%s)"):format(wrong), 2) end
-  options = check_options("subscribe", 2, options, subscribe_options, 2)
-  for _, name in ipairs { "capacity", "max" } do
-    local value = options[name]
-    if value ~= nil and (math_type(value) ~= "integer" or value < 1) then
-      error(("bad option '%s' to 'subscribe' (a positive integer expected, got %s)"):format(name, tostring(value)), 2)
-    end
-  end
+  options = checks.check(options, "subscribe", 2, subscribe_kinds, 2)
   wrong = options.group and protocol.subject_problem(options.group)
   if wrong then error(("bad option 'group' to 'subscribe' (%s)"):format(wrong), 2) end
   return self:attach_(subscription.new_(subject, options))
@@ -314,7 +294,7 @@ function client:ask_(subject, head, data, seconds)
     if not stream then return nil, "closed" end
   end
   local name, reply = unique(), peri.oneshot()
-  local _ <close> = setmetatable({}, { __close = function() self.replies[name] = nil end })
+  local _ <close> = peri.defer(function() self.replies[name] = nil end)
   self.replies[name] = reply
   local sent, why = write_now(self, protocol.publish(subject, self.inbox .. name, head, data), head or "", data, "\r\n")
   if not sent then return nil, why end
@@ -325,15 +305,11 @@ function client:ask_(subject, head, data, seconds)
   return message
 end
 
-local request_options <const> = { headers = "table", timeout = "number" }
+local request_kinds <const> = { headers = "table", timeout = "seconds" }
 
 function client:request(subject, data, options)
-  options = check_options("request", 3, options, request_options, 2)
-  local head
-  data, head = check_sending(self, "request", subject, data, options.headers, 2)
-  local seconds = options.timeout or self.options.timeout
-  if not (seconds >= 0) then error(("bad option 'timeout' to 'request' (seconds expected, got %s)"):format(tostring(seconds)), 2) end
-  return self:ask_(subject, head, data, seconds)
+  local read, text, head = read_sending(self, "request", subject, data, options, request_kinds, 2)
+  return self:ask_(subject, head, text, read.timeout or self.options.timeout)
 end
 
 -- The end -------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 -- makes it a dead letter when it was the last delivery or the error is a permanent one; both are told. A handler that is
 -- cancelled gives it back at once.
 local backoff = require "perilune.backoff"
-local option_checks = require "perilune.native.options"
+local callable = require("perilune.native.options").callable
+local checks = require "perilune.options"
 local peri = require "perilune"
 
 local error, getmetatable, ipairs, next, pcall, setmetatable, tostring, type =
@@ -75,23 +76,15 @@ local function log_failure(e, message)
                 { id = message.id, deliveries = message.deliveries, settled = message.settled or "no" })
 end
 
-local names <const> = { "limit", "backoff", "on_error" }
+local kinds <const> = { limit = "count", backoff = "any", on_error = "callable" }
 
 -- Reads what work was given; `level` is that of the script's call.
 function work.read(queue, fn, given, level)
-  if not option_checks.callable(fn) then error(("bad argument #1 to 'work' (a function expected, got %s)"):format(type(fn)), level + 1) end
-  given = given or {}
-  if type(given) ~= "table" then error(("bad argument #2 to 'work' (a table of options expected, got %s)"):format(type(given)), level + 1) end
-  local wrong = option_checks.problem(given, "work", names)
-  if wrong then error(wrong, level + 1) end
-  local limit = option_checks.count(given.limit == nil and 1 or given.limit, 1)
-  if not limit then error(("bad option 'limit' to 'work' (a positive integer expected, got %s)"):format(tostring(given.limit)), level + 1) end
-  if given.on_error ~= nil and not option_checks.callable(given.on_error) then
-    error(("bad option 'on_error' to 'work' (a function expected, got %s)"):format(type(given.on_error)), level + 1)
-  end
+  if not callable(fn) then error(("bad argument #1 to 'work' (a function expected, got %s)"):format(type(fn)), level + 1) end
+  given = checks.check(given, "work", 2, kinds, level + 1)
   local plan, problem = backoff.read(given.backoff or { first = 1, max = 60, jitter = 0.2 }, "work")
   if not plan then error(problem, level + 1) end
-  return { queue = queue, fn = fn, limit = limit, plan = plan, on_error = given.on_error or log_failure, active = {} }
+  return { queue = queue, fn = fn, limit = given.limit or 1, plan = plan, on_error = given.on_error or log_failure, active = {} }
 end
 
 -- Until the queue is closed.
