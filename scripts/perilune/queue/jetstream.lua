@@ -7,28 +7,32 @@ local protocol = require "perilune.nats.protocol"
 
 local error, ipairs, type = error, ipairs, type
 
-local jetstream = {}
+local jetstream = { one_try = 5 } -- seconds that the server is given for an answer
 
 local patience <const> = 10 -- seconds for a server that is coming up
-local one_try <const> = 5
 local most_mended <const> = 1000 -- at once
 
 local second <const> = 1000000000
 
 function jetstream.nanoseconds(seconds) return math.floor(seconds * second) end
 
+-- Asks once. The answer, a table, which may say what is wrong; or nil and why there is none.
+function jetstream.try(client, subject, head, body)
+  local reply, why = client:ask_(subject, head, body, jetstream.one_try)
+  local answer = reply and json.decode(reply.data)
+  if type(answer) == "table" then return answer end
+  return nil, why or "no JSON"
+end
+
 -- The answer, or nil and what the server says is wrong: { code =, err_code =, description = }. Raises when there is no server to ask.
 function jetstream.ask(client, subject, request)
   local body, until_ = request and json.encode(request) or "", peri.now() + patience
   while true do
-    local reply, why = client:ask_("$JS.API." .. subject, nil, body, one_try)
-    local answer = reply and json.decode(reply.data)
-    local wrong = type(answer) == "table" and answer.error
-    if type(answer) == "table" and not (wrong and wrong.code == 503) then
-      if wrong then return nil, wrong end
-      return answer
-    end
-    why = wrong and wrong.description or why or "no JSON"
+    local answer, why = jetstream.try(client, "$JS.API." .. subject, nil, body)
+    local wrong = answer and answer.error
+    if wrong and wrong.code ~= 503 then return nil, wrong end
+    if answer and not wrong then return answer end
+    why = why or wrong.description
     if why == "closed" then error(problem("ECONNRESET", "queue: the connection is closed"), 0) end
     if why == "no responders" then why = "JetStream is not enabled (nats-server -js)" end
     if peri.now() >= until_ then error(problem("EIO", ("queue: %s: %s"):format(client.server.name, why)), 0) end
@@ -71,7 +75,7 @@ end
 local added <const> = { "Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp", "Nats-Last-Sequence" }
 
 local function stored(client, at, sequence)
-  local found, why = client:ask_("$JS.API.DIRECT.GET." .. at.stream, nil, json.encode { seq = sequence }, one_try)
+  local found, why = client:ask_("$JS.API.DIRECT.GET." .. at.stream, nil, json.encode { seq = sequence }, jetstream.one_try)
   if not found then error(problem("EIO", "queue: " .. why), 0) end
   return not found.status and found or nil
 end
@@ -84,16 +88,15 @@ local function send_anew(client, at, sequence)
   for _, name in ipairs(added) do headers[name] = nil end
   headers["Perilune-Id"] = headers["Perilune-Id"] or headers["Nats-Msg-Id"] or ("%s:%d"):format(at.stream, sequence)
   headers["Nats-Msg-Id"] = "again:" .. sequence -- once, whoever else is mending
-  local reply = client:ask_(at.subject, protocol.head(headers), old.data, one_try)
-  local answer = reply and json.decode(reply.data)
-  if type(answer) ~= "table" or answer.error then return false end
+  local answer = jetstream.try(client, at.subject, protocol.head(headers), old.data)
+  if not answer or answer.error then return false end
   jetstream.ask(client, "STREAM.MSG.DELETE." .. at.stream, { seq = sequence, no_erase = true })
   return true
 end
 
 local function acknowledge(client, at, floor)
   local address = ("$JS.ACK.%s.%s.1.%d.%d.0.0"):format(at.stream, at.consumer, floor.stream_seq + 1, floor.consumer_seq + 1)
-  return client:ask_(address, nil, "+ACK", one_try) ~= nil
+  return client:ask_(address, nil, "+ACK", jetstream.one_try) ~= nil
 end
 
 -- Whether all is well now; false where that cannot be known yet.

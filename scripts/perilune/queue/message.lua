@@ -12,7 +12,6 @@ local message = {}
 message.__index = message
 message.__name = "perilune.queue_message"
 
-local one_try <const> = 5 -- seconds
 local most_deliveries <const> = 65535 -- that a token can tell apart
 
 -- $JS.ACK.stream.consumer.deliveries.sequence.consumer-sequence.time.pending; newer servers name domain and account in front, and may
@@ -54,7 +53,7 @@ end
 local function confirm(self, word)
   local client = self.queue.client
   while true do
-    local answer, why = client:ask_(self.address_, nil, word, min(one_try, self.queue.options.ack_wait))
+    local answer, why = client:ask_(self.address_, nil, word, min(jetstream.one_try, self.queue.options.ack_wait))
     if answer then return true end
     if why == "closed" then return nil, "closed" end
     if peri.now() >= self.held_until_ then return nil, "late" end
