@@ -1,6 +1,5 @@
 -- The other side of `perilune top` and `perilune inspect`: a task of the program that is looked at, which answers at a socket with
 -- what peri.tasks, resources, waits and stats say. It costs nothing until somebody asks.
-local fs = require "perilune.fs"
 local json = require "perilune.json"
 local net = require "perilune.net"
 local peri = require "perilune"

@@ -1,7 +1,6 @@
 -- `perilune schema`: what schema.lua checks, as a JSON Schema for editors: completion, hints and marks while a pipeline is written.
 local json = require "perilune.json"
 local schema = require "perilune.pipeline.schema"
-local text = require "perilune.pipeline.text"
 
 local docs = {
   top = {

@@ -1,6 +1,6 @@
 -- What Lua steps print is theirs: `print`, `io.write`, what they write to io.stdout and io.stderr, and what their children write
--- there, while a Lua step runs, make lines of the step. Which step that is, the task says: its task-local data, which the tasks that it spawns inherit, names the
--- step's log (step_log.lua).
+-- there, while a Lua step runs, make lines of the step. Which step that is, the task says: its task-local data, which the tasks
+-- that it spawns inherit, names the step's log (step_log.lua).
 local data = require("perilune").data
 local lua_children = require "perilune.pipeline.lua_children"
 local process = require "perilune.process"

@@ -47,7 +47,8 @@ local function fresh_line(self, columns)
   return (" "):rep(columns) .. "\r\27[2K"
 end
 
--- One write; `without_block`: only the lines, as of any job in the background. The native half has the block erased where the program itself says something.
+-- One write; `without_block`: only the lines, as of any job in the background. The native half has the block erased where the
+-- program itself says something.
 function output_live:paint(without_block)
   if next(self.interactive) then return end
   local columns, rows = terminal.size()

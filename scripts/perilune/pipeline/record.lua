@@ -11,7 +11,6 @@ local fs = require "perilune.fs"
 local json = require "perilune.json"
 local analysis = require "perilune.pipeline.analysis"
 local any_json = require "perilune.pipeline.any_json"
-local line = require "perilune.pipeline.line"
 
 local record = {}
 record.__index = record

@@ -2,7 +2,6 @@
 -- effects, and the logs. A crash at any moment leaves what was committed before it; what a run writes is committed within a
 -- fiftieth of a second, the intent and the result of an effect at once and for good.
 local fs = require "perilune.fs"
-local json = require "perilune.json"
 local any_json = require "perilune.pipeline.any_json"
 local peri = require "perilune"
 local system = require "perilune.native.system"

@@ -49,14 +49,14 @@ end
 -- either)}. "auto" and "live" have become what can be done.
 function terminal.reader(values)
   local color, ci = values.color or "auto", values.ci or "auto"
-  local reader = { dumb = not is_set "TERM" or env.get "TERM" == "dumb", terminal = system.is_terminal(stderr), terminal_out = system.is_terminal(stdout),
-                   unicode = speaks_unicode() }
+  local reader = { dumb = not is_set "TERM" or env.get "TERM" == "dumb", terminal = system.is_terminal(stderr),
+                   terminal_out = system.is_terminal(stdout), unicode = speaks_unicode() }
   reader.ci, reader.asked_for_ci = service(ci), ci == "github" or ci == "gitlab"
   reader.color_out, reader.color_err = colored(color, reader.dumb, stdout), colored(color, reader.dumb, stderr)
   reader.mode = mode_for(values.json and "json" or values.output or "auto", reader)
   reader.mute = reader.mode == "quiet"
   reader.quiet = values.quiet or reader.mute
-  if reader.mode == "quiet" then reader.mode = "prefix" end
+  if reader.mute then reader.mode = "prefix" end
   reader.verbose = values.verbose and not reader.quiet
   return reader
 end
