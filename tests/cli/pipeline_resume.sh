@@ -17,6 +17,16 @@ sh = "echo free >>done"
 END
 did() { tr '\n' ';' <done; rm -f done; }
 
+it "says what it does not find"
+run resume -f p.toml
+expect 2 err <<'END'
+perilune: there is no run to resume
+END
+run resume -f p.toml 20200101-000000
+expect 2 err <<'END'
+perilune: there is no run 20200101-000000 to resume
+END
+
 it "goes on where it stopped, with the same parameters and arguments"
 run run -q -j 1 p.toml c -p who=me -- one "two three"
 [ "$status" -eq 1 ] && [ "$(did)" = "a me;b one two three;" ] || fail "$status"

@@ -1,5 +1,4 @@
 -- The commands on pipelines. Each returns the exit code. Those that only look write nothing.
-local fs = require "perilune.fs"
 local json = require "perilune.json"
 local any_json = require "perilune.pipeline.any_json"
 local fingerprint = require "perilune.pipeline.fingerprint"
@@ -71,7 +70,7 @@ function commands.resume(pipeline, values, words, behind)
   do
     local store <close> = state.look(pipeline.folder)
     before = store and store:run(words[1])
-    if not before then text.refuse(2, "there is no run %s to resume", words[1] or "") end
+    if not before then text.refuse(2, "there is no run %sto resume", words[1] and words[1] .. " " or "") end
     request = json.decode(before.request)
   end
   if #behind > 0 then values.args = behind end
