@@ -61,6 +61,7 @@ run resume -q -f killed.toml --yes
 
 it "asks on a terminal"
 if command -v tmux >nothing; then
+  . "$support/screen.sh"
   rm quick
   for answer in d a l; do
     start run killed.toml -q
@@ -69,21 +70,18 @@ if command -v tmux >nothing; then
     finish
     touch quick
     : >effects
-    tmux -L "perilune$$" -f /dev/null new-session -d -x 100 -y 30 "cd $folder; env -u NO_COLOR '$PERILUNE' resume -f killed.toml; echo \"status \$?\" >status; sleep 5"
-    n=0
-    while ! tmux -L "perilune$$" capture-pane -p | grep -q "leave it:" && [ $((n += 1)) -lt 200 ]; do sleep 0.05; done
+    on_terminal -- resume -f killed.toml
+    await_line 'leave it:$'
     sleep 0.3 # some frames of what shows how far the run is
-    tmux -L "perilune$$" capture-pane -p | grep -qE "leave it: *$" || fail "the question: $(tmux -L "perilune$$" capture-pane -p)"
-    tmux -L "perilune$$" send-keys "$answer" Enter
-    n=0
-    while [ ! -s status ] && [ $((n += 1)) -lt 200 ]; do sleep 0.05; done
-    tmux -L "perilune$$" kill-server
+    shows 'leave it:$' || fail "the question: $(screen)"
+    terminal send-keys "$answer" Enter
+    await_end
     case $answer in
-      d) [ "$(cat status)" = "status 0" ] && [ ! -s effects ] || fail "done: $(cat status effects)" ;;
-      l) [ "$(cat status)" = "status 1" ] && [ ! -s effects ] || fail "leave: $(cat status effects)" ;;
-      a) [ "$(cat status)" = "status 0" ] && [ "$(wc -l <effects)" -eq 1 ] || fail "again: $(cat status effects)" ;;
+      d) [ "$status" -eq 0 ] && [ ! -s effects ] || fail "done: $status $(cat effects)" ;;
+      l) [ "$status" -eq 1 ] && [ ! -s effects ] || fail "leave: $status $(cat effects)" ;;
+      a) [ "$status" -eq 0 ] && [ "$(wc -l <effects)" -eq 1 ] || fail "again: $status $(cat effects)" ;;
     esac
-    rm -f status quick
+    rm quick
   done
 fi
 

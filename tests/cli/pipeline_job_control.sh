@@ -13,6 +13,7 @@ in_shell() {
 types() { terminal send-keys "$@"; }
 
 stopped='^\[1\]\+ +Stopped .*run'
+stopped_twice() { [ "$(screen | grep -cE "$stopped")" -eq 2 ]; }
 block='^[━─]+ [0-9]+/[0-9]+'
 
 given ask.toml <<'END'
@@ -45,7 +46,7 @@ it "... and in the foreground again it goes on where it was"
 types fg Enter
 await_that "the others do not go on" grows
 types C-z
-await_that "it does not stop again" sh -c "[ \$(tmux -f /dev/null -L $number capture-pane -p | grep -cE '$stopped') -eq 2 ]"
+await_that "it does not stop again" stopped_twice
 types fg Enter
 await_that "the others do not go on" grows
 types world Enter
