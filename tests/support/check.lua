@@ -80,6 +80,15 @@ function check.cancelled_while(fn, ...)
   return e
 end
 
+-- Waits on the real clock until `what` says that it is so, 20 seconds at most.
+function check.wait_until(what)
+  for _ = 1, 2000 do
+    if what() then return end
+    peri.sleep(0.01)
+  end
+  fail("it did not come to that")
+end
+
 local function leftovers()
   local me, left = peri.self().id, {}
   for _, task in ipairs(peri.tasks()) do
@@ -93,7 +102,13 @@ cases.__index = cases
 
 function cases:__call(name, body, ...)
   self.count = self.count + 1
-  local ok, e = peri.spawn({ name = name }, body, ...):join()
+  local task
+  if self.limit then
+    task = peri.spawn({ name = name }, peri.timeout, self.limit, body, ...)
+  else
+    task = peri.spawn({ name = name }, body, ...)
+  end
+  local ok, e = task:join()
   local left = leftovers()
   if ok and left == "" then return end
   self.failed = self.failed + 1
@@ -117,14 +132,15 @@ local function register(options, name, body, ...)
 end
 
 local registering = {
-  __call = function(_, name, body, ...) return register({}, name, body, ...) end,
+  __call = function(self, name, body, ...) return register({ timeout = self.limit }, name, body, ...) end,
   __close = function() end,
 }
 registering.__index = { ordered = function(_, name, body, ...) return register({ ordered = true }, name, body, ...) end }
 
-function check.cases()
-  if package.loaded["perilune.native.test"] then return setmetatable({}, registering) end
-  return setmetatable({ count = 0, failed = 0 }, cases)
+-- `limit`: seconds that each may take, where what does not come to its end is to fail and not to hang.
+function check.cases(limit)
+  if package.loaded["perilune.native.test"] then return setmetatable({ limit = limit }, registering) end
+  return setmetatable({ count = 0, failed = 0, limit = limit }, cases)
 end
 
 return check

@@ -1,6 +1,6 @@
 -- A real nats-server for tests, on a port and in a folder of its own: `local server <close> = nats_server.start()`, `server.url`,
--- `server:kill()` (SIGKILL), `server:start()` again, on the same port with what it had stored. Where the program is not installed the
--- test is skipped; scripts/setup.sh installs it for tests.
+-- `server:kill()` (SIGKILL), `server:start()` again, on the same port with what it had stored; `server:queue()` for a queue on it. Where
+-- the program is not installed the test is skipped; scripts/setup.sh installs it for tests.
 local peri = require "perilune"
 local fs = require "perilune.fs"
 local net = require "perilune.net"
@@ -50,13 +50,26 @@ function server:__close()
   fs.remove(self.folder, { recursive = true })
 end
 
+-- Opens a queue with a name of its own; returns its options too. What goes wrong on the way to a dead server is not told here.
+function server:queue(options)
+  self.queues = self.queues + 1
+  local all = { name = "q" .. self.queues, url = self.url, connect = { on_error = function() end, backoff = { first = 0.02, max = 0.2 } } }
+  for name, value in pairs(options or {}) do all[name] = value end
+  return require("perilune.queue").open(all), all
+end
+
+function nats_server.is_empty(queue)
+  local stats = queue:stats()
+  return stats.messages == 0 and stats.in_hand == 0
+end
+
 -- `words`: more arguments.
 function nats_server.start(words)
   if not find() then
     io.stderr:write("nats-server is not installed\n")
     os.exit(77)
   end
-  local self = setmetatable({ words = words or {}, folder = fs.temp_dir() }, server)
+  local self = setmetatable({ words = words or {}, folder = fs.temp_dir(), queues = 0 }, server)
   for _ = 1, 10 do -- somebody else may take the port meanwhile
     self.port = free_port()
     self.url = "nats://127.0.0.1:" .. self.port
