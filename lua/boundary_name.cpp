@@ -57,7 +57,7 @@ void push_name_of(lua_State* L, const lua_Debug& frame, int function) {
 bool push_blocker(lua_State* L, lua_State* thread, int level) {
   lua_Debug frame;
   for (; lua_getstack(thread, level, &frame); ++level) {
-    luaL_checkstack(thread, 4, nullptr);
+    protect::need_stack(thread, 4);
     lua_getinfo(thread, "Snf", &frame);
     if (thread != L) lua_xmove(thread, L, 1);
     const int function = lua_gettop(L);
@@ -86,7 +86,7 @@ bool push_blocker_of(lua_State* L, const lua_task& task) {
 }  // namespace
 
 void push_boundary(lua_State* L, const lua_task& task) {
-  luaL_checkstack(L, LUA_MINSTACK, nullptr);
+  protect::need_stack(L, LUA_MINSTACK);
   if (task.critical)
     lua_pushliteral(L, "peri.critical");
   else if (!push_blocker_of(L, task))
@@ -94,7 +94,7 @@ void push_boundary(lua_State* L, const lua_task& task) {
 }
 
 void push_boundary_name(lua_State* L, const lua_task& task) {
-  luaL_checkstack(L, LUA_MINSTACK, nullptr);
+  protect::need_stack(L, LUA_MINSTACK);
   if (!task.host->in_task()) {
     lua_pushstring(L, task.host->has_worker()
                           ? "cannot wait outside of a task: run this with: perilune FILE"

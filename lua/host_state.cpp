@@ -139,7 +139,7 @@ reply spawn_body(lua_State* L, vm& v) {
     options = lua_gettop(L);
   }
   lua_rawgeti(L, LUA_REGISTRYINDEX, spawn.what.held()->entry());
-  luaL_checkstack(L, static_cast<int>(spawn.arguments.size()) + LUA_MINSTACK, "too many arguments");
+  protect::need_stack(L, static_cast<int>(spawn.arguments.size()) + LUA_MINSTACK, "too many arguments");
   bool whole = true;
   for (const value& each : spawn.arguments) whole &= push_value(L, v, each);
   if (!whole)

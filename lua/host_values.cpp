@@ -139,7 +139,7 @@ bool push_table(lua_State* L, vm& v, const table& given) {
 }  // namespace
 
 bool push_value(lua_State* L, vm& v, const value& given) {
-  luaL_checkstack(L, LUA_MINSTACK, "too many values");
+  protect::need_stack(L, LUA_MINSTACK, "too many values");
   if (given.is_nil()) return lua_pushnil(L), true;
   if (const bool* b = given.boolean()) return lua_pushboolean(L, *b), true;
   if (const std::int64_t* i = given.integer()) return lua_pushinteger(L, *i), true;

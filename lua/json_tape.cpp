@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "json_text.hpp"
+#include "protect.hpp"
 
 namespace perilune {
 
@@ -142,7 +143,7 @@ struct builder {
     }
   }
   void push_list(std::uint64_t count) {
-    luaL_checkstack(L, 8, "JSON nested too deep");
+    protect::need_stack(L, 8, "JSON nested too deep");
     lua_createtable(L, static_cast<int>(std::min<std::uint64_t>(count, presized_at_most)), 0);
     for (std::uint64_t i = 1; i <= count; ++i) {
       push_value();
@@ -152,7 +153,7 @@ struct builder {
     lua_setmetatable(L, -2);
   }
   void push_object(std::uint64_t count) {
-    luaL_checkstack(L, 8, "JSON nested too deep");
+    protect::need_stack(L, 8, "JSON nested too deep");
     lua_createtable(L, 0, static_cast<int>(std::min<std::uint64_t>(count, presized_at_most)));
     for (std::uint64_t i = 0; i < count; ++i) {
       push_text();

@@ -78,7 +78,7 @@ void push_record(lua_State* L, vm& v, task_header& task) {
 // Records of the tasks below `node`, parents before children; `add` sets more fields of the record on top.
 void append_tree(lua_State* L, vm& v, cancel_node& node, int list, void (*add)(lua_State*, vm&, task_header&)) {
   for_each_child(node, [&](task_header& task) {
-    luaL_checkstack(L, 16, "too deep a tree of tasks");
+    protect::need_stack(L, 16, "too deep a tree of tasks");
     push_record(L, v, task);
     add(L, v, task);
     lua_rawseti(L, list, static_cast<lua_Integer>(lua_rawlen(L, list)) + 1);

@@ -176,7 +176,7 @@ reply new_rwlock(lua_State* L, vm&) {
 // once: a lock around the initializer, and what it returned.
 
 int push_results(lua_State* L, const lua_once& once) {
-  luaL_checkstack(L, once.made + 2, "too many results");
+  protect::need_stack(L, once.made + 2, "too many results");
   lua_getiuservalue(L, 1, lua_once::results);
   const int table = lua_gettop(L);
   for (int i = 1; i <= once.made; ++i) lua_rawgeti(L, table, i);

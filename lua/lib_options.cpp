@@ -20,7 +20,7 @@ reply problem_body(lua_State* L, vm& v) {
   const char* known[most_names];
   const auto count = static_cast<std::size_t>(lua_rawlen(L, 3));
   if (count > most_names) return raise_text(v, "too many option names");
-  luaL_checkstack(L, static_cast<int>(most_names) + 8, "option names");
+  protect::need_stack(L, static_cast<int>(most_names) + 8, "option names");
   for (std::size_t i = 0; i < count; ++i) {
     lua_rawgeti(L, 3, static_cast<lua_Integer>(i) + 1);
     known[i] = lua_tostring(L, -1);

@@ -164,12 +164,12 @@ lua_task& spawn_function(lua_State* L, vm& v, int arguments, const spawn_options
   if (option_table) keep_options(L, task, handle, option_table);
   // A call of a C function and a new thread both have room for LUA_MINSTACK values.
   const bool many = arguments > LUA_MINSTACK / 2;
-  if (many) luaL_checkstack(L, arguments + 2, "too many arguments to spawn");
+  if (many) protect::need_stack(L, arguments + 2, "too many arguments to spawn");
   const std::uint32_t slot = v.take_slot(L);
   lua_State* thread = v.thread_of(slot);
   if (many && !lua_checkstack(thread, arguments + 4)) {
     v.free_slot(slot);
-    luaL_checkstack(L, LUAI_MAXSTACK, "too many arguments to spawn");
+    protect::need_stack(L, LUAI_MAXSTACK, "too many arguments to spawn");
   }
   task.slot = slot;
   task.thread = task.leaf = task.innermost = thread;

@@ -47,7 +47,7 @@ void push_late_type(lua_State* L, type_name name) {
   const auto makes = [name](const auto& each) { return each.first <= name && name <= each.last; };
   const auto* const type = std::find_if(std::begin(late_types), std::end(late_types), makes);
   if (type == std::end(late_types)) return;
-  luaL_checkstack(L, room, nullptr);
+  protect::need_stack(L, room);
   lua_pop(L, 1);
   type->define(L);
   lua_rawgeti(L, LUA_REGISTRYINDEX, registry_key(name));

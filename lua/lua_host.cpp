@@ -77,7 +77,7 @@ int load_and_spawn(lua_State* L) {
   const int options = lua_gettop(L);
   if (luaL_loadbufferx(L, load.source.data(), load.source.size(), what.name.c_str(), "t") != LUA_OK)
     return protect::conclude(L, v, action::raise_top);
-  luaL_checkstack(L, static_cast<int>(what.arguments.size()) + 8, "too many arguments");
+  protect::need_stack(L, static_cast<int>(what.arguments.size()) + 8, "too many arguments");
   for (const std::string& argument : what.arguments) lua_pushlstring(L, argument.data(), argument.size());
   load.task = &spawn_function(L, v, static_cast<int>(what.arguments.size()), {}, options);
   vm::set_registry(L, registry_slot::main_task);

@@ -42,7 +42,7 @@ struct wait_kind final : operation_kind {
     return process_wait_operation(p.child).try_now(v.running()) ? conclude_wait(L, v, p.child) : not_ready;
   }
   operation& arm_target(lua_State* L, vm&, int at, waiter&) const override {
-    luaL_checkstack(L, 4, "too many operations");
+    protect::need_stack(L, 4, "too many operations");
     if (lua_gettop(L) < at + 1) lua_settop(L, at + 1);
     auto& waiting = push_object<wait_call>(L, type_name::wait_call, 0);
     lua_replace(L, at + 1);

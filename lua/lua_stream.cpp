@@ -38,7 +38,7 @@ reply collect_call(lua_State* L, vm&) {
 // Puts an empty call at `index`.
 template <class Call>
 Call& place_call(lua_State* L, int index, type_name type) {
-  luaL_checkstack(L, 4, "too many operations");
+  protect::need_stack(L, 4, "too many operations");
   if (lua_gettop(L) < index) lua_settop(L, index);
   auto& made = push_object<Call>(L, type, 0);
   lua_replace(L, index);

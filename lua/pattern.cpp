@@ -275,7 +275,7 @@ void pattern_match::push(int index, const char* begin, const char* end) const {
 
 int pattern_match::push_all(const char* begin, const char* end) const {
   const int all = count(begin);
-  luaL_checkstack(L_, all, "too many captures");
+  protect::need_stack(L_, all, "too many captures");
   for (int i = 0; i < all; ++i) push(i, begin, end);
   return all;
 }

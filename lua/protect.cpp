@@ -228,6 +228,8 @@ bool is_message_handler(lua_CFunction function) noexcept { return function == on
 
 void call(lua_State* L, int arguments, int results) { lua_call(L, arguments, results); }
 
+void need_stack(lua_State* L, int values, const char* what) { luaL_checkstack(L, values, what); }
+
 bool try_call(lua_State* L, int arguments, int results) noexcept {
   return lua_pcall(L, arguments, results, 0) == LUA_OK;
 }
@@ -247,7 +249,7 @@ namespace {
 // Calls itself, which leaves call records and stack behind for those who are called next.
 int make_room(lua_State* L) {
   const lua_Integer depth = lua_tointeger(L, 1);
-  luaL_checkstack(L, 2 * LUA_MINSTACK, nullptr);
+  protect::need_stack(L, 2 * LUA_MINSTACK);
   if (depth == 0) return 0;
   lua_pushcfunction(L, make_room);
   lua_pushinteger(L, depth - 1);

@@ -91,6 +91,8 @@ void rearm_fuel(lua_State* L, const vm& v) noexcept;
 void charge(lua_State* L, std::uint64_t steps);
 // Charges a walk over all calls under way, which Lua takes when it has caught an error.
 void charge_depth(lua_State* L);
+// Room for so many more values on the stack. Raises a stack overflow, which says `what` there is too much of.
+void need_stack(lua_State* L, int values, const char* what = nullptr);
 // A task that a hook has suspended is about to be resumed.
 void resume_preempted(lua_task& task) noexcept;
 // A turn of the task that was longer than the hold limit is over.

@@ -174,7 +174,7 @@ int pack_outcome(lua_State* L) {
   auto& task = object_at<lua_task>(L, 2);
   const bool seen = how.looks || task.is(task_header::trait::observed);
   const int count = task.push_outcome(L, 2) - 1;
-  luaL_checkstack(L, LUA_MINSTACK, nullptr);
+  protect::need_stack(L, LUA_MINSTACK);
   if (!seen) {
     task.unmark(task_header::trait::observed);
     if (task.status == task_state::failed) error_object::watch(L, -1);

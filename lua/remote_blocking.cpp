@@ -26,7 +26,7 @@ int run_request(lua_State* L) {
   lua_pushlightuserdata(L, const_cast<remote_request*>(call.request));
   const bool returned = protect::call_traced(L, 1, LUA_MULTRET);
   const int count = lua_gettop(L) - 1;
-  luaL_checkstack(L, LUA_MINSTACK, nullptr);
+  protect::need_stack(L, LUA_MINSTACK);
   push_loaded_modules(L);
   pack_end(L, 2, count, returned, *call.end);
   return 0;

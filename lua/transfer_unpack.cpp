@@ -93,7 +93,7 @@ bool unpacker::take_text(std::string_view& text) noexcept {
 bool unpacker::value(unsigned depth) {
   unsigned char byte = 0;
   if (depth > deepest || !take_byte(byte) || byte >= static_cast<unsigned char>(tag::last)) return false;
-  luaL_checkstack(L_, 8, "too deep a value");
+  protect::need_stack(L_, 8, "too deep a value");
   const tag t = static_cast<tag>(byte);
   return t <= tag::string ? plain(t) : object(t, depth);
 }
@@ -338,7 +338,7 @@ void take_text(parcel& from, std::string& into) {
 bool unpack(lua_State* L, vm& v, const parcel& from) {
   if (is_plain(from) && unpacker(L, v, from, 0).value()) return true;
   const int top = lua_gettop(L);
-  luaL_checkstack(L, static_cast<int>(from.count) + 8, "too many values");
+  protect::need_stack(L, static_cast<int>(from.count) + 8, "too many values");
   lua_newtable(L);
   unpacker unpacking(L, v, from, top + 1);
   for (std::uint32_t i = 0; i < from.count; ++i) {

@@ -18,9 +18,8 @@ ASIO_HEADER = "engine/include/perilune/asio.hpp"
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')
 LUA_HEADER = re.compile(r"(^|/)(lua|lualib|lauxlib|luaconf)\.(h|hpp)$")
 ASIO_FILE = re.compile(r"^(asio\.hpp|asio/.*)$")
-# luaL_checkstack is not among them: it fails as an allocation does, which a body has to expect of any call.
 RAISING = re.compile(
-    r"\b(luaL_error|lua_error|luaL_check(?!stack)\w*|luaL_opt(?!ion)\w+|luaL_arg\w+|luaL_typeerror"
+    r"\b(luaL_error|lua_error|luaL_check\w*|luaL_opt(?!ion)\w+|luaL_arg\w+|luaL_typeerror"
     r"|lua_yieldk?|lua_pcallk?|lua_resume|lua_callk?|luaL_dofile|luaL_dostring)\s*\(")
 COMMENT_OR_STRING = re.compile(
     r'//[^\n]*|/\*.*?\*/|R"(\w*)\(.*?\)\1"|"(?:\\.|[^"\\\n])*"' r"|'(?:\\.|[^'\\\n])'", re.DOTALL)
