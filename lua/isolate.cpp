@@ -121,7 +121,7 @@ class isolate_run final : public remote_wait, public operation, public remote_ta
       end_.problem.kind = error_kind::limit;
       end_.problem.message = allowance_.exceeded();
     }
-    if (end_.problem.kind == error_kind::limit) isolate_->machine().note_told_limit();
+    isolate_->machine().note_end_of_run(end_.problem.kind == error_kind::limit);
     isolate_->remove(*this);
     if (waiter* by = std::exchange(waiting_, nullptr)) by->task->home->grant(*by);
   }

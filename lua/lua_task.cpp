@@ -122,7 +122,7 @@ int push_packed(lua_State* L, int handle) {
   lua_getfield(L, table, "n");
   const int count = static_cast<int>(lua_tointeger(L, -1));
   lua_pop(L, 1);
-  luaL_checkstack(L, count + 1, "too many results");
+  protect::need_stack(L, count + 1, "too many results");
   for (int i = 1; i <= count; ++i) lua_rawgeti(L, table, i);
   lua_remove(L, table);
   return count;
@@ -154,7 +154,7 @@ void push_late_error(lua_State* L, lua_task& task, int handle) {
   lua_setiuservalue(L, object, error_object::handle);
   lua_pushvalue(L, object);
   lua_setiuservalue(L, handle, 1);
-  if (task.kind == result_kind::out_of_memory) task.host->memory_failure_seen();
+  if (task.kind == result_kind::out_of_memory) task.host->memory_failure_seen(static_cast<std::uint64_t>(task.scalar.integer));
   task.kind = result_kind::error;
 }
 

@@ -115,7 +115,7 @@ void store_results(lua_State* L, lua_task& task) {
     return;
   }
   if (count == 1) return store_result(L, task);
-  luaL_checkstack(L, 4, nullptr);
+  protect::need_stack(L, 4);
   lua_createtable(L, count, 1);
   for (int i = 1; i <= count; ++i) {
     lua_pushvalue(L, i + 1);
@@ -137,7 +137,7 @@ void store_cancelled(lua_State* L, lua_task& task) {
 // The body has failed, or was cancelled and its closers raised: a failure either way.
 void store_end_by_error(lua_State* L, lua_task& task, error_kind kind) {
   const int value = lua_gettop(L);
-  luaL_checkstack(L, LUA_MINSTACK, nullptr);
+  protect::need_stack(L, LUA_MINSTACK);
   if (!task.has_error() && task.depth == 0) store_failure(L, task, value, kind);
   take_suppressed(L, task, 0);
   if (task.has_error()) {
@@ -213,6 +213,7 @@ namespace {
     if (task.end != task_state::cancelled) {
       task.end = task_state::failed;
       task.kind = result_kind::out_of_memory;
+      task.scalar.integer = static_cast<lua_Integer>(task.host->flushes());
       task.host->note_memory_failure();
       if (task.run && task.host->memory().take_exhausted()) task.run->use_up_memory(task);
     }

@@ -199,8 +199,8 @@ void vm::report_failure(lua_State* L, int index) {
 // Whether the run of an isolate tells of the limit that its task came to is known when the run has ended.
 void vm::report_text(std::string text, error_kind kind) {
   if (options_.isolated && kind == error_kind::limit) {
-    if (memory_failures_ == 0) first_at_limit_ = std::move(text);
-    return note_memory_failure();
+    if (at_limit_++ == 0) first_at_limit_ = std::move(text);
+    return;
   }
   ++unobserved_;
   report("unobserved failure: " + text);
@@ -216,7 +216,22 @@ vm::unobserved_failure* vm::oldest_unobserved() noexcept {
 void vm::note_lost(unobserved_failure& failure) noexcept {
   if (!std::exchange(failure.sought, true)) return;
   failure.lost = true;
-  note_memory_failure();
+  ++lost_;
+}
+
+void vm::report_counted() {
+  ++flushes_;
+  const bool told = std::exchange(limit_told_, false) && !limit_untold_;
+  limit_untold_ = false;
+  const std::uint64_t starved = std::exchange(starved_, 0), at_limit = std::exchange(at_limit_, 0);
+  const std::uint64_t count = std::exchange(lost_, 0) + (told ? 0 : starved + at_limit);
+  const std::string first = std::exchange(first_at_limit_, {});
+  if (count == 0) return;
+  unobserved_ += count;
+  std::string text = options_.isolated ? "unobserved failures at a limit: " : "unobserved failures for want of memory: ";
+  text += std::to_string(count);
+  if (!told && at_limit > 0) text += "; the first: " + first;
+  report(text);
 }
 
 bool vm::flush_unobserved() {
@@ -238,14 +253,7 @@ bool vm::flush_unobserved() {
     std::string why;
     if (!protect::call_outside(main_, report_first, nullptr, &why) && oldest_unobserved() == first) note_lost(*first);
   }
-  if (std::exchange(limit_told_, false)) memory_failures_ = 0, first_at_limit_.clear();
-  if (memory_failures_ > 0) {
-    unobserved_ += memory_failures_;
-    std::string text = options_.isolated ? "unobserved failures at a limit: " : "unobserved failures for want of memory: ";
-    text += std::to_string(std::exchange(memory_failures_, 0));
-    if (!first_at_limit_.empty()) text += "; the first: " + std::exchange(first_at_limit_, {});
-    report(text);
-  }
+  report_counted();
   return tasks_.live_tasks() > tasks_before;
 }
 

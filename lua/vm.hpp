@@ -132,10 +132,13 @@ class vm {
     bool before_;
   };
   // A task failed and there was no memory for its error object. Reported at the end of a run unless looked at.
-  void note_memory_failure() noexcept { ++memory_failures_; }
-  void memory_failure_seen() noexcept { memory_failures_ -= memory_failures_ > 0; }
-  // A run of this isolate ended by a limit, and its owner is told so: what failed at a limit until the next flush is no news.
-  void note_told_limit() noexcept { limit_told_ = true; }
+  void note_memory_failure() noexcept { ++starved_; }
+  std::uint64_t flushes() const noexcept { return flushes_; }
+  // Somebody looks at one that was noted after so many flushes.
+  void memory_failure_seen(std::uint64_t noted_after) noexcept { starved_ -= noted_after == flushes_; }
+  // A run of this isolate has ended. What failed at a limit until the next flush is no news where all of them ended by a limit, which
+  // their owners are told.
+  void note_end_of_run(bool by_limit) noexcept { (by_limit ? limit_told_ : limit_untold_) = true; }
   std::size_t bytes_in_use() const noexcept { return memory_.bytes_in_use(); }
   allocator& memory() noexcept { return memory_; }
   // Answers for memory beside Lua's; garbage makes room first where there is none. Throws bad_alloc at the limit.
@@ -199,6 +202,7 @@ class vm {
   unobserved_failure* oldest_unobserved() noexcept;
   void note_lost(unobserved_failure& failure) noexcept;
   void report_text(std::string text, error_kind kind);
+  void report_counted();
   void set_handle(std::uint32_t slot) noexcept;
 
   runtime& runtime_;
@@ -212,9 +216,15 @@ class vm {
   std::vector<lua_State*> threads_;
   std::vector<std::uint32_t> free_slots_;
   std::uint64_t unobserved_ = 0;
-  std::uint64_t memory_failures_ = 0;
-  std::string first_at_limit_;  // of these, in an isolate
+  // Failures that nobody has looked at since the last flush: for want of memory for an error object, at a limit in an isolate, and those
+  // that could not be told.
+  std::uint64_t starved_ = 0;
+  std::uint64_t at_limit_ = 0;
+  std::uint64_t lost_ = 0;
+  std::string first_at_limit_;
+  std::uint64_t flushes_ = 0;
   bool limit_told_ = false;
+  bool limit_untold_ = false;
   bool opened_ = false;
   bool closing_ = false;
   bool main_idle_ = false;

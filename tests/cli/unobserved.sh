@@ -116,4 +116,21 @@ and then
 perilune: unobserved failures at a limit: 1; the first: task N failed: not enough memory
 END
 
+it "ISO: a limit of one run hides nothing that failed in a run beside it"
+given beside.lua <<'END'
+local peri = require "perilune"
+local vm <close> = peri.isolate { memory = "512KiB" }
+local fine = vm:run [[local peri = require "perilune"
+  peri.spawn(function() local t = {} while true do t[#t + 1] = {} end end)
+  peri.sleep(0.05)
+  return "fine"]]
+local hungry = vm:run "while true do pcall(string.rep, 'x', 1e6) end"
+print(select(2, hungry:join()).kind, fine:join())
+END
+run run beside.lua
+expect_only 1 out <<'END'
+limit	true	fine
+END
+grep -q "^perilune: unobserved failures at a limit: 1; the first: task [0-9]* failed: not enough memory" err || fail "$(cat err)"
+
 done_testing
