@@ -1,6 +1,9 @@
 // Finding that no fellow can go on. See fellowship.hpp and fellow_runtime.hpp.
 #include "fellowship.hpp"
 
+#include <algorithm>
+#include <utility>
+
 #include <perilune/fellow_runtime.hpp>
 #include <perilune/runtime.hpp>
 
@@ -16,9 +19,12 @@ fellow_place& fellowship::open(bool daemon) {
   return places_.back();
 }
 
+// Whoever was the last that could go on is none any more: one of the others looks whether all have stalled.
 void fellowship::close(fellow_place& place) noexcept {
   const std::lock_guard lock(mutex_);
   places_.remove_if([&](const fellow_place& each) { return &each == &place; });
+  const auto rests = std::find_if(places_.begin(), places_.end(), [](const fellow_place& each) { return each.stalled; });
+  if (rests != places_.end()) rests->who->look_again();
 }
 
 void fellowship::enter(fellow_place& place, quiescence& who) noexcept {
@@ -37,28 +43,29 @@ void fellowship::rise(fellow_place& self) noexcept {
   self.stalled = false;
 }
 
-// What one fellow said to another before it came to rest lies at the other's door.
+// What one fellow said to another before it came to rest lies at the other's door. Whom nothing has resumed since he was told
+// has nothing new to end.
 bool fellowship::stall(fellow_place& self, std::uint64_t resumes) {
   const std::lock_guard lock(mutex_);
   self.stalled = true;
   self.resumes = resumes;
-  bool news = false;
-  for (const fellow_place& each : places_) {
+  for (const fellow_place& each : places_)
     if (!each.stalled || each.who->has_messages()) return false;
-    news |= each.resumes != each.told_at;
-  }
-  if (!news) return false;
+  bool ends = false;
   for (fellow_place& each : places_) {
-    each.told_at = each.resumes;
-    if (&each != &self && !each.daemon) each.who->end_waits();
+    if (each.daemon || std::exchange(each.told_at, each.resumes) == each.resumes) continue;
+    if (&each == &self)
+      ends = true;
+    else
+      each.who->end_waits();
   }
-  return !self.daemon;
+  return ends;
 }
 
 }  // namespace detail
 
 fellow_runtime::fellow_runtime(runtime& beside, bool daemon)
-    : circle_(beside.quiet().fellows()), place_(circle_->open(daemon)) {}
+    : circle_(beside.quiet().fellows()), place_(circle_->open(daemon || beside.quiet().serves())) {}
 
 fellow_runtime::~fellow_runtime() { circle_->close(place_); }
 

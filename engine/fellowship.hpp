@@ -26,7 +26,7 @@ class fellowship {
   // The runtime ends: it is busy with that, and must not be asked any more.
   void leave(fellow_place& place) noexcept;
 
-  // All of this member rests. True: so do all others, and they end their waits; the member shall end its own.
+  // All of this member rests. Where all others do too, those who have not been told yet end their waits. True: this one shall, too.
   bool stall(fellow_place& self, std::uint64_t resumes);
   void rise(fellow_place& self) noexcept;
 

@@ -20,13 +20,6 @@ cancel_node* next_in_tree(cancel_node& root, cancel_node& node) noexcept {
   return nullptr;
 }
 
-// Whether the task is a daemon, or stands below one: nobody waits for its end.
-bool in_background(const task_header& task) noexcept {
-  for (const task_header* at = &task; at; at = at->parent_task())
-    if (at->is(task_header::trait::daemon)) return true;
-  return false;
-}
-
 // A line for each, and one for a cycle among them, which a chain of waits may hide that is too long to be searched each time.
 std::string report_of(const std::vector<task_header*>& waiting) {
   std::string report;
@@ -62,7 +55,7 @@ void worker::break_stall() {
   for_each_task(scheduler_, [&](task_header& task) {
     if (task.status == task_state::waiting && !task.is(task_header::trait::uninterruptible)) waiting.push_back(&task);
   });
-  const auto is_daemon = [](task_header* task) { return in_background(*task); };
+  const auto is_daemon = [](task_header* task) { return task->in_background(); };
   if (!std::all_of(waiting.begin(), waiting.end(), is_daemon)) std::erase_if(waiting, is_daemon);
   if (waiting.empty()) return;
   const bool all_join = std::all_of(waiting.begin(), waiting.end(), [](task_header* task) { return joins(*task); });

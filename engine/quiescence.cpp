@@ -77,6 +77,8 @@ bool quiescence::has_messages() const noexcept {
   return false;
 }
 
+void quiescence::look_again() noexcept { owner_.worker(0).door().tell(); }
+
 void quiescence::end_waits() {
   for (unsigned i = 0; i < owner_.workers(); ++i) owner_.post(i, [&each = owner_.worker(i)] { each.break_stall(); });
 }

@@ -46,6 +46,10 @@ class quiescence {
   std::shared_ptr<fellowship> fellows();
   // Before anything runs: the place is this runtime's, and left at the runtime's end.
   void join(std::shared_ptr<fellowship> circle, fellow_place& place);
+  // Whether its place is a daemon's. After fellows() or join().
+  bool serves() const noexcept { return place_->daemon; }
+  // Makes worker 0 rise and rest again. Any thread.
+  void look_again() noexcept;
   // Whether a worker has been told something that it has not taken yet. Any thread.
   bool has_messages() const noexcept;
   // The run has stalled, as another has found: every worker ends its waits. Any thread.

@@ -44,6 +44,12 @@ task_header* task_header::parent_task() const noexcept {
   return &above->owner();
 }
 
+bool task_header::in_background() const noexcept {
+  for (const task_header* at = this; at; at = at->parent_task())
+    if (at->is(trait::daemon)) return true;
+  return false;
+}
+
 scheduler::scheduler(detail::worker& owner, unsigned workers) noexcept
     : next_id_(owner.index() + 1), id_step_(workers), owner_(owner) {
   roots.set(cancel_node::is_root);

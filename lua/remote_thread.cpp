@@ -21,29 +21,34 @@ class thread_call final : public remote_task {
       : remote_task(std::move(request)),
         name(request_->name.empty() ? "peri.thread" : request_->name),
         group_(v.options().group->shared_from_this()),
-        fellow_(std::in_place, v.host_runtime(), daemon) {
+        beside_(v.host_runtime()),
+        daemon_(daemon) {
     const runtime_options& rules = v.host_runtime().options();
     rules_.seed = rules.seed;
     rules_.grace = rules.grace;
     rules_.long_hold = rules.long_hold;
   }
 
-  // The thread's.
+  // The thread's; nothing of it is left when this returns.
   remote_end run();
-  // The caller's.
+  void gone() noexcept;
+  // The caller's. From begin() until the caller has what the thread returned, or has given it up and it is gone, whoever it may
+  // wake is in no deadlock.
+  void begin() { fellow_.emplace(beside_, daemon_); }
   void cancel(const cancel_reason& why, bool kills);
-  // The thread has ended, and the caller has what it returned.
   void done() noexcept { fellow_.reset(); }
+  void give_up() noexcept;
 
   const std::string name;
 
  private:
-  void begin(vm_world& world);
+  void begin_in(vm_world& world);
   void ended() noexcept override {}
   void pass_on(const cancel_reason& why, bool kills);
 
   const std::shared_ptr<vm_group> group_;
-  std::optional<fellow_runtime> fellow_;
+  runtime& beside_;
+  const bool daemon_;
   runtime_options rules_;
   std::mutex mutex_;           // guards what follows
   runtime* engine_ = nullptr;  // while the function runs
@@ -53,6 +58,9 @@ class thread_call final : public remote_task {
   };
   std::vector<asked> early_;  // before that
   bool over_ = false;
+  bool given_up_ = false;
+  bool gone_ = false;
+  std::optional<fellow_runtime> fellow_;
 };
 
 void thread_call::pass_on(const cancel_reason& why, bool kills) {
@@ -70,7 +78,19 @@ void thread_call::cancel(const cancel_reason& why, bool kills) {
     early_.push_back({why, kills});
 }
 
-void thread_call::begin(vm_world& world) {
+void thread_call::give_up() noexcept {
+  const std::lock_guard lock(mutex_);
+  given_up_ = true;
+  if (gone_) fellow_.reset();
+}
+
+void thread_call::gone() noexcept {
+  const std::lock_guard lock(mutex_);
+  gone_ = true;
+  if (given_up_) fellow_.reset();
+}
+
+void thread_call::begin_in(vm_world& world) {
   if (!spawn_in(world.machine, {})) return;
   const std::lock_guard lock(mutex_);
   engine_ = &world.engine;
@@ -95,7 +115,7 @@ remote_end thread_call::run() {
   end_.problem.message = world.problem();
   if (end_.problem.message.empty()) {
     fellow_->admit(world.engine);
-    begin(world);
+    begin_in(world);
   }
   if (task_) group_->add_unobserved(world.run_to_the_end());
   const std::lock_guard lock(mutex_);
@@ -109,11 +129,13 @@ using thread_operation = blocking_operation<std::unique_ptr<remote_end>>;
 class thread_wait final : public remote_wait {
  public:
   explicit thread_wait(const std::shared_ptr<thread_call>& call)
-      : call_({.name = call->name.c_str(), .crew = blocking_crew::own, .fellow = true},
-              [call] { return std::make_unique<remote_end>(call->run()); }),
+      : call_({.name = call->name.c_str(), .crew = blocking_crew::own, .fellow = true}, [call] { return run(*call); }),
         relayed_(call_, call),
         thread_(call) {}
-  bool start() override { return call_.start(), true; }
+  bool start() override {
+    thread_->begin();
+    return call_.start(), true;
+  }
   operation& op() noexcept override { return relayed_; }
   remote_end take() override {
     thread_->done();
@@ -121,6 +143,12 @@ class thread_wait final : public remote_wait {
   }
 
  private:
+  static std::unique_ptr<remote_end> run(thread_call& call) {
+    auto end = std::make_unique<remote_end>(call.run());
+    call.gone();
+    return end;
+  }
+
   // Holds until the thread has ended, or its task is killed.
   class relaying final : public delegated_operation<thread_operation> {
    public:
@@ -129,6 +157,10 @@ class thread_wait final : public remote_wait {
     bool holds(waiter& by) noexcept override {
       relay_.look(by, [this](const cancel_reason& why, bool kills) { call_->cancel(why, kills); });
       return resource_->holds(by);
+    }
+    void disarm(waiter& by) noexcept override {
+      delegated_operation::disarm(by);
+      if (by.task->top->has(cancel_node::killed)) call_->give_up();
     }
     wait_description describe() const noexcept override { return {"thread", "thread", call_.get()}; }
 
@@ -145,7 +177,8 @@ class thread_wait final : public remote_wait {
 }  // namespace
 
 std::unique_ptr<remote_wait> call_on_thread(vm& v, std::shared_ptr<remote_request> request, const spawn_request& asked) {
-  return std::make_unique<thread_wait>(std::make_shared<thread_call>(v, std::move(request), asked.options.daemon));
+  const bool daemon = asked.options.daemon || (v.in_task() && v.running().in_background());
+  return std::make_unique<thread_wait>(std::make_shared<thread_call>(v, std::move(request), daemon));
 }
 
 }  // namespace perilune

@@ -151,4 +151,75 @@ deadlock: nothing can end the wait in recv on a channel
 true	served
 END
 
+it "DLK-07: a thread that outstayed its grace is waited for no more, and hides no deadlock when it ends at last"
+given late.lua <<'END'
+local peri = require "perilune"
+local t = peri.thread({ daemon = false }, function() os.execute "touch begun; until test -e go; do sleep 0.02; done" end)
+while not peri.fs.exists "begun" do peri.sleep(0.01) end
+t:cancel()
+print(t:join())
+peri.fs.write("go", "")
+print(select(2, pcall(function() peri.channel(0):recv() end)))
+END
+run run --grace 50ms late.lua
+expect_only 0 out <<'END'
+false	task 2 was cancelled
+deadlock: nothing can end the wait in recv on a channel
+END
+
+it "DLK-07: nor does one that was left behind by a thread that has ended"
+given left.lua <<'END'
+local peri = require "perilune"
+peri.thread({ daemon = false }, function()
+  local peri = require "perilune"
+  local t = peri.thread({ daemon = false }, function() os.execute "touch running; sleep 0.6" end)
+  while not peri.fs.exists "running" do peri.sleep(0.01) end
+  t:cancel()
+  t:join()
+end):await()
+print(select(2, pcall(function() peri.channel(0):recv() end)))
+END
+run run --grace 50ms left.lua
+expect_only 0 out <<'END'
+deadlock: nothing can end the wait in recv on a channel
+END
+
+it "DLK-05: what a daemon's thread starts serves as well"
+given below.lua <<'END'
+local peri = require "perilune"
+local a, b = peri.shared_channel(1), peri.shared_channel(1)
+peri.thread(function(i, o)
+  local peri = require "perilune"
+  peri.thread({ daemon = false }, function(i, o) for v in i:iter() do o:send(v + 1) end end, i, o):join()
+end, a, b)
+peri.spawn({ daemon = true }, function()
+  peri.thread({ daemon = false }, function(i, o) for v in i:iter() do o:send(v + 1) end end, a, b):join()
+end)
+for n = 1, 2 do a:send(n) print(b:recv()) end
+print(select(2, pcall(function() peri.channel(0):recv() end)))
+for n = 5, 8 do a:send(n) print(b:recv()) end
+END
+run run below.lua
+expect_only 0 out <<'END'
+2
+3
+deadlock: nothing can end the wait in recv on a channel
+6
+7
+8
+9
+END
+
+it "DLK-07: nobody is told twice of a deadlock in which nothing of his has changed"
+given again.lua <<'END'
+local peri = require "perilune"
+local ch = peri.shared_channel(1)
+print(peri.thread({ daemon = false }, function(c) for _ = 1, 3 do pcall(c.recv, c) end return "gave up" end, ch):join())
+END
+run run again.lua
+expect_only 0 out <<'END'
+true	gave up
+END
+[ "$(grep -c "main) waits in join" err)" -eq 1 ] || fail "$(cat err)"
+
 done_testing

@@ -1,6 +1,8 @@
 // A runtime beside another whose tasks wait for each other, through what runtimes share. While one of such fellows has something
 // to run or waits for something outside, none of them is in a deadlock. When none does, all of them are.
 //
+// A plain thread counts as outside only where it has a thread_channel: who waits for one that has none is in a deadlock.
+//
 // Made and kept by who starts the other runtime, until its end has been heard of: as long as it is kept, the others are in no deadlock
 // unless it stalls too. Any thread.
 #pragma once
@@ -19,7 +21,7 @@ struct fellow_place;
 class fellow_runtime {
  public:
   // A place among the fellows of `beside`. Who has it counts as busy until admit(), and again after the end of that runtime. A
-  // `daemon` serves the others: their deadlock ends none of its waits.
+  // `daemon` serves the others, as all do that are started beside one: their deadlock ends none of its waits.
   fellow_runtime(runtime& beside, bool daemon);
   fellow_runtime(const fellow_runtime&) = delete;
   fellow_runtime& operator=(const fellow_runtime&) = delete;

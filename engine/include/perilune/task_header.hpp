@@ -82,6 +82,8 @@ class task_header : public operation, public waiter, public cancel_node {
   cancel_node& cancel_target() const noexcept;
   // The parent task, or nullptr for roots and detached tasks.
   task_header* parent_task() const noexcept;
+  // Whether it is a daemon, or stands below one: nobody waits for its end.
+  bool in_background() const noexcept;
 
   // The operation of waiting for this task's outcome.
   bool try_commit(waiter&) override { return settled(); }
