@@ -17,14 +17,14 @@ namespace {
 
 constexpr char shell[] = "/bin/sh";
 
-// The command's process, with no signal blocked or ignored that the shell would miss; or -1 with errno.
+// The command's process, with no signal blocked, and ignored only what was so before this program; or -1 with errno.
 pid_t start(const char* command) noexcept {
   posix_spawnattr_t attributes;
   if (const int why = posix_spawnattr_init(&attributes)) return errno = why, -1;
   sigset_t none, ours;
   sigemptyset(&none);
   sigemptyset(&ours);
-  for (const int each : {SIGINT, SIGQUIT, SIGPIPE}) sigaddset(&ours, each);
+  sigaddset(&ours, SIGPIPE);  // those that have a handler here are default there anyway
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &ours);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
