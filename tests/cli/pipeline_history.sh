@@ -119,4 +119,32 @@ END
 run history
 grep -q ' interrupted ' out || fail "$(cat out)"
 
+it "a run that was killed lasted until the end of its last step, as far as anybody knows"
+given killed.toml <<'END'
+[steps.quick]
+sh = "true"
+[steps.slow]
+needs = ["quick"]
+sh = "echo begun; test -e go || sleep 60"
+END
+start run -q killed.toml
+await "slow | begun"
+tries=0
+until run history -f killed.toml --json; grep -q '"succeeded": 1' out || [ $((tries += 1)) -gt 500 ]; do sleep 0.02; done
+date +%s.%N >before
+step=$(pgrep -P "$pid")
+send KILL
+finish
+kill -s KILL -- -"$step" 2>nothing
+touch go
+run run -q killed.toml
+[ "$status" -eq 0 ] || fail "status $status: $(cat err)"
+run history -f killed.toml --json
+python3 - <<'END' >seen 2>&1 || fail "$(cat seen out)"
+import json
+killed = json.load(open("out"))[1]
+assert killed["status"] == "interrupted" and killed["started"] <= killed["ended"] < float(open("before").read())
+assert abs(killed["ended"] - killed["started"] - killed["duration"]) < 1e-6
+END
+
 done_testing

@@ -58,6 +58,22 @@ echo "this is no database, whatever its name says" >spoilt/.perilune/state.db
 run run -C spoilt
 [ "$status" -eq 1 ] && grep -q "cannot keep the state" err || fail "$status $(cat err)"
 
+it "a run whose end cannot be stored is no success"
+given end.toml <<'END'
+[steps.a]
+sh = "echo done"
+END
+given change.lua <<'END'
+require("perilune.db").open(".perilune/state.db"):exec(arg[1])
+END
+run change.lua "CREATE TRIGGER full BEFORE UPDATE ON runs BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END"
+expect 0
+run run end.toml
+[ "$status" -eq 1 ] && grep -q '^failure: 1 succeeded' err && ! grep -q '^success' err && grep -q 'disk is full' err || fail "$status $(cat err)"
+run change.lua "DROP TRIGGER full"
+run run -q end.toml
+[ "$status" -eq 0 ] || fail "$status $(cat err)"
+
 # A small file system of our own, where that is allowed.
 mkdir small
 if mount -t tmpfs -o size=256k tmpfs small 2>nothing; then

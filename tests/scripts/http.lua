@@ -209,6 +209,8 @@ case("misuse is told at its line", function()
   misuse("https needs perilune.tls", function() http.get("https://localhost:1/") end)
   package.preload["perilune.tls"] = there
   misuse("bad option 'timeout' to 'get' (a number expected, got string)", function() http.get("http://x", { timeout = "soon" }) end)
+  misuse("unknown option 'metod' to 'get'; did you mean 'method'?", function() http.get("http://x", { metod = "GET" }) end)
+  misuse("bad argument #3 to 'post' (a table of options expected, got number)", function() http.post("http://x", "", 3) end)
   misuse("bad argument #2 to 'serve' (a function expected, got nil)", function() http.serve(0) end)
   misuse("bad argument #1 to 'serve' (a host expected, got nil)", function() http.serve(nil, print) end)
 end)
