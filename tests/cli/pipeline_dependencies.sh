@@ -36,7 +36,7 @@ run check bad.toml
 sed -i 's/"linux" }$/["linux"] }/' bad.toml
 run check bad.toml
 expect 3 err <<'END'
-perilune: bad.toml:4:8: steps.b: matrix.exclude: there is no matrix.so
+perilune: bad.toml:5:1: steps.b: matrix.exclude: there is no matrix.so
 END
 
 it "fans out over lists, lines, JSON and values of steps; an empty list is a success"
@@ -213,9 +213,13 @@ no env.NO_SUCH_VARIABLE
 yes env.HOME
 yes (params.n == 7 and (env.HOME or false)) and not params.missing
 yes not (params.n < 7)
+yes params.channel not in ['beta', 'dev'] and params.n not in [1]
+no params.channel not in ['beta', 'stable']
+yes env.NO_SUCH_VARIABLE == '' and env.NO_SUCH_VARIABLE != 'x'
+no '' != params.missing
 END
 run run -q i.toml
-[ "$status" -eq 0 ] && [ "$(grep -c yes out)" -eq 6 ] && ! grep -q no out || fail "$(cat out err)"
+[ "$status" -eq 0 ] && [ "$(grep -c yes out)" -eq 8 ] && ! grep -q no out || fail "$(cat out err)"
 
 it "says where a condition cannot be understood"
 given c.toml <<'END'
@@ -224,6 +228,11 @@ if = "params.x === 1"
 argv = ["true"]
 END
 run check c.toml
-[ "$status" -eq 3 ] && grep -q "^perilune: c.toml:1:8: steps.a: if: " err || fail "$(cat err)"
+[ "$status" -eq 3 ] && grep -q "^perilune: c.toml:2:1: steps.a: if: " err || fail "$(cat err)"
+sed -i "s/===/not/" c.toml
+run check c.toml
+expect 3 err <<'END'
+perilune: c.toml:2:1: steps.a: if: in expected, got '1'
+END
 
 done_testing

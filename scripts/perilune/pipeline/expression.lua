@@ -90,8 +90,9 @@ local function ordered(a, b)
   return tostring(a), tostring(b)
 end
 
+-- What has no value is equal to an empty text, as a variable that is not set is to a shell.
 local compare = {
-  ["=="] = function(a, b) return a == b or a ~= nil and b ~= nil and tostring(a) == tostring(b) end,
+  ["=="] = function(a, b) return a == b or tostring(a == nil and "" or a) == tostring(b == nil and "" or b) end,
   ["<"] = function(a, b) a, b = ordered(a, b) return a < b end,
   ["<="] = function(a, b) a, b = ordered(a, b) return a <= b end,
   ["in"] = function(a, b) return contains(b, a) end,
@@ -108,11 +109,14 @@ function parser:comparison()
     return function(scope) return not truth(inner(scope)) end
   end
   local left = self:value()
+  local negated = self:peek() == "not"
+  if negated then self:take() end
   local test = compare[self:peek()]
+  if negated and self:peek() ~= "in" then self:take("in") end
   if not test then return left end
   self:take()
   local right = self:value()
-  return function(scope) return test(left(scope), right(scope)) end
+  return function(scope) return test(left(scope), right(scope)) ~= negated end
 end
 
 function parser:both()
