@@ -24,6 +24,8 @@ function pipeline.new(name, options)
       model.suggest_executor(settings.executor, made.executors)), 2)
   end
   made.name, made.pools, made.params, made.secrets = name, options.pools or {}, options.params or {}, options.secrets or {}
+  local at = debug.getinfo(2, "Sl")
+  pipeline.made_at_ = ("%s:%d"):format(at.short_src, at.currentline)
   return setmetatable({ table_ = made }, builder)
 end
 

@@ -96,6 +96,8 @@ local function add_step(pipeline, reader, values, name, spec, places)
   local ok, made = pcall(pipeline.add_spec, pipeline, name, spec, reader:where(places, name))
   if not ok then
     if not text.is_problem(made) then error(made, 0) end
+    local key = made.message:match("^(%a+)[.:]") -- "retry.on: ..." is about a key of the step
+    if place and key and place.keys[key] then return reader:complain(place, key, "steps.%s: %s", name, made.message) end
     return reader:complain(places, name, "steps.%s: %s", name, made.message)
   end
   local one = made.members and pipeline.by_key[made.members[1]] or made
@@ -109,8 +111,11 @@ local function fill(pipeline, reader, values, places)
   end
 end
 
-function load_file.check_graph(pipeline, problems)
-  pipeline:check_references(problems)
+-- where(step, key): the place of a key of a step in a file that has such places, or nil.
+function load_file.check_graph(pipeline, problems, where)
+  pipeline:check_references(function(step, key, message)
+    problems[#problems + 1] = ("%s: %s"):format(where and where(step, key) or step.place or "?", message)
+  end)
   for _, name in ipairs(pipeline.settings.default or {}) do
     if not pipeline.by_key[name] then
       problems[#problems + 1] = ("%s: pipeline.default: there is no step '%s'%s"):format(pipeline.default_place or pipeline.file, name,
@@ -157,7 +162,11 @@ function load_file.toml(source, shown, folder, told)
   pipeline.early_names = early_names(pipeline, told or {})
   pipeline.read_again = function(told_now) return load_file.toml(source, shown, folder, told_now) end
   fill(pipeline, reader, values, places)
-  load_file.check_graph(pipeline, reader.problems)
+  local step_places = places.within and places.within.steps
+  load_file.check_graph(pipeline, reader.problems, function(step, key)
+    local place = step_places and step_places.within and step_places.within[step.name]
+    return place and place.keys[key] and reader:where(place, key)
+  end)
   return pipeline
 end
 
@@ -183,6 +192,12 @@ local function first_problem(problem)
   return tostring(problem)
 end
 
+-- Nobody writes a pipeline to have nothing of it run.
+local function warn_of_unreturned()
+  local at = package.loaded["perilune.pipeline"] and package.loaded["perilune.pipeline"].made_at_
+  if at then io.stderr:write(("perilune: %s: nothing of the pipeline made here runs: the file has to return it\n"):format(at)) end
+end
+
 -- The pipeline that a Lua text makes, or nil and what it returned instead.
 function load_file.lua(source, shown, folder, words)
   local ok, made = pcall(load_file.lua_chunk(source, shown, folder, words), table.unpack(words or {}))
@@ -190,6 +205,7 @@ function load_file.lua(source, shown, folder, words)
     if text.is_problem(made) then error(made, 0) end
     text.refuse(3, "%s", first_problem(made))
   end
+  if made == nil then warn_of_unreturned() end
   if type(made) ~= "table" or not made.table_ then return nil, made end
   made.table_.file, made.table_.folder = shown, folder
   load_file.check_graph(made.table_, {})

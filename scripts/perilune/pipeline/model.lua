@@ -32,10 +32,20 @@ local function read_backoff(backoff)
   return same, same and math.max(same, 60)
 end
 
+-- As attempts end by them; the system has more that nobody waits for.
+local signals <const> = {}
+for name in ("HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM "
+  .. "PROF WINCH POLL PWR SYS"):gmatch("%w+") do signals[name] = true end
+
+local function names_signal(condition)
+  local name = condition:match("^signal:(%w+)$")
+  return name and signals[name:gsub("^SIG", "")] or false
+end
+
 local function check_conditions(conditions)
   for _, condition in ipairs(conditions) do
     local known = condition == "timeout" or condition == "failure" or type(condition) == "string"
-      and (condition:match("^exit:%d[%d,]*$") or condition:match("^signal:%w+$"))
+      and (condition:match("^exit:%d[%d,]*$") or names_signal(condition))
     if not known then
       text.refuse(3, "retry.on: \"exit:6,7\", \"signal:KILL\", \"timeout\" or \"failure\" expected, got '%s'%s", tostring(condition),
                   text.suggestion(tostring(condition), { "timeout", "failure" }))
@@ -318,14 +328,32 @@ function table_type:add_spec(name, spec, place)
   return self:add(whole)
 end
 
-local function check_keys(self, step, list, relation, problems)
-  for _, key in ipairs(list) do
+local function check_keys(self, step, field, relation, complain)
+  for _, key in ipairs(step[field]) do
     if not self.by_key[key] then
       self.known_keys = self.known_keys or text.sorted_keys(self.by_key)
-      problems[#problems + 1] = ("%s: step '%s' %s '%s', which does not exist%s"):format(step.place or "?", step.key, relation, key,
-        text.suggestion(key, self.known_keys))
+      complain(step, field, ("step '%s' %s '%s', which does not exist%s"):format(step.key, relation, key, text.suggestion(key, self.known_keys)))
     end
   end
+end
+
+-- Calls complain(step, field, message) for all that a step names and that is not there.
+local function check_step_references(self, step, complain)
+  check_keys(self, step, "needs", "needs", complain)
+  check_keys(self, step, "after", "stands after", complain)
+  if step.pool and not self.pools[step.pool] then
+    complain(step, "pool", ("step '%s': there is no pool '%s'%s"):format(step.key, step.pool,
+      text.suggestion(step.pool, text.sorted_keys(self.pools))))
+  end
+end
+
+-- The first thing that a step which is added to a run names and that is not there, or nil.
+function table_type:missing_reference(step)
+  local first
+  self.known_keys = nil
+  check_step_references(self, step, function(_, _, message) first = first or message end)
+  self.known_keys = nil
+  return first
 end
 
 local function without_blanks(list, blanks)
@@ -346,16 +374,9 @@ local function leave_out_blanks(self)
   end
 end
 
-function table_type:check_references(problems)
+function table_type:check_references(complain)
   leave_out_blanks(self)
-  for _, step in ipairs(self.steps) do
-    check_keys(self, step, step.needs, "needs", problems)
-    check_keys(self, step, step.after, "stands after", problems)
-    if step.pool and not self.pools[step.pool] then
-      problems[#problems + 1] = ("%s: step '%s': there is no pool '%s'%s"):format(step.place or "?", step.key, step.pool,
-        text.suggestion(step.pool, text.sorted_keys(self.pools)))
-    end
-  end
+  for _, step in ipairs(self.steps) do check_step_references(self, step, complain) end
   self.known_keys = nil
 end
 

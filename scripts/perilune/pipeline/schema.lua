@@ -31,7 +31,7 @@ local function one_of(allowed)
     for _, word in ipairs(allowed) do
       if value == word then return true end
     end
-    return false, "one of " .. table.concat(allowed, ", ") .. " expected"
+    return false, "one of " .. table.concat(allowed, ", ") .. " expected", allowed
   end
 end
 
@@ -88,8 +88,13 @@ local function conforms(value, kind)
   return type(value) == kind, article .. " " .. kind .. " expected"
 end
 
--- What stands there instead: a number is shown, of all else its type.
-local function got(value) return type(value) == "number" and tostring(value) or type(value) end
+-- What stands there instead: a number is shown, and a word where another word is expected; of all else its type.
+local function got(value, kind, allowed)
+  if type(value) == "string" and (allowed or kind == "duration") then
+    return ("'%s'%s"):format(value, allowed and text.suggestion(value, allowed) or "")
+  end
+  return type(value) == "number" and tostring(value) or type(value)
+end
 
 local reader = {}
 reader.__index = reader
@@ -120,9 +125,9 @@ function reader:check(value, place, known, what)
     if not kind then
       self:complain(place, key, "unknown key '%s' in %s%s", key, what, text.suggestion(tostring(key), text.sorted_keys(known)))
     else
-      local ok, expected = conforms(value[key], kind)
+      local ok, expected, allowed = conforms(value[key], kind)
       local whole = known == top_keys and key or what .. "." .. key
-      if not ok then self:complain(place, key, "%s: %s, got %s", whole, expected, got(value[key])) end
+      if not ok then self:complain(place, key, "%s: %s, got %s", whole, expected, got(value[key], kind, allowed)) end
     end
   end
 end
@@ -184,8 +189,8 @@ function schema.problem_of_step(key, spec)
   for _, name in ipairs(text.sorted_keys(spec)) do
     local kind = spec_keys[name]
     if not kind then return ("unknown key '%s'%s"):format(tostring(name), text.suggestion(tostring(name), text.sorted_keys(step_keys))) end
-    local ok, expected = conforms(spec[name], kind)
-    if not ok then return ("%s: %s, got %s"):format(name, expected, got(spec[name])) end
+    local ok, expected, allowed = conforms(spec[name], kind)
+    if not ok then return ("%s: %s, got %s"):format(name, expected, got(spec[name], kind, allowed)) end
   end
   if commands_of(spec) + (spec.fn and 1 or 0) > 1 then return "only one of argv, sh, lua and fn" end
   if spec.argv and #spec.argv == 0 then return "argv: a program expected" end
@@ -217,8 +222,8 @@ local function problem_of_executors(executors)
       if not kind then
         return ("executors.%s: unknown key '%s'%s"):format(name, key, text.suggestion(tostring(key), text.sorted_keys(executor_keys)))
       end
-      local ok, expected = conforms(spec[key], kind)
-      if not ok then return ("executors.%s.%s: %s, got %s"):format(name, key, expected, got(spec[key])) end
+      local ok, expected, allowed = conforms(spec[key], kind)
+      if not ok then return ("executors.%s.%s: %s, got %s"):format(name, key, expected, got(spec[key], kind, allowed)) end
     end
     local key, problem = problem_of_executor(spec)
     if key then return ("executors.%s.%s: %s"):format(name, key, problem) end
@@ -235,7 +240,7 @@ function schema.problem_of_options(options)
     local kind = option_keys[key]
     if not kind then return ("unknown option '%s'%s"):format(tostring(key), text.suggestion(tostring(key), text.sorted_keys(option_keys))) end
     local ok, expected = conforms(options[key], kind)
-    if not ok then return ("%s: %s, got %s"):format(key, expected, got(options[key])) end
+    if not ok then return ("%s: %s, got %s"):format(key, expected, got(options[key], kind)) end
   end
   for _, name in ipairs(text.sorted_keys(options.params or {})) do
     local key, problem = params.problem_of(name, options.params[name])
@@ -274,7 +279,9 @@ function reader:check_executors(values, places)
     self:complain(at, "executor", "%s: there is no executor '%s'%s", what, value, text.suggestion(value, names))
   end
   if by_name(values.pipeline) then check_name(values.pipeline.executor, within(places, "pipeline"), "pipeline.executor") end
-  self:each_of(values, places, "steps", function(name, step, at) check_name(step.executor, at, "steps." .. name .. ".executor") end)
+  for name, step in pairs(by_name(values.steps) and values.steps or {}) do
+    if type(step) == "table" then check_name(step.executor, within(within(places, "steps"), name), "steps." .. name .. ".executor") end
+  end
 end
 
 -- Checks a whole file; returns the reader, which has the problems and knows places.
