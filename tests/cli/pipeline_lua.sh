@@ -85,7 +85,7 @@ p:step("a", { argv = "true" })|bad argument #2 to 'step' (argv: a list expected,
 p:step("a", { argv = { "true" }, sh = "true" })|bad argument #2 to 'step' (only one of argv, sh, lua and fn)
 p:step(1, {})|bad argument #1 to 'step' (a name expected, got number)
 p:step("a", 5)|bad argument #2 to 'step' (a table or a function expected, got number)
-p:step("a", { argv = { "true" }, timeout = "soon" })|bad argument #2 to 'step' (timeout: a duration like "90s" or "2m" expected, got string)
+p:step("a", { argv = { "true" }, timeout = "soon" })|bad argument #2 to 'step' (timeout: a duration like "90s" or "2m" expected, got 'soon')
 p:step("a", { argv = { "true" } }) p:step("a", { argv = { "true" } })|there is a step 'a' already, at wrong.lua:2
 p:main(5)|bad argument #1 to 'main' (a function expected, got number)
 require("perilune.pipeline").new("y", { pool = {} })|bad argument #2 to 'new' (unknown option 'pool'; did you mean 'pools'?)
@@ -102,6 +102,81 @@ return p
 END
 run run twice.lua -q
 [ "$status" -eq 1 ] && grep -q "twice.lua:4: .*there is a step 'a' already, at twice.lua:3" err || fail "$(cat err)"
+
+it "tells at the line of the call what a step that is added names and that is not there"
+given names.lua <<'END'
+local p = require("perilune.pipeline").new("names", { pools = { net = 1 } })
+p:main(function(ctx)
+  for _, spec in ipairs {
+    { needs = { "mian" } }, { after = { "nothing at all" } }, { pool = "nt" }, { matrix = { x = { 1 } } },
+  } do
+    print(select(2, pcall(function() ctx:step("a", spec) end)))
+  end
+  print(select(2, pcall(function() ctx:map("a", {}, print, { limt = 1 }) end)))
+end)
+return p
+END
+run run -q names.lua
+[ "$status" -eq 0 ] || fail "$status $(cat err)"
+cat >expected <<'END'
+main | names.lua:6: step 'a' needs 'mian', which does not exist; did you mean 'main'?
+main | names.lua:6: step 'a' stands after 'nothing at all', which does not exist
+main | names.lua:6: step 'a': there is no pool 'nt'; did you mean 'net'?
+main | names.lua:6: bad argument #2 to 'step' (a matrix is for steps that are known before the run; ctx:map makes one for each item)
+main | names.lua:8: bad argument #4 to 'map' (unknown option 'limt'; did you mean 'limit'?)
+END
+diff expected out >difference || fail "$(cat difference)"
+
+it "prints the cycle of functions that would wait for each other, at the line that closes it"
+given cycle.lua <<'END'
+local p = require("perilune.pipeline").new("cycle")
+local function told(fn, ...) print(select(2, pcall(fn, ...))) end
+p:main(function(ctx)
+  told(function() ctx:step("main") end)
+  told(function() ctx:step("own", { argv = { "true" }, needs = { "main" } }) end)
+  ctx:step("a", function(a)
+    a:step("b", function(b)
+      told(function() b:step("a") end)
+      told(function() b:step("c", { argv = { "true" }, needs = { "a" } }) end)
+      b:step("c", { argv = { "true" } })
+    end)
+    a:step("c")
+  end)
+end)
+return p
+END
+run run -q cycle.lua
+expect 0 out <<'END'
+main | cycle.lua:4: a cycle: main -> main
+main | cycle.lua:5: a cycle: main -> own -> main
+b | cycle.lua:8: a cycle: b -> a -> b
+b | cycle.lua:9: a cycle: b -> c -> a -> b
+END
+
+it "items that are tables have keys that are stable over runs"
+given tables.lua <<'END'
+local p = require("perilune.pipeline").new("tables")
+p:main(function(ctx)
+  ctx:map("t", { { name = "x", n = 1 }, { "y" } }, function(item) return { argv = { "echo", item.name or item[1] } } end, { limit = 1 })
+end)
+return p
+END
+run run -q tables.lua
+expect 0 out <<'END'
+t[{"n":1,"name":"x"}] | x
+t[["y"]] | y
+END
+
+it "says that a pipeline which is not returned does not run"
+given forgotten.lua <<'END'
+local pipeline = require "perilune.pipeline"
+local p = pipeline.new("forgotten")
+p:step("a", { argv = { "true" } })
+END
+run run forgotten.lua
+expect 0 err <<'END'
+perilune: forgotten.lua:2: nothing of the pipeline made here runs: the file has to return it
+END
 
 it "ends a Lua step that takes too long or is to end"
 given late.toml <<'END'

@@ -17,7 +17,7 @@ local good = execution.good
 -- parts: pipeline, options, scope, own_environment, events, mask, store, run, resumes
 function execution.new(parts)
   local self = setmetatable(parts, execution)
-  self.outcomes, self.tasks, self.live, self.counts, self.folders = {}, {}, {}, {}, {}
+  self.outcomes, self.tasks, self.live, self.counts, self.folders, self.awaited = {}, {}, {}, {}, {}, {}
   self.halting, self.killing = peri.token(), peri.token()
   self.slots, self.terminal = peri.semaphore(self.options.jobs), peri.mutex()
   self.pool_slots = {}

@@ -1,9 +1,11 @@
 -- A Lua step: a function as a task of the runner. Its ctx awaits steps that it makes while it runs.
 local peri = require "perilune"
+local fan_out = require "perilune.pipeline.fan_out"
 local lua_print = require "perilune.pipeline.lua_print"
 local model = require "perilune.pipeline.model"
 local schema = require "perilune.pipeline.schema"
 local step_log = require "perilune.pipeline.step_log"
+local text = require "perilune.pipeline.text"
 
 local lua_step = {}
 local context = {}
@@ -26,6 +28,52 @@ local function place_of_caller(level)
   return at and ("%s:%d"):format(at.short_src, at.currentline)
 end
 
+-- "a -> b -> a" where the function of step `goal` would wait for itself if it waited for `step`, through what steps need and what
+-- functions wait for; else nil.
+local function cycle_through(run, step, goal)
+  local behind, queue, at = { [step.key] = goal }, { step }, 1
+  while queue[at] and queue[at].key ~= goal do
+    local one = queue[at]
+    at = at + 1
+    local function reach(key)
+      local reached = run.pipeline.by_key[key]
+      if reached and not behind[key] and not run.outcomes[key] then behind[key], queue[#queue + 1] = one.key, reached end
+    end
+    for _, key in ipairs(model.dependencies(one)) do reach(key) end
+    for key in pairs(run.awaited[one.key] or {}) do reach(key) end
+  end
+  if not queue[at] then return nil end
+  local chain, key = { goal }, behind[goal]
+  while key ~= goal do
+    table.insert(chain, 1, key)
+    key = behind[key]
+  end
+  return goal .. " -> " .. table.concat(chain, " -> ")
+end
+
+-- Who waits for a step, until it is closed: counted in run.awaited[key of who waits][key of the step].
+local wait = {}
+
+function wait.begin(run, by, key)
+  local awaited = run.awaited[by] or {}
+  run.awaited[by], awaited[key] = awaited, (awaited[key] or 0) + 1
+  return setmetatable({ awaited = awaited, key = key }, wait)
+end
+
+function wait:__close()
+  local n = self.awaited[self.key] - 1
+  self.awaited[self.key] = n > 0 and n or nil
+end
+
+-- Calls fn, which waits for the end of a step, unless that would never come.
+local function wait_in_turn(self, step, level, fn, ...)
+  local run = self.execution_
+  local cycle = cycle_through(run, step, self.key)
+  if cycle then error("a cycle: " .. cycle, level + 1) end
+  local _ <close> = wait.begin(run, self.key, step.key)
+  return lua_print.aside(fn, ...)
+end
+
 -- Makes a step and waits for its end. `level`: of the script's call above this function; `place`: of that call, where it is in
 -- another task.
 local function await_step(self, call, key, spec, level, place)
@@ -34,16 +82,19 @@ local function await_step(self, call, key, spec, level, place)
     error(("bad argument #1 to '%s' (a key expected, got %s)"):format(call, type(key)), level + 1)
   end
   local known = run.pipeline.by_key[key]
-  if spec == nil and known then return lua_print.aside(run.finish, run, known) end
+  if spec == nil and known then return wait_in_turn(self, known, level, run.finish, run, known) end
   if type(spec) == "function" then spec = { fn = spec } end
   local problem = schema.problem_of_step(key, spec) or known and ("there is a step '%s' already, at %s"):format(key, known.place or "?")
+    or spec.matrix and "a matrix is for steps that are known before the run; ctx:map makes one for each item"
   if problem then error(("bad argument #2 to '%s' (%s)"):format(call, problem), level + 1) end
   local ok, step = pcall(function(place)
     return model.make_step(key, key, model.with_names(spec, run:scope_of(self.step_)), place)
   end, place or place_of_caller(level + 2))
   if not ok then error(tostring(step), level + 1) end
+  local missing = run.pipeline:missing_reference(step)
+  if missing then error(missing, level + 1) end
   step.collect, step.always = spec.fail ~= "fast", run.is_always(self.step_)
-  return lua_print.aside(run.add_and_wait, run, step, self.key)
+  return wait_in_turn(self, step, level, run.add_and_wait, run, step, self.key)
 end
 
 local function describe(key, outcome)
@@ -65,7 +116,9 @@ local function check_map(name, items, make, options)
   if type(items) ~= "table" then return 2, "a list expected, got " .. type(items) end
   if type(make) ~= "function" then return 3, "a function expected, got " .. type(make) end
   for option in pairs(options) do
-    if not map_options[option] then return 4, ("unknown option '%s'"):format(tostring(option)) end
+    if not map_options[option] then
+      return 4, ("unknown option '%s'%s"):format(tostring(option), text.suggestion(tostring(option), text.sorted_keys(map_options)))
+    end
   end
   local limit = options.limit
   if limit ~= nil and (math.type(limit) ~= "integer" or limit < 1) then
@@ -84,7 +137,7 @@ function context:map(name, items, make, options)
   local function one(i, item)
     local _ <close> = permits:acquire()
     if #failures > 0 and not options.collect then return end
-    local key = ("%s[%s]"):format(name, tostring(item))
+    local key = ("%s[%s]"):format(name, fan_out.words_of(item))
     outcomes[i] = await_step(self, "map", key, make(item, i), 2, place)
     if not self.execution_.good[outcomes[i].state] then failures[#failures + 1] = describe(key, outcomes[i]) end
     if #failures > 0 and not options.collect then error(failures[1], 0) end
