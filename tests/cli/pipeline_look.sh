@@ -38,6 +38,63 @@ expect 0 out <<'EOF'
 publish: ./publish '${run.status}'
 EOF
 
+it "--dry-run: what would run, what is up to date, what would be left out"
+mkdir dry
+given dry/perilune.toml <<'EOF'
+[steps.use]
+needs   = ["make", "say"]
+sh      = "cat made >used"
+inputs  = ["made"]
+outputs = ["used"]
+[steps.make]
+sh      = "echo 1 >made"
+outputs = ["made"]
+[steps.say]
+sh = "true"
+[steps.mend]
+when = "failure"
+sh   = "true"
+[steps.left]
+if   = "env.NO_SUCH_VARIABLE"
+needs = ["use"]
+sh   = "true"
+EOF
+run run -n -C dry
+expect 0 out <<'EOF'
+make: echo 1 >made
+say: true
+use: cat made >used
+mend: would be skipped: nothing failed
+left: would be skipped: if: env.NO_SUCH_VARIABLE
+EOF
+[ ! -e dry/.perilune ] || fail "it left a state"
+run run -q -C dry
+run run -n -C dry use
+sed -i 's/run [0-9].*/run RUN/' out
+expect 0 out <<'EOF'
+make: up to date since run RUN
+say: true
+use: up to date since run RUN
+mend: would be skipped: nothing failed
+EOF
+rm dry/made
+run run -n -v -C dry use --skip say
+expect 0 out <<'EOF'
+make: echo 1 >made  (output made is missing)
+say: would be skipped: --skip
+use: cat made >used  (input made is missing)
+mend: would be skipped: nothing failed
+EOF
+echo 1 >dry/made
+run run -n -F -C dry --json make
+[ "$(field '')" = '[{"command": "echo 1 >made", "key": "make", "reason": "forced", "verdict": "would run"}, {"command": "true", "key": "mend", "reason": "nothing failed", "verdict": "would be skipped"}]' ] || fail "$(cat out)"
+sed -i 's/echo 1/echo 2/' dry/perilune.toml
+run run -n -v -C dry --only make,use
+expect 0 out <<'EOF'
+make: echo 2 >made  (the command changed)
+use: cat made >used  (what it needs would run)
+EOF
+
 it "show: retry, timeout, effect and the row of a matrix"
 run show fetch
 [ "$(field "['retry']")" = '{"attempts": 4, "backoff": [1, 30], "factor": 2, "jitter": 0.2, "on": ["exit:6,7", "timeout"]}' ] || fail "$(cat out)"
@@ -121,10 +178,42 @@ EOF
 run check bad.toml
 expect 3 err <<'EOF'
 perilune: bad.toml:5:1: steps.größe.if: there is no params.vresion; did you mean 'version'?
-perilune: bad.toml:6:8: steps.f: if: there is no 'version'
-perilune: bad.toml:9:8: steps.b: matrix.exclud: single values expected, got a table; did you mean 'exclude'?
-perilune: bad.toml:12:8: steps.j: lua: "FILE:FUNCTION" expected, got 'checks.lua'
+perilune: bad.toml:8:1: steps.f: if: there is no 'version'
+perilune: bad.toml:11:1: steps.b: matrix.exclud: single values expected, got a table; did you mean 'exclude'?
+perilune: bad.toml:13:1: steps.j: lua: "FILE:FUNCTION" expected, got 'checks.lua'
 perilune: bad.toml:15:1: steps.a.argv: there is no run.stats; did you mean 'status'?
+EOF
+
+it "check: a word that is none of those expected, and what was meant; every problem once"
+given words.toml <<'EOF'
+[steps]
+x = "echo"
+[steps.a]
+argv    = ["true"]
+timeout = "2x"
+when    = "sucess"
+fail    = "fats"
+[steps.built]
+argv  = ["true"]
+needs = ["bulit"]
+retry = { on = ["signal:FOO"] }
+EOF
+run check words.toml
+expect 3 err <<'EOF'
+perilune: words.toml:2:1: steps.x: a table expected, got string
+perilune: words.toml:5:1: steps.a.timeout: a duration like "90s" or "2m" expected, got '2x'
+perilune: words.toml:6:1: steps.a.when: one of success, failure, cancelled, always expected, got 'sucess'; did you mean 'success'?
+perilune: words.toml:7:1: steps.a.fail: one of collect, fast expected, got 'fats'; did you mean 'fast'?
+EOF
+sed -i '/^x\|timeout\|when\|fail/d' words.toml
+run check words.toml
+expect 3 err <<'EOF'
+perilune: words.toml:7:1: steps.built: retry.on: "exit:6,7", "signal:KILL", "timeout" or "failure" expected, got 'signal:FOO'
+EOF
+sed -i '/retry/d' words.toml
+run check words.toml
+expect 3 err <<'EOF'
+perilune: words.toml:6:1: step 'built' needs 'bulit', which does not exist; did you mean 'built'?
 EOF
 
 it "check: what stands where something else is expected"

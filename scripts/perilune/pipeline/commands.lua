@@ -1,8 +1,6 @@
 -- The commands on pipelines. Each returns the exit code. Those that only look write nothing.
 local json = require "perilune.json"
 local any_json = require "perilune.pipeline.any_json"
-local fingerprint = require "perilune.pipeline.fingerprint"
-local params = require "perilune.pipeline.params"
 local past_step = require "perilune.pipeline.past_step"
 local record = require "perilune.pipeline.record"
 local resolve = require "perilune.pipeline.resolve"
@@ -11,6 +9,7 @@ local state = require "perilune.pipeline.state"
 local style = require "perilune.pipeline.style"
 local terminal = require "perilune.pipeline.terminal"
 local text = require "perilune.pipeline.text"
+local verdicts = require "perilune.pipeline.verdicts"
 
 local commands = {}
 
@@ -26,22 +25,10 @@ local function find_step(pipeline, key, store)
   return step, row
 end
 
-local function show_plan(pipeline, wanted, values)
-  local scope, mask, own = run.scope(pipeline, values)
-  scope.keep_unknown = true
-  for _, step in ipairs(pipeline.steps) do
-    if wanted[step.key] and (step.argv or step.sh or step.lua or step.fn) then
-      local ok, ready = pcall(resolve.step, pipeline, step, scope, own)
-      print(step.key .. ": " .. mask(ok and ready.shown or step.sh or text.command_line(step.argv or {})))
-    end
-  end
-  return 0
-end
-
 function commands.run(pipeline, values, words, behind)
   values.args = behind
   local wanted = run.wanted(pipeline, values, words)
-  if values["dry-run"] then return show_plan(pipeline, wanted, values) end
+  if values["dry-run"] then return commands.plan(pipeline, values, wanted) end
   return run.execute(pipeline, values, wanted, nil, words)
 end
 
@@ -101,12 +88,6 @@ function commands.list(pipeline, values)
   return 0
 end
 
--- What those commands need that only look at steps: {scope, mask, own_environment, environment}.
-local function view_of(pipeline, values)
-  local scope, mask, own = run.scope(pipeline, values, true)
-  return { scope = scope, mask = mask, own_environment = own, environment = scope.env }
-end
-
 local function shown_retry(retry)
   return retry and { attempts = retry.attempts, backoff = json.array { retry.first, retry.max }, factor = retry.factor, jitter = retry.jitter,
                      on = retry.on and json.array(retry.on) }
@@ -129,90 +110,64 @@ function commands.show(pipeline, values, words)
     print_json(past_step.shown(store, row))
     return 0
   end
-  local view = view_of(pipeline, values)
+  local view = verdicts.view(pipeline, values, true)
   print_json(view.mask:within(shown_step(pipeline, step, view)))
   return 0
 end
 
--- Whether the condition of a step is known not to hold: what becomes of other steps is no part of it.
-local function is_left_out(step, scope)
-  local condition = step.condition_text
-  if not condition or condition:find("run.", 1, true) or condition:find("steps.", 1, true) then return false end
-  return not step.condition(setmetatable({ matrix = step.matrix, item = step.item }, { __index = scope }))
-end
-
-local function known_only_in_a_run(step)
-  for _, name in ipairs(step.names) do
-    if name:match("^steps%.") then return name end
-  end
-end
-
--- A parameter that the step names, and that has no value.
-local function missing_parameter(pipeline, step, scope)
-  for _, name in ipairs(step.names) do
-    local parameter = name:match("^params%.(.+)$")
-    local declared = parameter and (pipeline.params or {})[parameter]
-    if declared and params.is_blank(parameter, declared, scope.params[parameter]) then return parameter end
-  end
-end
-
--- Whether a step need not run, and why or why not.
-local function verdict_of(pipeline, step, view, store)
-  if is_left_out(step, view.scope) then return true, "if: " .. step.condition_text end
-  if step.each then return false, "what it fans out to is known when it runs" end
-  local ready = resolve.step(pipeline, step, view.scope, view.own_environment)
-  if not ready.shown then return true, "it only stands for what it needs" end
-  if step.effect then return false, "it has an effect" end
-  local missing = missing_parameter(pipeline, step, view.scope)
-  if missing then return false, ("parameter '%s' is required; give -p %s=VALUE to know more"):format(missing, missing) end
-  local unknown = #step.outputs > 0 and known_only_in_a_run(step)
-  if unknown then return false, ("${%s} is known when it runs"):format(unknown) end
-  return fingerprint.verdict(ready, fingerprint.of(ready, step, view), store and store:made(step.key))
-end
-
-local function judged(key, fresh, reason)
-  local left_out = fresh and reason:match("^if: ")
-  return { key = key, verdict = left_out and "would be skipped" or fresh and "up to date" or "would run", reason = reason }
-end
-
 -- The verdicts on a step, or on each row of its matrix.
-local function verdicts_on(pipeline, key, values, store)
+local function judgements_on(pipeline, key, values, store)
   local step, row = find_step(pipeline, key, store)
-  if not step then return { judged(key, past_step.verdict(pipeline, store, row)) } end
-  local view, list = view_of(pipeline, values), {}
+  if not step then return { verdicts.judged(key, past_step.verdict(pipeline, store, row)) } end
+  local view, list = verdicts.view(pipeline, values, true), {}
   for i, member in ipairs(step.members or { step.key }) do
-    list[i] = judged(member, verdict_of(pipeline, pipeline.by_key[member] or step, view, store))
+    list[i] = verdicts.judged(member, verdicts.of(pipeline, pipeline.by_key[member] or step, view, store))
   end
-  return #list > 0 and list or { judged(key, verdict_of(pipeline, step, view, store)) }
+  return #list > 0 and list or { verdicts.judged(key, verdicts.of(pipeline, step, view, store)) }
 end
 
-local function code_of(verdicts)
-  for _, one in ipairs(verdicts) do
+local function code_of(list)
+  for _, one in ipairs(list) do
     if one.verdict == "would run" then return 10 end
   end
   return 0
 end
 
+local function line_of(one)
+  local says_so = one.reason:sub(1, #one.verdict) == one.verdict
+  return says_so and ("%s: %s"):format(one.key, one.reason) or ("%s: %s: %s"):format(one.key, one.verdict, one.reason)
+end
+
 function commands.why(pipeline, values, words)
   local store <close> = state.look(pipeline.folder)
-  local verdicts = verdicts_on(pipeline, words[1], values, store)
+  local list = judgements_on(pipeline, words[1], values, store)
   if values.json then
-    print_json(json.array(verdicts))
+    print_json(json.array(list))
   else
-    for _, one in ipairs(verdicts) do
-      local says_so = one.reason:sub(1, #one.verdict) == one.verdict
-      print(says_so and ("%s: %s"):format(one.key, one.reason) or ("%s: %s: %s"):format(one.key, one.verdict, one.reason))
-    end
+    for _, one in ipairs(list) do print(line_of(one)) end
   end
-  return code_of(verdicts)
+  return code_of(list)
+end
+
+function commands.plan(pipeline, values, wanted)
+  local list = verdicts.foresee(pipeline, values, wanted)
+  if values.json then
+    print_json(json.array(list))
+    return 0
+  end
+  for _, one in ipairs(list) do
+    local command = one.verdict == "would run" and ("%s: %s"):format(one.key, one.command)
+    print(command and values.verbose and ("%s  (%s)"):format(command, one.reason) or command or line_of(one))
+  end
+  return 0
 end
 
 local function stale_steps(pipeline, values)
   local store <close> = state.look(pipeline.folder)
-  local view, stale = view_of(pipeline, values), json.array {}
+  local view, stale = verdicts.view(pipeline, values, true), json.array {}
   for _, step in ipairs(pipeline.steps) do
-    local fresh, reason = verdict_of(pipeline, step, view, store)
-    if not fresh then stale[#stale + 1] = judged(step.key, fresh, reason) end
+    local fresh, reason = verdicts.of(pipeline, step, view, store)
+    if not fresh then stale[#stale + 1] = verdicts.judged(step.key, fresh, reason) end
   end
   return stale
 end
