@@ -38,6 +38,7 @@ run history -f p.toml --json
 python3 - <<'END' >seen 2>&1 || fail "$(cat seen)"
 import json
 newest, oldest = json.load(open("out"))
+assert newest["request"] == {"args": [], "hidden": [], "param": [], "targets": ["good", "bad"]}, newest["request"]
 assert newest["status"] == "failure" and newest["counts"] == {"succeeded": 1, "failed": 1} and newest["targets"] == ["good", "bad"]
 assert oldest["status"] == "success" and oldest["duration"] >= 0 and oldest["started"] <= newest["started"]
 END

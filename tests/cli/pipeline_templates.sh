@@ -68,11 +68,26 @@ grep -qx "build\[arch=a,pool=small\]  *build 1.2 for a" out || fail "$(cat out)"
 it "says where one is of no use"
 run run p.toml slow -p limit=soon
 expect 3 err <<'END'
-perilune: p.toml:12:8: steps.build: timeout: a duration like "90s" or "2m" expected, got 'soon'
-perilune: p.toml:18:8: step 'test[arch=a]' needs 'build[arch=a,pool=small]', which does not exist
-perilune: p.toml:18:8: step 'test[arch=b]' needs 'build[arch=b,pool=small]', which does not exist
-perilune: p.toml:30:8: steps.slow: timeout: a duration like "90s" or "2m" expected, got 'soon'
+perilune: p.toml:16:1: steps.build: timeout: a duration like "90s" or "2m" expected, got 'soon'
+perilune: p.toml:20:1: step 'test[arch=a]' needs 'build[arch=a,pool=small]', which does not exist
+perilune: p.toml:20:1: step 'test[arch=b]' needs 'build[arch=b,pool=small]', which does not exist
+perilune: p.toml:32:1: steps.slow: timeout: a duration like "90s" or "2m" expected, got 'soon'
 END
+
+it "says why the name of a step has no value"
+given steps.toml <<'END'
+[steps.first]
+sh = "true"
+[steps.silent]
+needs = ["first"]
+argv  = ["echo", "${steps.first.value}"]
+[steps.other]
+needs = ["first"]
+argv  = ["echo", "${steps.frist.value}"]
+END
+run run steps.toml -q -k
+grep -qxF "  \${steps.first.value} has no value; capture = \"text\" in step 'first' keeps what it prints" err || fail "$(cat err)"
+grep -qF "  \${steps.frist.value} has no value; no step 'frist' has ended before this one; did you mean 'first'?" err || fail "$(cat err)"
 
 it "a resume reads the file with the parameters of its run"
 given graph.toml <<'END'

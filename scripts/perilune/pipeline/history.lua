@@ -12,6 +12,7 @@ local function entries(store)
   local counts, list = store:counts(), json.array {}
   for i, row in ipairs(store:runs()) do
     local request = json.decode(row.request) or {}
+    for _, field in ipairs { "param", "hidden", "args" } do request[field] = json.array(request[field] or {}) end
     list[i] = { id = row.id, file = row.file, status = row.status, started = row.started, ended = row.ended, request = request,
                 duration = row.ended and row.ended - row.started, counts = counts[row.id] or {}, targets = json.array(request.targets or {}) }
   end

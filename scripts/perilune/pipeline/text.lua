@@ -77,11 +77,21 @@ function text.value(scope, name)
   end
 end
 
+-- Why a name of a step has no value, as far as it can be told: "; ...", or "".
+local function why_no_value(scope, path)
+  local key, field = path:match("^steps%.(.+)%.([%w_%-]+)$")
+  if not key or not scope.steps then return "" end
+  local step = scope.steps[key]
+  if not step then return ("; no step '%s' has ended before this one%s"):format(key, text.suggestion(key, text.sorted_keys(scope.steps))) end
+  local captured = field == "value" or field == "stdout"
+  return captured and step.status == "succeeded" and ("; capture = \"text\" in step '%s' keeps what it prints"):format(key) or ""
+end
+
 local function look_up(scope, path, raw)
   local value = text.value(scope, path)
   if value == nil then
     if scope.keep_unknown then return raw end
-    text.refuse(3, "%s has no value", raw)
+    text.refuse(3, "%s has no value%s", raw, why_no_value(scope, path))
   end
   if type(value) == "table" then text.refuse(3, "%s is no single value", raw) end
   return tostring(value)
