@@ -74,6 +74,7 @@ reply open_body(lua_State* L, vm& v) {
   return 1;
 }
 
+// Texts stay where Lua has them: they are arguments of the call that carries the statement out.
 int bind(lua_State* L, sqlite3_stmt* statement, int place, int at) {
   std::size_t size = 0;
   switch (lua_type(L, at)) {
@@ -84,7 +85,7 @@ int bind(lua_State* L, sqlite3_stmt* statement, int place, int at) {
       return sqlite3_bind_int(statement, place, lua_toboolean(L, at));
     case LUA_TSTRING: {
       const char* text = lua_tolstring(L, at, &size);
-      return sqlite3_bind_text64(statement, place, text, size, SQLITE_TRANSIENT, SQLITE_UTF8);
+      return sqlite3_bind_text64(statement, place, text, size, SQLITE_STATIC, SQLITE_UTF8);
     }
     case LUA_TNIL:
       return sqlite3_bind_null(statement, place);
@@ -111,13 +112,34 @@ void push_column(lua_State* L, sqlite3_stmt* row, int column) {
   }
 }
 
-void push_row(lua_State* L, sqlite3_stmt* row) {
+// `names`: where the list of the names of columns is.
+void push_row(lua_State* L, sqlite3_stmt* row, int names) {
   const int columns = sqlite3_column_count(row);
   lua_createtable(L, 0, columns);
   for (int i = 0; i < columns; ++i) {
+    lua_rawgeti(L, names, i + 1);
     push_column(L, row, i);
-    lua_setfield(L, -2, sqlite3_column_name(row, i));
+    lua_rawset(L, -3);
   }
+}
+
+// Carries the statement out and leaves the list of its rows on the stack; returns how its last step went.
+int push_rows(lua_State* L, sqlite3_stmt* statement) {
+  const int names = lua_gettop(L) + 1;
+  const int columns = sqlite3_column_count(statement);
+  lua_createtable(L, columns, 0);
+  for (int i = 0; i < columns; ++i) {
+    lua_pushstring(L, sqlite3_column_name(statement, i));
+    lua_rawseti(L, names, i + 1);
+  }
+  lua_newtable(L);
+  lua_Integer rows = 0;
+  int step = SQLITE_DONE;
+  while (statement && (step = sqlite3_step(statement)) == SQLITE_ROW) {
+    push_row(L, statement, names);
+    lua_rawseti(L, -2, ++rows);
+  }
+  return step;
 }
 
 // query(db, sql, ...) -> list of rows by column name, the number of changed rows; or nil and which parameter is no value
@@ -138,14 +160,7 @@ reply query_body(lua_State* L, vm& v) {
     }
     if (bound != SQLITE_OK) return raise_sqlite(v, db.open, "parameter");
   }
-  lua_newtable(L);
-  lua_Integer rows = 0;
-  int step = SQLITE_DONE;
-  while (db.statement && (step = sqlite3_step(db.statement)) == SQLITE_ROW) {
-    push_row(L, db.statement);
-    lua_rawseti(L, -2, ++rows);
-  }
-  if (step != SQLITE_DONE) return raise_sqlite(v, db.open, "execute");
+  if (push_rows(L, db.statement) != SQLITE_DONE) return raise_sqlite(v, db.open, "execute");
   db.end_statement();
   lua_pushinteger(L, sqlite3_changes(db.open));
   return 2;

@@ -26,10 +26,13 @@ namespace perilune {
 namespace {
 
 std::string hexadecimal(XXH128_hash_t hash) {
-  std::array<char, 33> text{};
-  std::snprintf(text.data(), text.size(), "%016llx%016llx", static_cast<unsigned long long>(hash.high64),
-                static_cast<unsigned long long>(hash.low64));
-  return text.data();
+  constexpr const char* digits = "0123456789abcdef";
+  std::string text(32, '0');
+  for (std::size_t i = 0; i < 16; ++i) {
+    text[15 - i] = digits[hash.high64 >> 4 * i & 15];
+    text[31 - i] = digits[hash.low64 >> 4 * i & 15];
+  }
+  return text;
 }
 
 // On a thread of the pool, but for what is small. A file of `size` bytes, where that is known, needs no look for more.

@@ -235,4 +235,26 @@ expect 3 err <<'END'
 perilune: c.toml:2:1: steps.a: if: in expected, got '1'
 END
 
+it "begins no step before one that stands below it in the file, however many there are"
+awk 'BEGIN { for (i = 1; i <= 10000; i++) printf "[steps.s%d]\nneeds = [\"last\"]\n", i
+             print "[steps.last]\nargv = [\"false\"]" }' >many.toml
+run run -q --report json=many.json many.toml
+grep -A 4 '"counts"' many.json | tr -d ' \n' | grep -q '"counts":{"blocked":10000,"failed":1}' || fail "$(grep -A 5 '"counts"' many.json)"
+
+it "begins what a running step asks for behind what it needs, once"
+given asked.lua <<'END'
+local pipeline = require "perilune.pipeline"
+local p = pipeline.new("asked", { params = {} })
+p:main(function(ctx)
+  local peri = require "perilune"
+  peri.scope(function(s)
+    for i = 1, 20 do s:spawn(function() ctx:step("step " .. i, { argv = { "echo", tostring(i) }, needs = i > 1 and { "step 1" } or nil }) end) end
+  end)
+  return ctx:step("step 1").state == "succeeded"
+end)
+return p
+END
+run run -q asked.lua
+[ "$status" -eq 0 ] && [ "$(grep -c '|' out)" -eq 20 ] && head -1 out | grep -q "step 1 | 1" || fail "$(cat out err)"
+
 done_testing

@@ -6,6 +6,7 @@ local json = require "perilune.json"
 local system = require "perilune.native.system"
 local attempt = require "perilune.pipeline.attempt"
 local job_control = require "perilune.pipeline.job_control"
+local resolve = require "perilune.pipeline.resolve"
 local step_log = require "perilune.pipeline.step_log"
 
 local attempts = {}
@@ -128,7 +129,8 @@ function attempts.run_process(run, step, ready, reason, n, allowed)
   make_folders(run, ready)
   attempts.tell_start(run, step, ready, reason, n, allowed, log.path)
   if step.interactive then run.events:emit("terminal", { key = step.key, taken = true }) end
-  local environment = ready.environment
+  local environment = resolve.environment(ready, run.own_environment)
+  ready.environment = environment
   environment.PERILUNE_RUN_ID, environment.PERILUNE_RUN_DIR, environment.PERILUNE_STEP = run.run, run.folder, step.key
   local command = { argv = ready.run_argv, cwd = ready.cwd, env = environment, timeout = step.timeout or run.options.step_timeout,
                     grace = step.grace or run.options.grace, interactive = step.interactive, mask = run.mask }

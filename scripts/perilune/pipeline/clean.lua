@@ -45,10 +45,10 @@ end
 
 -- The outputs that exist: {real path = whether it lies in the folder}.
 local function outputs_of(pipeline, steps, made, values)
-  local scope, _, own = run.scope(pipeline, values, true)
+  local scope = run.scope(pipeline, values, true)
   local paths = {}
   for _, step in ipairs(steps) do
-    local ok, ready = pcall(resolve.step, pipeline, step, scope, own)
+    local ok, ready = pcall(resolve.step, pipeline, step, scope)
     for _, output in ipairs(ok and ready.outputs or {}) do add_existing(paths, pipeline.folder, output) end
   end
   for _, outputs in pairs(made) do

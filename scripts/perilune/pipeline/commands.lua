@@ -94,7 +94,7 @@ local function shown_retry(retry)
 end
 
 local function shown_step(pipeline, step, view)
-  local ready = resolve.step(pipeline, step, view.scope, view.own_environment)
+  local ready = resolve.step(pipeline, step, view.scope)
   return { key = step.key, doc = step.doc, place = step.place, needs = json.array(step.needs), after = json.array(step.after),
            when = step.when, ["if"] = step.condition_text, command = ready.shown, cwd = ready.cwd, env = ready.env,
            inputs = json.array(ready.inputs), outputs = json.array(ready.outputs), pool = step.pool, executor = step.executor or nil, timeout = step.timeout,

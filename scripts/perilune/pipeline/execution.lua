@@ -1,8 +1,9 @@
--- A run: a task for each wanted step, which waits for what the step needs, judges, and sees to it that it is done. Lua steps
--- and fan-outs add steps while it goes on. One per process; it alone signals its children.
+-- A run: a task for each wanted step whose turn has come, which judges, and sees to it that the step is done. Lua steps and
+-- fan-outs add steps while it goes on. One per process; it alone signals its children.
 local peri = require "perilune"
 local fs = require "perilune.fs"
 local json = require "perilune.json"
+local lineup = require "perilune.pipeline.lineup"
 local model = require "perilune.pipeline.model"
 local resolve = require "perilune.pipeline.resolve"
 local reuse = require "perilune.pipeline.reuse"
@@ -17,7 +18,7 @@ local good = execution.good
 -- parts: pipeline, options, scope, own_environment, events, mask, store, run, resumes
 function execution.new(parts)
   local self = setmetatable(parts, execution)
-  self.outcomes, self.tasks, self.live, self.counts, self.folders, self.awaited = {}, {}, {}, {}, {}, {}
+  self.outcomes, self.live, self.counts, self.folders, self.awaited = {}, {}, {}, {}, {}
   self.halting, self.killing = peri.token(), peri.token()
   self.slots, self.terminal = peri.semaphore(self.options.jobs), peri.mutex()
   self.pool_slots = {}
@@ -133,7 +134,7 @@ function execution:scope_now()
 end
 
 function execution:scope_of(step)
-  return setmetatable({ matrix = step.matrix, item = step.item }, { __index = self:scope_now() })
+  return resolve.names(step, self:scope_now())
 end
 
 -- Ending a step -----------------------------------------------------------------------------------------------------
@@ -222,7 +223,7 @@ function execution:perform(step)
     turn:take(self, step)
     if self:is_ending(step) then return { state = "cancelled", reason = self:why_halted(), attempts = 0 } end
   end
-  local ready = resolve.step(self.pipeline, step, self:scope_now(), self.own_environment)
+  local ready = resolve.step(self.pipeline, step, self:scope_now())
   if not ready.shown then return { state = "succeeded", reason = "all it needs is done" } end
   local print, outcome, reason = reuse.look(self, step, ready)
   ready.fingerprint = print.hash
@@ -248,45 +249,33 @@ end
 
 -- The tasks ---------------------------------------------------------------------------------------------------------
 
-function execution:wait_for(keys)
-  for _, key in ipairs(keys) do
-    local task = self.tasks[key]
-    if task then task:join() end
-  end
-end
-
--- Starts the task of a step, once.
-function execution:start(step)
-  if self.tasks[step.key] then return end
-  self.tasks[step.key] = self.members:spawn({ name = step.key }, function()
-    self:wait_for(model.dependencies(step))
-    if self.last[step.key] then self:wait_for(self.ordinary) end
-    local ok, problem = pcall(self.carry_out, self, step)
-    if ok then return end
+local function see_to(self, step)
+  local ok, problem = pcall(self.carry_out, self, step)
+  if not ok then
     self:break_off(problem)
     self.outcomes[step.key] = { state = "failed", message = self.broken }
-  end)
+  end
+  self.lineup:leave(step.key)
 end
 
 local function start_all(self, wanted)
-  local last = {}
-  self.ordinary, self.last, self.wanted = {}, {}, wanted
-  for _, step in ipairs({ table.unpack(self.pipeline.steps) }) do
+  local steps, behind, last = {}, {}, {}
+  for _, step in ipairs(self.pipeline.steps) do
     if wanted[step.key] then
-      self.last[step.key] = model.is_last(step, wanted)
-      local list = self.last[step.key] and last or self.ordinary
-      list[#list + 1] = step.key
+      last[step.key] = model.is_last(step, wanted) or false
+      local list = last[step.key] and behind or steps
+      list[#list + 1] = step
     end
   end
-  for _, list in ipairs { { table.unpack(self.ordinary) }, last } do
-    for _, key in ipairs(list) do self:start(self.pipeline.by_key[key]) end
-  end
+  self.wanted = wanted
+  self.lineup:stand_last(last, #steps)
+  self.lineup:start(table.move(behind, 1, #behind, #steps + 1, steps))
 end
 
 -- Runs the steps of the set `wanted` and all that they add. Returns the status.
 function execution:go(wanted)
   peri.scope({ policy = "supervise" }, function(s)
-    self.members = s
+    self.lineup = lineup.new(function(step) s:spawn({ name = step.key }, see_to, self, step) end)
     start_all(self, wanted)
   end)
   return self:status()
@@ -302,11 +291,14 @@ end
 
 -- Waits for a step, which is started with all that it needs where it was not wanted so far.
 function execution:finish(step)
-  if not self.tasks[step.key] then
-    for key in pairs(selection.closure(self.pipeline, { step.key })) do self:start(self.pipeline.by_key[key]) end
+  local key = step.key
+  if not self.lineup:has_started(key) then
+    local steps = {}
+    for needed in pairs(selection.closure(self.pipeline, { key })) do steps[#steps + 1] = self.pipeline.by_key[needed] end
+    self.lineup:start(steps)
   end
-  self.tasks[step.key]:join()
-  return self.outcomes[step.key]
+  self.lineup:wait(key)
+  return self.outcomes[key]
 end
 
 return execution

@@ -14,7 +14,8 @@ local function add_matches(pattern, prefix, paths, shown)
   local full = relative and prefix .. pattern or pattern
   local plain = not pattern:find("[%*%?%[]")
   if plain and relative then
-    paths[#paths + 1], shown[#shown + 1] = full, pattern
+    local n = #paths + 1
+    paths[n], shown[n] = full, pattern
     return true
   end
   local matched = plain and { full } or fs.glob(full)
@@ -44,29 +45,29 @@ function fingerprint.outputs(step) return hash_patterns(step, step.outputs) end
 local ignored = { PWD = true, OLDPWD = true, RANDOM = true, SECONDS = true, LINENO = true, PPID = true, SHLVL = true, IFS = true,
                   PERILUNE_RUN_ID = true, PERILUNE_RUN_DIR = true, PERILUNE_STEP = true }
 
-local function add_shell_names(into, sh, environment, add)
+local function hash_of(value, mask) return hash.text(mask(type(value) == "table" and any_json.exact(value) or tostring(value))) end
+
+local function add_shell_names(into, sh, context)
   for name in sh:gmatch("%$%{?([%a_][%w_]*)") do
-    if not ignored[name] and environment[name] ~= nil then into["$" .. name] = add(environment[name]) end
+    local value = context.environment[name]
+    if not ignored[name] and value ~= nil then into["$" .. name] = hash_of(value, context.mask) end
   end
 end
 
 -- {name = hash} of everything by name that the step depends on.
 local function hash_values(ready, step, context)
-  local values = {}
-  local function add(value)
-    return hash.text(context.mask(type(value) == "table" and any_json.exact(value) or tostring(value)))
-  end
+  local values, mask = {}, context.mask
   for _, name in ipairs(step.names) do
-    if name:sub(1, 4) ~= "run." then values[name] = add(text.value(ready.names, name)) end
+    if name:sub(1, 4) ~= "run." then values[name] = hash_of(text.value(ready.names, name), mask) end
   end
-  for name, value in pairs(context.own_environment) do values["$" .. name] = add(value) end
-  if ready.sh then add_shell_names(values, ready.sh, context.environment, add) end
+  for name, value in pairs(context.own_environment) do values["$" .. name] = hash_of(value, mask) end
+  if ready.sh then add_shell_names(values, ready.sh, context) end
   if ready.fn then
-    for name, value in pairs(ready.names.params) do values["params." .. name] = add(value) end
-    for name, value in pairs(step.matrix or {}) do values["matrix." .. name] = add(value) end
-    if step.item ~= nil then values.item = add(step.item) end
+    for name, value in pairs(ready.names.params) do values["params." .. name] = hash_of(value, mask) end
+    for name, value in pairs(step.matrix or {}) do values["matrix." .. name] = hash_of(value, mask) end
+    if step.item ~= nil then values.item = hash_of(step.item, mask) end
   end
-  if ready.takes_arguments then values["the arguments"] = add(ready.arguments) end
+  if ready.takes_arguments then values["the arguments"] = hash_of(ready.arguments, mask) end
   return values
 end
 

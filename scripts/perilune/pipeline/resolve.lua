@@ -74,16 +74,19 @@ end
 
 local function takes_arguments(step)
   if step.fn or step.lua then return true end
-  for _, word in ipairs(step.argv or {}) do
-    if tostring(word):find(all_arguments, 1, true) then return true end
+  if step.sh then return (step.sh:find("%$[@*#%d]") or step.sh:find("%${[@*#%d]") or step.sh:find(all_arguments, 1, true)) ~= nil end
+  if #step.names > 0 then
+    for _, word in ipairs(step.argv or {}) do
+      if tostring(word):find(all_arguments, 1, true) then return true end
+    end
   end
-  return step.sh and (step.sh:find("%$[@*#%d]") or step.sh:find("%${[@*#%d]") or step.sh:find(all_arguments, 1, true)) ~= nil
+  return false
 end
 
 local function resolve_command(ready, pipeline, step, names)
   if step.argv then
-    ready.argv = expand_argv(step.argv, names, ready.arguments)
-    ready.run_argv, ready.shown = ready.argv, text.command_line(ready.argv)
+    ready.run_argv = ready.takes_arguments and expand_argv(step.argv, names, ready.arguments) or text.expand_all(step.argv, names)
+    ready.shown = text.command_line(ready.run_argv)
   elseif step.sh then
     ready.sh = text.expand(step.sh, names)
     ready.run_argv, ready.shown = { "/bin/sh", "-euc", ready.sh, step.key, table.unpack(ready.arguments) }, ready.sh
@@ -98,19 +101,32 @@ local function resolve_command(ready, pipeline, step, names)
   end
 end
 
--- `scope` has params, env, secrets, run, steps and args; the step adds matrix and item.
-function resolve.step(pipeline, step, scope, own_environment)
-  local names = setmetatable({ matrix = step.matrix, item = step.item }, { __index = scope })
+local nothing <const> = {}
+
+-- What the templates of a step may name: the scope, which has params, env, secrets, run, steps and args, and its own matrix and item.
+function resolve.names(step, scope)
+  if step.matrix == nil and step.item == nil then return scope end
+  return setmetatable({ matrix = step.matrix, item = step.item }, { __index = scope })
+end
+
+-- Lists in it are the step's own where there was nothing to replace, and are never changed.
+function resolve.step(pipeline, step, scope)
+  local names = resolve.names(step, scope)
   local ready = {
-    key = step.key, names = names, arguments = scope.args or {}, env = text.expand_map(step.env, names),
+    key = step.key, names = names, arguments = scope.args or nothing, env = text.expand_all(step.env, names),
     cwd = folder_of(pipeline, step, names), folder = pipeline.folder, takes_arguments = takes_arguments(step),
-    inputs = text.expand_list(step.inputs, names), outputs = text.expand_list(step.outputs, names),
+    inputs = text.expand_all(step.inputs, names), outputs = text.expand_all(step.outputs, names),
   }
-  ready.environment = {}
-  for name, value in pairs(own_environment) do ready.environment[name] = value end
-  for name, value in pairs(ready.env) do ready.environment[name] = value end
   resolve_command(ready, pipeline, step, names)
   return ready
+end
+
+-- What a step's process finds in its environment, above what the runner itself found there.
+function resolve.environment(ready, own_environment)
+  local environment = {}
+  for name, value in pairs(own_environment) do environment[name] = value end
+  for name, value in pairs(ready.env) do environment[name] = value end
+  return environment
 end
 
 return resolve

@@ -106,11 +106,15 @@ end
 
 -- Writing -----------------------------------------------------------------------------------------------------------
 
+local function begin(self)
+  self.db:exec("BEGIN IMMEDIATE")
+  self.writing = true
+end
+
 -- What is written until the next commit is one transaction.
 function store:write(statement, ...)
   if not self.writing then
-    self.db:exec("BEGIN IMMEDIATE")
-    self.writing = true
+    peri.critical(begin, self) -- nobody else begins between the two
     if self.written then self.written:notify_one() end
   end
   self.db:exec(statement, ...)

@@ -115,16 +115,19 @@ function text.expand(template, scope)
   end))
 end
 
-function text.expand_list(list, scope)
-  local out = {}
-  for i, item in ipairs(list) do out[i] = text.expand(tostring(item), scope) end
-  return out
-end
-
-function text.expand_map(map, scope)
-  local out = {}
-  for name, value in pairs(map) do out[name] = text.expand(tostring(value), scope) end
-  return out
+-- A list, or values by name, as texts with their names replaced: itself where that changes nothing.
+function text.expand_all(values, scope)
+  local changed
+  for key, value in pairs(values) do
+    local expanded = text.expand(tostring(value), scope)
+    if expanded ~= value then
+      changed = changed or {}
+      changed[key] = expanded
+    end
+  end
+  if not changed then return values end
+  for key, value in pairs(values) do changed[key] = changed[key] or value end
+  return changed
 end
 
 -- Adds every name that a template mentions, like "params.version" or "item", to a set.

@@ -20,7 +20,7 @@ end
 local function is_left_out(step, scope)
   local condition = step.condition_text
   if not condition or condition:find("run.", 1, true) or condition:find("steps.", 1, true) then return false end
-  return not step.condition(setmetatable({ matrix = step.matrix, item = step.item }, { __index = scope }))
+  return not step.condition(resolve.names(step, scope))
 end
 
 local function known_only_in_a_run(step)
@@ -42,7 +42,7 @@ end
 function verdicts.of(pipeline, step, view, store)
   if is_left_out(step, view.scope) then return true, "if: " .. step.condition_text end
   if step.each then return false, "what it fans out to is known when it runs" end
-  local ready = resolve.step(pipeline, step, view.scope, view.own_environment)
+  local ready = resolve.step(pipeline, step, view.scope)
   if not ready.shown then return true, "it only stands for what it needs" end
   if step.effect then return false, "it has an effect" end
   local missing = missing_parameter(pipeline, step, view.scope)
@@ -75,7 +75,7 @@ local function foreseen(pipeline, step, view, store, options, remade)
 end
 
 local function shown_command(pipeline, step, view)
-  local ok, ready = pcall(resolve.step, pipeline, step, view.scope, view.own_environment)
+  local ok, ready = pcall(resolve.step, pipeline, step, view.scope)
   return view.mask(ok and ready.shown or step.sh or text.command_line(step.argv or {}))
 end
 

@@ -2,6 +2,7 @@
 -- themselves is no reason to run them again.
 local fs = require "perilune.fs"
 local fingerprint = require "perilune.pipeline.fingerprint"
+local resolve = require "perilune.pipeline.resolve"
 local run = require "perilune.pipeline.run"
 local text = require "perilune.pipeline.text"
 
@@ -9,7 +10,7 @@ local watch_set = {}
 watch_set.__index = watch_set
 
 local function add_all(set, patterns, scope)
-  local ok, paths = pcall(text.expand_list, patterns, scope)
+  local ok, paths = pcall(text.expand_all, patterns, scope)
   for _, path in ipairs(ok and paths or {}) do set[path] = true end
 end
 
@@ -26,7 +27,7 @@ function watch_set.of(pipeline, values, watched, earlier)
   local scope = run.scope(pipeline, values, true)
   for _, step in ipairs(pipeline.steps) do
     if watched(step) then
-      local names = setmetatable({ matrix = step.matrix, item = step.item }, { __index = scope })
+      local names = resolve.names(step, scope)
       add_all(inputs, step.inputs, names)
       add_all(outputs, step.outputs, names)
       if step.lua then inputs[step.lua:match("^(.+):")] = true end
