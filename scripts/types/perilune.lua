@@ -1334,7 +1334,7 @@ function env.get(name, default) end
 ---@return table<string, string>
 function env.all() end
 
----The lines `NAME=value` of a dotenv file; `#` comments, `export`, quotes.
+---The lines `NAME=value` of a dotenv file; `#` comments, `export`, quotes, which may hold several lines.
 ---@param text string
 ---@return table<string, string>? values
 ---@return string? problem `"line: what"`.
