@@ -75,6 +75,9 @@ END
 run run -q t.toml
 [ "$status" -eq 1 ] && [ ! -e done ] || fail "$status $(cat err)"
 grep -q "each: the list makes 'test\[a\]' twice" err || fail "$(cat err)"
+sed -i "s/each = .*/each = { argv = ['echo', '{\"a\": 1}'] }/" t.toml
+run run -q t.toml
+[ "$status" -eq 1 ] && grep -qx "  each: a list expected, got an object" err || fail "$status $(cat err)"
 
 given f.toml <<'END'
 [steps.test]

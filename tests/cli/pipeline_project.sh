@@ -149,8 +149,16 @@ EOF
 examples="$(dirname "$0")/../../examples/pipelines"
 case $examples in /*) ;; *) examples="$OLDPWD/$examples" ;; esac
 python3 validate.py good fresh/perilune.toml two.toml $(ls "$examples"/*.toml 2>/dev/null) >said || fail "$(cat said)"
+for good in 'retry = 2' 'retry = { on = "timeout", backoff = "1s..1m30s" }' 'retry = { on = ["exit:6,7", "signal:SIGKILL"], backoff = [1, "2s"] }' \
+  'retry = { attempts = 2, factor = 1.5, jitter = 1, backoff = "250ms" }' 'lua = "checks.lua:all"'; do
+  printf '[steps.a]\n%s\n' "$good" >good.toml
+  python3 validate.py good good.toml >said || fail "refused: $good"
+  run check good.toml
+  [ "$status" -eq 0 ] || fail "check refuses: $good"
+done
 for bad in 'neds = ["a"]' 'argv = []' 'when = "now"' 'timeout = "soon"' 'sh = "x"
-argv = ["y"]' 'retry = { tries = 2 }' 'outputs = [1]'; do
+argv = ["y"]' 'retry = { tries = 2 }' 'outputs = [1]' 'retry = { attempts = 0 }' 'retry = { on = ["exit"] }' 'retry = { jitter = 2 }' \
+  'retry = { backoff = "soon" }' 'lua = "checks.lua"'; do
   printf '[steps.a]\n%s\n' "$bad" >bad.toml
   python3 validate.py bad bad.toml >said || fail "taken: $bad"
   run check bad.toml

@@ -81,6 +81,7 @@ function fan_out.run(run, step)
   local began = peri.clock()
   local items, problem = items_of(run, step)
   if not items then return { state = "blocked", reason = problem, started = began } end
+  if next(items) ~= nil and items[1] == nil then error("each: a list expected, got an object", 0) end
   local permits = step.limit and peri.semaphore(step.limit)
   local failed, values = {}, {}
   local steps = steps_of(run, step, items)

@@ -79,12 +79,24 @@ local function object(section, special)
   return { type = "object", additionalProperties = false, properties = properties }
 end
 
+local on_what = { type = "string", pattern = "^(failure|timeout|exit:[0-9][0-9,]*|signal:(SIG)?[A-Z0-9]+)$" }
+
+local function retry()
+  return object("retry", {
+    attempts = types.count, factor = { type = "number", minimum = 1 }, jitter = { type = "number", minimum = 0, maximum = 1 },
+    backoff = { anyOf = json.array { duration, { type = "string", pattern = "^[0-9].*\\.\\.[0-9]" },
+                                     { type = "array", items = duration, minItems = 1, maxItems = 2 } } },
+    on = { anyOf = json.array { on_what, { type = "array", items = on_what } } },
+  })
+end
+
 local function step()
   local made = object("step", {
     matrix = { type = "object", properties = { exclude = { type = "array", items = { type = "object" } } },
                additionalProperties = { type = "array", items = scalar } },
     each = { anyOf = json.array { { type = "array" }, { type = "string" }, object "each" } },
-    retry = { anyOf = json.array { { type = "integer", minimum = 1 }, object "retry" } },
+    retry = { anyOf = json.array { types.count, retry() } },
+    lua = { type = "string", pattern = ":[A-Za-z0-9_]+$|\\$\\{" },
   })
   local pairs_refused = { { "argv", "sh" }, { "argv", "lua" }, { "sh", "lua" } }
   local refused = {}
