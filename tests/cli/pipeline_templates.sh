@@ -74,6 +74,63 @@ perilune: p.toml:20:1: step 'test[arch=b]' needs 'build[arch=b,pool=small]', whi
 perilune: p.toml:32:1: steps.slow: timeout: a duration like "90s" or "2m" expected, got 'soon'
 END
 
+it "in what [pipeline] says, in the values of a matrix, in defaults and pauses"
+mkdir whole
+given whole/perilune.toml <<'END'
+[pipeline]
+dotenv  = ["${params.stage}.env"]
+default = "${params.target}[on=${env.HOST_OF}]"
+timeout = "${params.limit}"
+[params]
+target = { default = "${params.verb}-it" }
+stage  = { default = "${env.STAGE}" }
+verb   = { default = "ship" }
+limit  = { default = "1h" }
+[steps.ship-it]
+matrix = { on = ["${env.HOST_OF}", "${params.stage}"], exclude = [{ on = "prod" }] }
+sh     = "echo ${matrix.on}; exit 1"
+retry  = { attempts = 2, backoff = "${params.limit}ms" }
+END
+echo 'HOST_OF=alpha' >whole/prod.env
+STAGE=prod run run -C whole -q -p limit=20
+expect_only 1 out <<'END'
+ship-it[on=alpha] | alpha
+ship-it[on=alpha] | alpha
+END
+STAGE=prod run run -C whole -q -p limit=50ms
+[ "$status" -eq 3 ] && grep -qF "steps.ship-it: retry.backoff: a range" err || fail "$status $(cat err)"
+sed -i '/^retry/d; s/exit 1/sleep 5/' whole/perilune.toml
+STAGE=prod run run -C whole -q -p limit=50ms
+[ "$status" -eq 124 ] || fail "$status $(cat err)"
+run list -C whole
+[ "$status" -eq 3 ] || fail "status $status"
+
+it "says what is wrong with what a default names"
+given default.toml <<'END'
+[params]
+a = { default = "${secrets.key}" }
+b = { default = "${params.d}" }
+[steps.s]
+sh = "true"
+matrix = { x = ["${params.bb}"] }
+END
+run check default.toml
+expect 3 err <<'END'
+perilune: default.toml:2:7: params.a.default: only ${env.NAME} and ${params.NAME} are known here, got ${secrets.key}
+perilune: default.toml:3:7: params.b.default: there is no params.d
+END
+sed -i '/^a/d; s/^b.*/b = { default = "${params.c}" }\nc = { default = "${params.b}" }/' default.toml
+run check default.toml
+expect 3 err <<'END'
+perilune: default.toml:4:8: steps.s: parameters: a cycle: b -> c -> b
+perilune: default.toml:6:1: steps.s.matrix: there is no params.bb
+END
+sed -i '/^matrix/d; s/params.b}/env.NO_SUCH_VARIABLE}/' default.toml
+run run default.toml
+expect 3 err <<'END'
+perilune: parameter 'c': ${env.NO_SUCH_VARIABLE} has no value
+END
+
 it "says why the name of a step has no value"
 given steps.toml <<'END'
 [steps.first]

@@ -84,7 +84,7 @@ local on_what = { type = "string", pattern = "^(failure|timeout|exit:[0-9][0-9,]
 local function retry()
   return object("retry", {
     attempts = types.count, factor = { type = "number", minimum = 1 }, jitter = { type = "number", minimum = 0, maximum = 1 },
-    backoff = { anyOf = json.array { duration, { type = "string", pattern = "^[0-9].*\\.\\.[0-9]" },
+    backoff = { anyOf = json.array { duration, { type = "string", pattern = "^[0-9].*\\.\\.[0-9]|\\$\\{" },
                                      { type = "array", items = duration, minItems = 1, maxItems = 2 } } },
     on = { anyOf = json.array { on_what, { type = "array", items = on_what } } },
   })

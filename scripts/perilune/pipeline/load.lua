@@ -52,9 +52,12 @@ end
 
 local function check_templates(reader, values, name, spec, place)
   for key, value in pairs(spec) do
-    if type(value) == "table" and key ~= "matrix" and key ~= "needs" then
+    if type(value) == "table" and key ~= "needs" then
       for _, item in pairs(value) do
         if text.is_template(item) then check_template(reader, values, name, spec, place, key, item) end
+        for _, inner in ipairs(key == "matrix" and type(item) == "table" and item or {}) do
+          if text.is_template(inner) then check_template(reader, values, name, spec, place, key, inner) end
+        end
       end
     elseif text.is_template(value) then
       check_template(reader, values, name, spec, place, key, value)
@@ -135,14 +138,41 @@ end
 local function early_names(pipeline, told)
   return setmetatable({}, { __index = function(self, ns)
     pipeline.asked_early = true
-    if ns == "params" then
-      self.params = params.read(pipeline.params, params.given(told.param), told["params-file"], true)
+    if ns == "params" or ns == "blanks" then
+      self.params = params.read(pipeline.params, params.given(told.param), told["params-file"], self.env, true)
       self.blanks = params.blanks(pipeline.params, self.params)
     elseif ns == "env" then
       self.env = params.environment(pipeline.settings, pipeline.folder, told["env-file"])
     end
     return rawget(self, ns)
   end })
+end
+
+-- What [pipeline] says about the whole has its names replaced by what is known before a run; what only a parameter that was not
+-- given says is left out. The environment that files of variables are named by is the one without them.
+local function expand_settings(pipeline, told)
+  local settings, names = pipeline.settings, pipeline.early_names
+  local function expand(list, by)
+    local out = {}
+    for _, item in ipairs(list or {}) do
+      local word = text.expand(item, by)
+      if word == item or not model.has_blank(word, by.blanks) then out[#out + 1] = word end
+    end
+    return list and out
+  end
+  local files = settings.dotenv
+  settings.dotenv = {}
+  settings.dotenv = expand(files, early_names(pipeline, told))
+  settings.default = expand(settings.default, names)
+  for _, field in ipairs { "timeout", "grace" } do
+    if text.is_template(settings[field]) then
+      local value = expand({ settings[field] }, names)[1]
+      if value and not text.duration(value) then
+        text.refuse(3, "%s: pipeline.%s: a duration like \"90s\" or \"2m\" expected, got '%s'", pipeline.file, field, value)
+      end
+      settings[field] = value
+    end
+  end
 end
 
 -- Reads a TOML text that calls itself `shown`; `folder` is where its steps run.
@@ -160,6 +190,7 @@ function load_file.toml(source, shown, folder, told)
   pipeline.name, pipeline.file, pipeline.folder = pipeline.settings.name or folder:match("[^/]*$"), shown, folder
   pipeline.default_place = reader:where(places.within and places.within.pipeline, "default")
   pipeline.early_names = early_names(pipeline, told or {})
+  if not pipeline.plain then expand_settings(pipeline, told or {}) end
   pipeline.read_again = function(told_now) return load_file.toml(source, shown, folder, told_now) end
   fill(pipeline, reader, values, places)
   local step_places = places.within and places.within.steps

@@ -132,7 +132,7 @@ local function expand_items(list, names)
 end
 
 -- Blanks stand for what is not known yet; see early_names of load.lua.
-local function has_blank(name, blanks)
+function model.has_blank(name, blanks)
   for _, blank in ipairs(blanks) do
     if name:find(blank, 1, true) then return true end
   end
@@ -150,13 +150,17 @@ function model.with_names(spec, names)
     local value = spec[field]
     if text.is_template(value) then
       value = text.expand(value, names)
-      if (field == "timeout" or field == "grace") and has_blank(value, names.blanks or none) then
+      if (field == "timeout" or field == "grace") and model.has_blank(value, names.blanks or none) then
         value = false
       elseif (field == "timeout" or field == "grace") and not text.duration(value) then
         text.refuse(3, "%s: a duration like \"90s\" or \"2m\" expected, got '%s'", field, value)
       end
       change(field, value)
     end
+  end
+  if type(spec.retry) == "table" and text.is_template(spec.retry.backoff) then
+    local backoff = text.expand(spec.retry.backoff, names)
+    change("retry", setmetatable({ backoff = model.has_blank(backoff, names.blanks or none) and 1 or backoff }, { __index = spec.retry }))
   end
   if text.is_template(spec.doc) then
     local ok, doc = pcall(text.expand, spec.doc, names) -- it may name what only a run knows
@@ -241,14 +245,16 @@ local function matrix_names(matrix)
   return names
 end
 
--- All combinations of a matrix, in the order of its names.
-local function combinations(matrix)
+local function expanded(value, names) return text.is_template(value) and text.expand(value, names) or value end
+
+-- All combinations of a matrix, in the order of its names. early: what its values may name.
+local function combinations(matrix, early)
   local rows, names = { {} }, matrix_names(matrix)
   for _, name in ipairs(names) do
     local wider = {}
     for _, row in ipairs(rows) do
       for _, value in ipairs(matrix[name]) do
-        local copy = { [name] = value }
+        local copy = { [name] = expanded(value, early) }
         for k, v in pairs(row) do copy[k] = v end
         wider[#wider + 1] = copy
       end
@@ -316,7 +322,7 @@ function table_type:add_spec(name, spec, place)
     return self:add(model.make_step(name, name, one, place, self.plain))
   end
   local keys = {}
-  local rows, names = combinations(spec.matrix)
+  local rows, names = combinations(spec.matrix, early)
   for i, row in ipairs(rows) do
     local one = setmetatable({ matrix_values = row }, { __index = spec })
     one = model.with_names(one, setmetatable({ matrix = row }, { __index = early }))
@@ -359,7 +365,7 @@ end
 local function without_blanks(list, blanks)
   local kept = {}
   for _, key in ipairs(list) do
-    if not has_blank(key, blanks) then kept[#kept + 1] = key end
+    if not model.has_blank(key, blanks) then kept[#kept + 1] = key end
   end
   return #kept == #list and list or kept
 end
@@ -370,7 +376,7 @@ local function leave_out_blanks(self)
   if #blanks == 0 then return end
   for _, step in ipairs(self.steps) do
     step.needs, step.after = without_blanks(step.needs, blanks), without_blanks(step.after, blanks)
-    if step.pool and has_blank(step.pool, blanks) then step.pool = nil end
+    if step.pool and model.has_blank(step.pool, blanks) then step.pool = nil end
   end
 end
 

@@ -45,8 +45,22 @@ local function check_value(name, spec, given)
   return value
 end
 
--- What is wrong with the description of a parameter: the key and the problem, or nil.
-function params.problem_of(name, spec)
+-- A default may name variables and other parameters. Returns what is wrong with those it names, or nil.
+local function problem_of_names(default, specs)
+  local names = {}
+  text.add_names(names, default)
+  for _, full in ipairs(text.sorted_keys(names)) do
+    local ns, name = full:match("^(%a+)%.?([^.]*)")
+    if ns ~= "env" and ns ~= "params" then return ("only ${env.NAME} and ${params.NAME} are known here, got ${%s}"):format(full) end
+    if ns == "params" and not specs[name] then
+      return ("there is no params.%s%s"):format(name, text.suggestion(name, text.sorted_keys(specs)))
+    end
+  end
+end
+
+-- What is wrong with the description of a parameter, one of specs: the key and the problem, or nil.
+function params.problem_of(name, specs)
+  local spec = specs[name]
   if not converters[spec.type or "string"] then
     return "type", ("one of string, integer, number, boolean expected, got '%s'"):format(tostring(spec.type)) ..
       text.suggestion(tostring(spec.type), text.sorted_keys(converters))
@@ -55,7 +69,10 @@ function params.problem_of(name, spec)
     local _, problem = regex.search(spec.pattern, "")
     if problem then return "pattern", "no regular expression: " .. problem end
   end
-  if spec.default ~= nil then
+  if text.is_template(spec.default) then
+    local problem = problem_of_names(spec.default, specs)
+    if problem then return "default", problem end
+  elseif spec.default ~= nil then
     local ok, problem = pcall(check_value, name, spec, spec.default)
     if not ok then return "default", tostring(problem) end
   end
@@ -99,8 +116,18 @@ function params.blanks(declared, values)
   return blanks
 end
 
+-- What a default names: variables, and other parameters, which are read on the way.
+local function default_of(name, spec, environment, read_one, lenient)
+  if not text.is_template(spec.default) then return spec.default end
+  local scope = { env = environment, params = setmetatable({}, { __index = function(_, other) return read_one(other) end }), keep_unknown = lenient }
+  local ok, value = pcall(text.expand, spec.default, scope)
+  if ok then return value end
+  if not text.is_problem(value) or value.message:match("^parameter") then error(value, 0) end
+  text.refuse(value.code, "parameter '%s': %s", name, value.message)
+end
+
 -- The values of all parameters. `lenient` leaves out what is required but was not given (for list, show, check).
-function params.read(specs, given, file, lenient)
+function params.read(specs, given, file, environment, lenient)
   local named = text.sorted_keys(specs)
   local from_file = file and read_params_file(file) or {}
   for _, source in ipairs { given, from_file } do
@@ -108,13 +135,18 @@ function params.read(specs, given, file, lenient)
       if not specs[name] then text.refuse(2, "unknown parameter '%s'%s", name, text.suggestion(name, named)) end
     end
   end
-  local values = {}
-  for _, name in ipairs(named) do
+  local values, under_way = {}, {}
+  local function read_one(name)
     local spec = specs[name]
+    if values[name] ~= nil or not spec then return values[name] end
+    if under_way[name] then
+      text.refuse(3, "parameters: a cycle: %s -> %s", table.concat(under_way, " -> ", under_way[name]), name)
+    end
+    under_way[#under_way + 1], under_way[name] = name, #under_way + 1
     local raw = given[name]
     if raw == nil then raw = from_file[name] end
     if raw == nil then raw = env.get("PERILUNE_PARAM_" .. name:upper():gsub("%-", "_")) end
-    if raw == nil then raw = spec.default end
+    if raw == nil then raw = default_of(name, spec, environment, read_one, lenient) end
     if raw ~= nil then
       values[name] = check_value(name, spec, raw)
     elseif spec.required and not lenient then
@@ -122,7 +154,10 @@ function params.read(specs, given, file, lenient)
     else
       values[name] = lenient and spec.required and blank(name) or ""
     end
+    under_way[#under_way], under_way[name] = nil, nil
+    return values[name]
   end
+  for _, name in ipairs(named) do read_one(name) end
   return values
 end
 

@@ -48,7 +48,8 @@ function run.scope(pipeline, values, lenient)
   local environment, own = params.environment(pipeline.settings, pipeline.folder, values["env-file"])
   local secrets = params.secrets(pipeline.secrets or {}, environment, pipeline.folder, lenient)
   local arguments = values.args or {}
-  local scope = { params = params.read(pipeline.params or {}, params.given(values.param), values["params-file"], lenient), env = environment,
+  local scope = { params = params.read(pipeline.params or {}, params.given(values.param), values["params-file"], environment, lenient),
+                  env = environment,
                   secrets = secrets, steps = {}, args = arguments, keep_unknown = lenient,
                   run = { args = text.command_line(arguments) } }
   params.expand_settings(pipeline.settings, scope, own)

@@ -243,7 +243,7 @@ function schema.problem_of_options(options)
     if not ok then return ("%s: %s, got %s"):format(key, expected, got(options[key], kind)) end
   end
   for _, name in ipairs(text.sorted_keys(options.params or {})) do
-    local key, problem = params.problem_of(name, options.params[name])
+    local key, problem = params.problem_of(name, options.params)
     if key then return ("params.%s.%s: %s"):format(name, key, problem) end
   end
   problem = problem_of_executors(options.executors)
@@ -256,7 +256,7 @@ end
 function reader:check_params(specs, places)
   local place = within(places, "params")
   for _, name in ipairs(text.sorted_keys(specs)) do
-    local key, problem = params.problem_of(name, specs[name])
+    local key, problem = params.problem_of(name, specs)
     if key then self:complain(within(place, name), key, "params.%s.%s: %s", name, key, problem) end
   end
 end

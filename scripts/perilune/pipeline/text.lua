@@ -109,10 +109,17 @@ function text.is_template(value) return type(value) == "string" and value:find("
 -- scope.keep_unknown it stays too.
 function text.expand(template, scope)
   if not template:find("${", 1, true) then return template end
-  return (template:gsub("%${([%a_][%w_]*)([^}]*)}", function(ns, rest)
-    if not is_name(ns, rest) then return nil end
-    return look_up(scope, ns .. rest, "${" .. ns .. rest .. "}")
-  end))
+  local parts, at = {}, 1 -- no gsub: looking up may read files, and so wait
+  for from, ns, rest, to in template:gmatch("()%${([%a_][%w_]*)([^}]*)}()") do
+    if is_name(ns, rest) then
+      parts[#parts + 1] = template:sub(at, from - 1)
+      parts[#parts + 1] = look_up(scope, ns .. rest, "${" .. ns .. rest .. "}")
+      at = to
+    end
+  end
+  if at == 1 then return template end
+  parts[#parts + 1] = template:sub(at)
+  return table.concat(parts)
 end
 
 -- A list, or values by name, as texts with their names replaced: itself where that changes nothing.
