@@ -1,4 +1,4 @@
-// The blocking pool: what runs beside the loop, what is withdrawn, what is waited for, and what an end does not wait for.
+// The blocking pool: what runs beside the loop, what is withdrawn, and what is waited for. Its end: blocking_end.cpp.
 #include <perilune/blocking.hpp>
 #include <perilune/channel.hpp>
 #include <perilune/fs.hpp>
@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <fstream>
 #include <future>
-#include <latch>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -21,9 +20,11 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "engine/gate.hpp"
 #include "support/catch.hpp"
 
 using namespace perilune;
+using namespace perilune::test;
 using namespace std::chrono_literals;
 
 namespace {
@@ -38,20 +39,6 @@ void until_asleep(pid_t thread) {
     if (line[line.rfind(')') + 2] == 'S') return;
     std::this_thread::yield();
   }
-}
-
-struct gate {
-  std::latch begun{1};
-  std::latch open{1};
-  void pass() {
-    begun.count_down();
-    open.wait();
-  }
-};
-
-// Fulfils its promise when the last copy of the call it is captured by is gone.
-std::shared_ptr<void> farewell(std::promise<void>& gone) {
-  return {&gone, [](std::promise<void>* p) { p->set_value(); }};
 }
 
 }  // namespace
@@ -248,85 +235,6 @@ TEST_CASE("RUN-16: a call with a thread of its own has its name, and counts to n
     }
   }(rt));
   CHECK(end.returned());
-}
-
-TEST_CASE("RUN-05: an end with a stuck call returns and names it", "[blocking]") {
-  auto g = std::make_shared<gate>();
-  std::promise<void> gone;
-  std::vector<std::string> stuck;
-  {
-    runtime rt({.grace = 0s,
-                .on_overstay = [](const task_header&) {},
-                .on_stuck = [&](const char* name) { stuck.push_back(name); }});
-    rt.spawn([](std::shared_ptr<gate> at, std::shared_ptr<void> last) -> task<void> {
-      auto look = blocking([at, l = std::move(last)] { at->pass(); }, {.name = "frozen mount"});
-      co_await look;
-    }(g, farewell(gone)));
-    rt.tick();
-    g->begun.wait();
-  }
-  CHECK(stuck == std::vector<std::string>{"frozen mount"});
-  g->open.count_down();
-  gone.get_future().wait();
-}
-
-TEST_CASE("RUN-05: a call whose task was killed has had its time, and does not hold the end once more", "[blocking]") {
-  auto g = std::make_shared<gate>();
-  std::promise<void> gone;
-  std::vector<std::string> stuck;
-  const auto begun = std::chrono::steady_clock::now();
-  {
-    runtime rt({.grace = 120s, .on_stuck = [&](const char* name) { stuck.push_back(name); }});
-    rt.spawn([](std::shared_ptr<gate> at, std::shared_ptr<void> last) -> task<void> {
-      auto look = blocking([at, l = std::move(last)] { at->pass(); }, {.name = "frozen mount"});
-      co_await look;
-    }(g, farewell(gone)));
-    rt.tick();
-    g->begun.wait();
-    rt.kill_all(cancel_source::signal, "SIGINT", "SIGINT");
-    rt.tick();
-  }
-  CHECK(std::chrono::steady_clock::now() - begun < 60s);
-  CHECK(stuck == std::vector<std::string>{"frozen mount"});
-  g->open.count_down();
-  gone.get_future().wait();
-}
-
-TEST_CASE("RUN-15: a read that never ends is not waited for at the end", "[blocking]") {
-  auto g = std::make_shared<gate>();
-  std::promise<void> gone;
-  std::vector<std::string> stuck;
-  {
-    runtime rt({.on_stuck = [&](const char* name) { stuck.push_back(name); }});
-    auto end = rt.run([](std::shared_ptr<gate> at, std::shared_ptr<void> last) -> task<void> {
-      auto read = [](std::shared_ptr<gate> a, std::shared_ptr<void> kept) -> task<void> {
-        auto line = blocking([a, l = std::move(kept)] { a->pass(); }, {.name = "read stdin", .abandonable = true});
-        co_await line;
-      };
-      spawn(read(at, std::move(last)), {.daemon = true});
-      co_await yield();
-      at->begun.wait();
-    }(g, farewell(gone)));
-    CHECK(end.returned());
-  }
-  CHECK(stuck.empty());
-  g->open.count_down();
-  gone.get_future().wait();
-}
-
-TEST_CASE("RUN-05: what is still queued at the end never runs", "[blocking]") {
-  gate g;
-  std::atomic<bool> ran{false};
-  {
-    runtime rt({.blocking_threads = 1});
-    rt.spawn([](gate& at) -> task<void> { co_await blocking([&at] { at.pass(); }); }(g));
-    rt.spawn([](std::atomic<bool>& r) -> task<void> { co_await blocking([&r] { r = true; }); }(ran));
-    rt.tick();
-    g.begun.wait();
-    rt.cancel_all(cancel_source::shutdown, "end", "test");
-    g.open.count_down();
-  }
-  CHECK_FALSE(ran);
 }
 
 TEST_CASE("VIR-03: a virtual clock stands still while a call is in flight, also one that fails", "[blocking]") {

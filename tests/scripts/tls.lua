@@ -1,6 +1,6 @@
 -- real clock
 -- perilune.tls over real sockets, with certificates that openssl makes here: what is read and written, who is believed, what fails
--- with which words; and https.
+-- with which words. https: https.lua.
 local peri = require "perilune"
 local check = dofile((arg[0]:match("^(.*)/tests/") or ".") .. "/tests/support/check.lua")
 if not pcall(require, "perilune.tls") then os.exit(77) end
@@ -8,33 +8,10 @@ local case <close> = check.cases()
 local equal, same, misuse = check.equal, check.same, check.misuse
 
 local net = require "perilune.net"
-local fs = require "perilune.fs"
 local tls = require "perilune.tls"
-local http = require "perilune.http"
-local process = require "perilune.process"
 
--- Certificates --------------------------------------------------------------------------------------------------------
-
-local folder = fs.temp_dir { prefix = "tls" }
-local function at(name) return folder .. "/" .. name end
-
-local function openssl(...)
-  process.run { argv = { "openssl", ... }, stdin = "null", stderr = "null", stdout = "null", check = true }
-end
-
-local function make_authority(name)
-  openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj",
-          "/CN=" .. name, "-keyout", at(name .. ".key"), "-out", at(name .. ".pem"))
-end
-
--- A certificate `name` for a host, by an authority; `days` from now it ends.
-local function make_certificate(name, authority, host, days)
-  openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=" .. name, "-keyout",
-          at(name .. ".key"), "-out", at(name .. ".csr"))
-  fs.write(at(name .. ".ext"), "subjectAltName=" .. host .. "\n")
-  openssl("x509", "-req", "-in", at(name .. ".csr"), "-CA", at(authority .. ".pem"), "-CAkey", at(authority .. ".key"),
-          "-set_serial", "7", "-days", tostring(days), "-extfile", at(name .. ".ext"), "-out", at(name .. ".pem"))
-end
+local certificates = dofile((arg[0]:match("^(.*)/tests/") or ".") .. "/tests/support/certificates.lua")
+local at, make_authority, make_certificate = certificates.at, certificates.make_authority, certificates.make_certificate
 
 make_authority("authority")
 make_authority("stranger")
@@ -367,7 +344,7 @@ case("files that cannot be used are named", function()
   local function why(options)
     local ok, e = pcall(tls.context, options)
     equal(ok, false)
-    return e.code .. " " .. e.message:gsub(folder, "")
+    return e.code .. " " .. e.message:gsub(certificates.folder, "")
   end
   equal(why { ca_file = at "none" }, "ENOENT TLS authorities /none: No such file or directory")
   equal(why(identity "none"), "ENOENT TLS certificate /none.pem: No such file or directory")
@@ -376,45 +353,4 @@ case("files that cannot be used are named", function()
   equal(why { cert_file = at "good.key", key_file = at "good.key" }, "EINVAL TLS certificate /good.key: no start line")
 end)
 
--- https ---------------------------------------------------------------------------------------------------------------
-
-local function site(name) return { tls = { cert_file = at(name .. ".pem"), key_file = at(name .. ".key") } } end
-
-case("https: the client and the server of perilune.http", function()
-  local server <close> = http.serve(0, function(request) return request.method .. " " .. request.path .. " " .. request.body end, site "good")
-  local url = "https://localhost:" .. server.port
-  local options = { tls = { ca_file = at "authority.pem" } }
-  equal(http.get(url .. "/here", options).body, "GET /here ")
-  equal(http.post(url .. "/there", "text", options).body, "POST /there text")
-  equal(http.get(url, { tls = { verify = false } }).status, 200)
-  equal(http.get(url, { tls = tls.context { ca_file = at "authority.pem" } }).ok, true)
-  local pieces = {}
-  local streamed = http.get(url, { tls = options.tls, stream = true })
-  for piece in streamed.stream:pieces() do pieces[#pieces + 1] = piece end
-  equal(table.concat(pieces), "GET / ")
-  local ok, e = pcall(http.get, url)
-  equal(ok, false)
-  equal(e.message:match("unknown authority"), "unknown authority")
-  ok, e = pcall(http.get, "http://localhost:" .. server.port)
-  equal(ok, false)
-  equal(peri.is_error(e, "io") or tostring(e):find("closed the connection", 1, true) ~= nil, true)
-  equal(http.get(url, options).status, 200)
-end)
-
-case("https: a redirect from http goes on with TLS, and a server closes with a handshake under way", function()
-  local safe <close> = http.serve(0, function() return "safe" end, site "good")
-  local plain <close> = http.serve(0, function() return 302, "", { location = "https://localhost:" .. safe.port .. "/" } end)
-  local response = http.get("http://127.0.0.1:" .. plain.port, { tls = { ca_file = at "authority.pem" } })
-  equal(response.body, "safe")
-  equal(response.url, "https://localhost:" .. safe.port .. "/")
-  local silent <close> = net.tcp_connect("127.0.0.1", safe.port)
-  peri.sleep(0.01)
-end)
-
-case("https: misuse of the option tls is told at the caller's line", function()
-  misuse("bad option 'tls' to 'get' (a table of options or a context expected, got string)", function() http.get("https://x/", { tls = "x" }) end)
-  misuse("unknown option 'ca' to 'get'", function() http.get("https://x/", { tls = { ca = "x" } }) end)
-  misuse("bad option 'server' to 'serve' (needs cert_file and key_file)", function() http.serve(0, print, { tls = {} }) end)
-end)
-
-fs.remove(folder, { recursive = true })
+certificates.remove()

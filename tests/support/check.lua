@@ -80,6 +80,15 @@ function check.cancelled_while(fn, ...)
   return e
 end
 
+-- A task that takes a lock with `lock`, notes its name, and keeps the lock for a while.
+function check.holder(note, lock, name, seconds)
+  return peri.spawn({ name = name }, function()
+    local g <close> = lock()
+    note(name)
+    peri.sleep(seconds or 0)
+  end)
+end
+
 -- Waits on the real clock until `what` says that it is so, 20 seconds at most.
 function check.wait_until(what)
   for _ = 1, 2000 do
@@ -87,6 +96,15 @@ function check.wait_until(what)
     peri.sleep(0.01)
   end
   fail("it did not come to that")
+end
+
+-- Whether a process runs, or could.
+function check.alive(pid)
+  local file = io.open("/proc/" .. pid .. "/stat")
+  if not file then return false end
+  local state = file:read("a"):match("%) (%a)")
+  file:close()
+  return state ~= "Z" and state ~= "X"
 end
 
 local function leftovers()
