@@ -1,99 +1,6 @@
-# Steps that run elsewhere: by Slurm's commands and by commands that the pipeline names. The queue is a process beside the runner that
-# runs what stands in its folder, spoken to by commands that take and print what Slurm's do.
+# Steps that run elsewhere: by Slurm's commands and by commands that the pipeline names; jobs that a killed runner leaves.
 . "$(dirname "$0")/../support/cli.sh"
-
-SPOOL=$folder/spool
-export SPOOL
-mkdir "$SPOOL" bin
-PATH=$folder/bin:$PATH
-trap 'touch "$SPOOL/stop"; for one in "$SPOOL"/*.pid; do [ ! -e "$one" ] || kill -s KILL -- "-$(cat "$one")" 2>/dev/null; done; rm -rf "$folder"' EXIT
-
-given bin/queue <<'END_OF_FILE'
-#!/bin/sh
-turns=0
-while [ "$turns" -lt 6000 ] && [ -d "$SPOOL" ] && [ ! -e "$SPOOL/stop" ]; do
-  turns=$((turns + 1))
-  for job in "$SPOOL"/*.new; do
-    [ -e "$job" ] && [ ! -e "$SPOOL/hold" ] || continue
-    id=${job%.new}
-    mv "$job" "$id.run" || continue
-    ( setsid /bin/sh "$(head -n 1 "$id.run")" & echo $! >"$id.pid"; wait $!; rm -f "$id.pid"; mv "$id.run" "$id.done" ) &
-  done
-  sleep 0.02
-done
-END_OF_FILE
-
-given bin/sbatch <<'END_OF_FILE'
-#!/bin/sh
-[ ! -e "$SPOOL/down" ] || { echo "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)" >&2; exit 1; }
-echo "$*" >>"$SPOOL/sbatch.log"
-for word in "$@"; do
-  case $word in
-    --comment=*) comment=${word#*=} ;;
-    --partition=nowhere) echo "sbatch: error: invalid partition specified: nowhere" >&2; exit 1 ;;
-  esac
-done
-id=1
-until mkdir "$SPOOL/$id.taken" 2>/dev/null; do id=$((id + 1)); done
-printf '%s\n%s\n' "$word" "$comment" >"$SPOOL/$id.writing"
-mv "$SPOOL/$id.writing" "$SPOOL/$id.new"
-[ ! -e "$SPOOL/slow" ] || sleep 30
-echo "$id"
-END_OF_FILE
-
-given bin/squeue <<'END_OF_FILE'
-#!/bin/sh
-[ ! -e "$SPOOL/down" ] || { echo "slurm_load_jobs error: Unable to contact slurm controller (connect failure)" >&2; exit 1; }
-echo "$*" >>"$SPOOL/squeue.log"
-form=columns
-[ "$1" != --json ] || form=json
-[ "$form" != json ] || [ ! -e "$SPOOL/no_json" ] || { echo "squeue: error: no serializer plugin" >&2; exit 1; }
-[ "$form" != json ] || printf '{"jobs": ['
-between=
-for job in "$SPOOL"/*.new "$SPOOL"/*.run "$SPOOL"/*.done; do
-  comment=$(sed -n 2p "$job" 2>/dev/null) || continue
-  [ -n "$comment" ] || continue
-  id=$(basename "${job%.*}")
-  case $job in *.new) state=PENDING ;; *.run) state=RUNNING ;; *) state=COMPLETED ;; esac
-  if [ "$form" = json ]; then
-    printf '%s{"job_id": %s, "job_state": "%s", "comment": "%s"}' "$between" "$id" "$state" "$comment"
-    between=,
-  else
-    echo "$id|$state|$comment"
-  fi
-done
-[ "$form" != json ] || echo ']}'
-exit 0
-END_OF_FILE
-
-given bin/scancel <<'END_OF_FILE'
-#!/bin/sh
-echo "$*" >>"$SPOOL/scancel.log"
-signal=TERM
-for word in "$@"; do
-  case $word in
-    --signal=*) signal=${word#*=} ;;
-    --*) ;;
-    *) rm -f "$SPOOL/$word.new"
-       [ ! -e "$SPOOL/$word.pid" ] || kill -s "$signal" -- "-$(cat "$SPOOL/$word.pid")" ;;
-  esac
-done
-exit 0
-END_OF_FILE
-chmod +x bin/*
-queue >/dev/null 2>&1 </dev/null &
-
-# Waits until a command succeeds.
-until_true() {
-  tries=0
-  until "$@"; do
-    tries=$((tries + 1))
-    [ "$tries" -lt 1500 ] || { fail "waited in vain for: $*"; return; }
-    sleep 0.02
-  done
-}
-sent() { cat "$SPOOL/sbatch.log" 2>/dev/null | wc -l; }
-fresh() { rm -rf .perilune; rm -f "$SPOOL/sbatch.log" "$SPOOL/squeue.log" "$SPOOL/scancel.log" "$SPOOL"/*.done count; }
+. "$support/queue.sh"
 
 it "runs steps of every kind by Slurm's commands"
 export TOKEN=verysecret
@@ -267,14 +174,16 @@ run resume -f slow.toml --yes
 
 it "goes on with the job of a queue that became unreachable"
 fresh
-sed 's/sleep 2/sleep 8/' slow.toml >longer.toml
+sed 's/sleep 2/i=0; until [ -e go ] || [ $i -ge 300 ]; do i=$((i + 1)); sleep 0.2; done/' slow.toml >longer.toml
 "$PERILUNE" run -q -f longer.toml >out 2>err &
 pid=$!
+kill_when_late "$pid"
 until_true test -e count
 touch "$SPOOL/down"
 wait "$pid"
 [ $? -eq 69 ] || fail "$(cat err)"
 rm "$SPOOL/down"
+touch go
 run resume -f longer.toml
 [ "$status" -eq 0 ] && [ "$(sent)" -eq 1 ] && [ "$(wc -l <count)" -eq 1 ] || fail "$status $(sent) $(cat err)"
 

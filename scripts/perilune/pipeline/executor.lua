@@ -1,10 +1,9 @@
 -- Executors: where the command of a step runs that is no process of the runner's. Each is a queue (submit, status, cancel, collect;
--- see executor_command) with the jobs of this run in it, and one task that follows them all: it reads what they print, looks for their
--- results, asks the queue for the state of all at once, and ends together what is to end. Steps wait for their jobs; nobody else
--- speaks to the queue but to submit.
-local fs = require "perilune.fs"
+-- see executor_command) with the jobs of this run in it, which executor_follower looks after. Steps wait for their jobs; they speak to
+-- the queue only to submit one, and to put away what an earlier attempt or run has left.
 local peri = require "perilune"
 local attempt = require "perilune.pipeline.attempt"
+local follower = require "perilune.pipeline.executor_follower"
 local job_folder = require "perilune.pipeline.executor_folder"
 local text = require "perilune.pipeline.text"
 
@@ -13,24 +12,32 @@ executor.__index = executor
 
 executor.unreachable_code = 69
 
-local first_look <const>, longest_look <const> = 0.05, 1 -- seconds between two looks at the files of jobs
-local first_poll <const>, longest_poll <const> = 1, 10 -- seconds between two questions to the queue
-local most_failures <const> = 3 -- of the queue, one after the other
-local most_absences <const> = 3 -- of a job that the queue no longer has and that left no result
-local gathering <const> = 0.02 -- seconds, for others that are to end too
+local longest_poll <const> = 10 -- seconds between two questions to the queue
 local usual_jobs <const> = 1000
+local put_away_pause <const> = 0.5
+
+-- Its description with the names replaced that are known to all steps.
+local function expanded(run, spec)
+  local out, scope = {}, run:scope_now()
+  for key, value in pairs(spec) do
+    out[key] = type(value) == "table" and text.expand_all(value, scope) or text.is_template(value) and text.expand(value, scope) or value
+  end
+  return out
+end
+
+local function poll_of(name, poll)
+  if not poll then return longest_poll end
+  return text.duration(poll) or text.refuse(3, "executors.%s.poll: a duration expected, got '%s'", name, poll)
+end
 
 function executor.of(run, name)
   run.executors = run.executors or {}
   local known = run.executors[name]
   if known then return known end
-  local spec = run.pipeline.executors[name]
-  if not spec then
-    text.refuse(3, "there is no executor '%s'%s", name, text.suggestion(name, text.sorted_keys(run.pipeline.executors)))
-  end
-  local self = setmetatable({ run = run, name = name, queue = require("perilune.pipeline.executor_" .. spec.kind).new(spec), jobs = {},
-                              collected = {}, slots = peri.semaphore(spec.jobs or usual_jobs), woken = peri.notify(),
-                              longest_poll = text.duration(spec.poll) or longest_poll }, executor)
+  local spec = expanded(run, run.pipeline.executors[name])
+  local self = setmetatable({ run = run, name = name, jobs = {}, slots = peri.semaphore(spec.jobs or usual_jobs), woken = peri.notify(),
+                              queue = require("perilune.pipeline.executor_" .. spec.kind).new(spec, run.pipeline.folder), asking = {},
+                              answered = peri.notify(), longest_poll = poll_of(name, spec.poll) }, executor)
   run.executors[name] = self
   return self
 end
@@ -45,147 +52,10 @@ function executor:break_off(problem)
   for _, job in pairs(self.jobs) do job.over:cancel("unreachable") end
 end
 
--- Following the jobs ------------------------------------------------------------------------------------------------------
-
--- Hands over what a job has printed since the last look.
-local function read_output(job, final)
-  for stream, reader in pairs(job.readers) do
-    local file = reader.file or io.open(job.folder:file(stream == "stdout" and "out" or "err"), "rb")
-    reader.file = file
-    if file then
-      file:seek("set", reader.at)
-      local bytes = file:read("a")
-      reader.at = reader.at + #bytes
-      if #bytes > 0 then reader.lines:take(bytes) end
-    end
-    if final then
-      reader.lines:release(true)
-      if file then file:close() end
-    end
-  end
-end
-
-local function is_late(job)
-  job.began = job.began or math.tointeger(tonumber(job.folder:read "started" or ""))
-  return job.timeout and job.began and peri.clock() > job.began + job.timeout
-end
-
-local function conclude(job, result)
-  job.result = result
-  job.over:cancel("over")
-end
-
--- Whether a job has ended since the last look.
-local function look(self, job)
-  local over = fs.exists(job.folder:file "result")
-  if over then
-    local brought, problem = self.queue:collect(job.folder)
-    conclude(job, brought and job.folder:result() or { state = "failed", lost = true, message = problem or "its result cannot be read", left = 0 })
-    return true
-  end
-  read_output(job, false)
-  if not job.late and is_late(job) then
-    job.late, job.asked = true, "cancel"
-  end
-  return false
-end
-
-local function lost(job, state)
-  if job.asked then return { state = "failed", signal = "TERM", left = 0 } end
-  local why = state and state ~= "" and (": " .. state) or ""
-  return { state = "failed", lost = true, left = 0, message = ("job %s left the queue without a result%s"):format(job.folder.id or job.folder.name, why) }
-end
-
--- Takes note of what the queue says about a job: one that it no longer has may still be writing its result.
-local function judge(self, job, found)
-  local known = found[job.folder.id or ""] or found[job.folder.name]
-  if known and not job.folder.id and known.id then job.folder:set_id(known.id) end
-  if known and not known.over then
-    job.absences = 0
-    return
-  end
-  job.absences = job.absences + 1
-  if job.absences < most_absences and not (job.asked and job.absences > 1) then return end
-  if not look(self, job) then
-    local brought = self.queue:collect(job.folder)
-    conclude(job, brought and job.folder:result() or lost(job, known and known.state))
-  end
-end
-
-local function ask(self)
-  local ids = {}
-  for _, job in pairs(self.jobs) do ids[#ids + 1] = job.folder.id end
-  local found, problem = self.queue:status(ids)
-  if found == nil then
-    self.failures = self.failures + 1
-    if self.failures >= most_failures then self:break_off(problem) end
-    return
-  end
-  self.failures = 0
-  if found == true then return end
-  for _, job in pairs(self.jobs) do
-    if not job.over:is_cancelled() then judge(self, job, found) end
-  end
-end
-
-local function anybody_asked(self)
-  for _, job in pairs(self.jobs) do
-    if job.asked and job.told ~= job.asked then return true end
-  end
-  return false
-end
-
--- Ends all that are to end with one command; those that are to end at once are not waited for.
-local function end_asked(self)
-  for _, how in ipairs { "cancel", "kill" } do
-    local ids, jobs = {}, {}
-    for _, job in pairs(self.jobs) do
-      if job.asked == how and job.told ~= how then
-        job.told, jobs[#jobs + 1] = how, job
-        ids[#ids + 1] = job.folder.id
-      end
-    end
-    if #ids > 0 then self.queue:cancel(ids, how == "kill") end
-    for _, job in ipairs(jobs) do
-      if how == "kill" and not job.over:is_cancelled() then conclude(job, { state = "failed", signal = "KILL", left = 0 }) end
-    end
-  end
-end
-
-local function follow(self)
-  local pause, poll, asked = first_look, first_poll, peri.now()
-  self.failures = 0
-  while next(self.jobs) and not self.unreachable do
-    if anybody_asked(self) then
-      peri.sleep(gathering)
-      end_asked(self)
-    end
-    local ended, goes_on = false, false
-    for _, job in pairs(self.jobs) do
-      if not job.over:is_cancelled() then
-        local over = look(self, job)
-        ended, goes_on = ended or over, goes_on or not over
-      end
-    end
-    if goes_on and peri.now() - asked >= poll then
-      ask(self)
-      asked, poll = peri.now(), math.min(poll * 1.5, self.longest_poll)
-    end
-    pause = ended and first_look or math.min(pause * 1.3, longest_look)
-    if peri.select { over = peri.sleep_op(pause), woken = self.woken:wait_op() } == "woken" then
-      pause, poll = first_look, first_poll
-    end
-  end
-  self.following = nil
-end
-
-local function begin_to_follow(self, job)
-  self.jobs[job] = job
-  if self.following then return self.woken:notify_one() end
-  self.following = peri.spawn({ name = "executor " .. self.name, daemon = true, detached = true }, function()
-    local ok, problem = pcall(follow, self)
-    if not ok then self:break_off(type(problem) == "userdata" and problem.message or tostring(problem)) end
-  end)
+-- Calls what nobody waits for: it cannot fail unheard.
+function executor:guard(fn, ...)
+  local ok, problem = pcall(fn, ...)
+  if not ok then self:break_off(type(problem) == "userdata" and problem.message or tostring(problem)) end
 end
 
 -- A job of a step --------------------------------------------------------------------------------------------------------
@@ -198,100 +68,153 @@ function executor.has_job(run, step, ready)
   return false
 end
 
--- Where the runner died before it heard an id: whether the queue, or the job itself, knows of it.
-local function was_submitted(self, one)
-  if one.id or one:read "started" or one:read "result" then return true end
-  local found, problem = self.queue:status({})
+-- What the queue says of a job: true where it waits or runs, false where it is gone, nil and what is wrong; "unknown" where the
+-- queue tells nothing of it. An id that nobody has heard is heard here.
+local function state_of(self, one)
+  local found, problem = self.queue:status({ one.id })
   if not found then return nil, problem end
-  local known = found ~= true and found[one.name]
-  if known and known.id then one:set_id(known.id) end
-  return known ~= nil and known ~= false
+  if found == true then return "unknown" end
+  local known = found[one.id or ""] or found[one.name]
+  if not known then return not one:would_be_listed(self.queue) and "unknown" end
+  if not one.id and known.id then one:set_id(known.id) end
+  return not known.over
 end
 
--- The job that is gone on with, or nil; what counts no more is ended and removed.
-local function take_up(self, step, ready)
+-- Whether the queue, or the job itself, knows of one that may not have been submitted.
+local function was_submitted(self, one)
+  if one.id or one:is_over() then return true end
+  local state, problem = state_of(self, one)
+  if state == true or one.id or one:has "started" then return true end
+  if state == nil then return nil, problem end
+  return false
+end
+
+local function cancelled(run) return { state = "cancelled", reason = run:why_halted(), left = 0 } end
+local function failed(message) return { state = "failed", message = message, left = 0 } end
+
+-- It cannot be reached: how that ends an attempt.
+local function give_up(self, problem)
+  self:break_off(problem)
+  return cancelled(self.run)
+end
+
+-- Ends a job that counts no more, and removes what it left when it runs no more. Returns how the attempt ends where it goes on.
+local function put_away(self, step, one, grace)
+  local deadline = peri.now() + follower.patience(self, grace)
+  if not one:is_over() then one:mark "dropped" end
+  while not one:is_over() do
+    local state, problem = state_of(self, one)
+    if state == nil then return give_up(self, problem) end
+    local told = one.id and self.queue:cancel({ one.id }, true)
+    if state == false or state == "unknown" and (told or not one:has "started") then break end
+    if self.run:is_ending(step) then return cancelled(self.run) end
+    if peri.now() >= deadline then
+      return failed(("job %s of run %s may still run and did not end; see to it, then remove %s"):format(one.id or one.name, one.run, one.path))
+    end
+    peri.sleep(put_away_pause)
+  end
+  one:remove()
+end
+
+-- The job that is gone on with, or nil, and how the attempt ends where there can be none; what counts no more is ended and removed.
+local function take_up(self, step, ready, grace)
   local taken
   for _, one in ipairs(job_folder.left(self.run, step)) do
     local sent, problem = was_submitted(self, one)
-    if sent == nil then return nil, problem end
+    if sent == nil then return nil, give_up(self, problem) end
     if sent and not taken and job_folder.is_open(self.run, step, ready, one) then
       taken = one
     else
-      if one.id and not one:read "result" then self.queue:cancel({ one.id }, true) end
-      one:remove()
+      local ended = put_away(self, step, one, grace)
+      if ended then return nil, ended end
     end
   end
+  if taken then taken:belong_to(self.run) end
   return taken
 end
 
+-- One that is broken off before the queue has answered leaves a job that does nothing, should it begin.
 local function submit(self, step, ready, n)
   local folder = job_folder.make(self.run, step, ready, n)
-  local id, problem, missing = self.queue:submit(folder)
+  local unheard <close> = peri.defer(function(problem)
+    if problem then folder:mark "dropped" end
+  end)
+  local id, problem, why = self.queue:submit(folder)
   if id then
     folder:set_id(id)
     return folder
   end
   local sent = false
-  if not missing then sent = was_submitted(self, folder) end -- the queue may have taken it all the same
+  if why ~= "missing" then sent = was_submitted(self, folder) end -- the queue may have taken it all the same
   if sent then return folder end
   if sent == false then folder:remove() end
-  if missing or sent == nil then
-    self:break_off(problem)
-    return nil, { state = "cancelled", reason = self.run:why_halted(), left = 0 }
-  end
-  return nil, { state = "failed", message = "cannot submit: " .. problem, left = 0 }
+  if why == "missing" or sent == nil then return nil, give_up(self, problem) end
+  return nil, failed("cannot submit: " .. problem)
 end
 
+local function begin_job(self, step, grace, ready, n)
+  local folder, ended = take_up(self, step, ready, grace)
+  if folder or ended then return folder, ended end
+  return submit(self, step, ready, n)
+end
+
+-- Has `question` ask the queue. When the step is to end the answer is waited for no longer than the grace, and not at all after the
+-- second signal. Returns what it gives, or nil and how the attempt ends.
+local function answer_in_time(self, step, grace, question, ...)
+  local asking = peri.spawn({ name = ("executor %s: %s"):format(self.name, step.key) }, question, self, step, grace, ...)
+  if peri.select { over = asking:join_op(), stop = self.run:end_token(step):wait_op() } == "stop" then
+    peri.select { over = asking:join_op(), late = peri.sleep_op(grace), killed = self.run.killing:wait_op() }
+    asking:cancel "its step is to end"
+  end
+  local ok, folder, ended = asking:join()
+  if ok then return folder, ended end
+  if folder.kind ~= "cancelled" then error(folder, 0) end
+  return nil, cancelled(self.run)
+end
+
+local function new_job(folder, command, deliver)
+  local job = { folder = folder, over = peri.token(), timeout = command.timeout, grace = command.grace, absences = 0, readers = {} }
+  for _, stream in ipairs { "stdout", "stderr" } do
+    job.readers[stream] = { at = 0, lines = attempt.reader(nil, command.mask, function(line, partial) deliver(stream, line, partial) end) }
+  end
+  return job
+end
+
+-- Returns whether the run has ended it.
 local function wait_for(self, job, step)
   local live = { always = self.run.is_always(step), in_process = true }
   live.proc = { kill = function(_, grace)
     if self.unreachable then return end -- the job may go on, and be taken up
-    job.folder:drop()
-    job.asked = grace == 0 and "kill" or "cancel"
+    job.folder:mark "dropped"
+    if grace == 0 then follower.kill(job) else follower.cancel(self, job) end
     self.woken:notify_one()
   end }
   self.run.live[step.key] = live
-  begin_to_follow(self, job)
+  follower.begin(self, job)
   if self.run:is_ending(step) then
     live.cancelled = true
     live.proc:kill(self.run.killing:is_cancelled() and 0 or nil)
   end
   job.over:wait()
   self.jobs[job], self.run.live[step.key] = nil, nil
-  read_output(job, true)
+  follower.read_output(job, true)
+  if job.result then job.folder:forget_command() end
   return live.cancelled
 end
 
--- Does what attempt.run does, elsewhere. command: {timeout, mask}; deliver(stream, text, partial). Returns the same, and whether it
--- was cancelled.
+-- Does what attempt.run does, elsewhere. command: {timeout, grace, mask}; deliver(stream, text, partial). Returns the same, and whether
+-- it was cancelled.
 function executor.run_job(run, step, ready, n, command, deliver)
   local self = executor.of(run, step.executor)
-  local folder, problem
-  if self.unreachable then return { state = "cancelled", reason = run:why_halted(), left = 0 } end
-  folder, problem = take_up(self, step, ready)
-  if problem then
-    self:break_off(problem)
-    return { state = "cancelled", reason = run:why_halted(), left = 0 }
-  end
-  if not folder then folder, problem = submit(self, step, ready, n) end
-  if not folder then return problem end
-  if self.unreachable then return { state = "cancelled", reason = run:why_halted(), left = 0 } end
-  local job = { folder = folder, over = peri.token(), timeout = command.timeout, absences = 0, readers = {} }
-  for _, stream in ipairs { "stdout", "stderr" } do
-    job.readers[stream] = { at = 0, lines = attempt.reader(nil, command.mask, function(line, partial) deliver(stream, line, partial) end) }
-  end
-  local cancelled = wait_for(self, job, step)
-  if not job.result then return { state = "cancelled", reason = run:why_halted(), left = 0 } end
-  self.collected[#self.collected + 1] = folder
-  if job.late and job.result.state ~= "succeeded" then job.result.state = "timeout" end
-  return job.result, cancelled
-end
-
--- At the end of a run, when its outcomes are kept: what has been collected is not needed any more.
-function executor.tidy(run)
-  for _, self in pairs(run.executors or {}) do
-    for _, folder in ipairs(self.collected) do folder:remove() end
-  end
+  if self.unreachable then return cancelled(run) end
+  local folder, ended = answer_in_time(self, step, command.grace, begin_job, ready, n)
+  if ended then return ended end
+  if self.unreachable then return cancelled(run) end
+  local job = new_job(folder, command, deliver)
+  local was_cancelled = wait_for(self, job, step)
+  if not job.result then return cancelled(run) end
+  if job.late then job.result.state = "timeout" end
+  return job.result, was_cancelled
 end
 
 return executor

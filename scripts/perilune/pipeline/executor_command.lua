@@ -11,16 +11,23 @@ local command = {}
 command.__index = command
 
 local limit <const> = 60 -- seconds that a command may take
+local grace <const> = 1 -- seconds for one that is not waited for any more
 
-function command.new(spec) return setmetatable({ spec = spec }, command) end
+-- folder: where its commands run. `is_blind`: it cannot tell the state of jobs.
+function command.new(spec, folder) return setmetatable({ spec = spec, folder = folder, is_blind = not spec.status }, command) end
 
--- Returns what it printed, or nil, what is wrong, and whether it could not even begin.
-function command.ask(argv)
-  local ok, result = pcall(process.run, { argv = argv, check = false, timeout = limit })
-  if not ok then return nil, ("cannot run %s: %s"):format(argv[1], type(result) == "userdata" and result.message or tostring(result)), true end
+-- Returns what it printed, or nil, what is wrong, and why: "missing" where it could not even begin, "silent" where it did not answer.
+function command.ask(argv, folder)
+  local ok, result = pcall(process.run, { argv = argv, cwd = folder, check = false, timeout = limit, grace = grace })
+  if not ok then
+    local silent = type(result) == "userdata" and result.kind == "timeout"
+    local said = type(result) == "userdata" and result.message or tostring(result)
+    return nil, silent and said or ("cannot run %s: %s"):format(argv[1], said), silent and "silent" or "missing"
+  end
   if result.ok then return result.stdout end
   local said = result.stderr:match("([^\n]*)\n*$")
-  return nil, ("%s: %s"):format(argv[1], said ~= "" and said or "exit " .. tostring(result.code or result.signal)), result.code == 127
+  if said == "" then said = "exit " .. tostring(result.code or result.signal) end
+  return nil, ("%s: %s"):format(argv[1], said), result.code == 127 and "missing" or nil
 end
 
 -- The words of a template; job: {id, name, path}, ids: of all that are meant.
@@ -40,8 +47,8 @@ local function words_of(template, job, ids)
 end
 
 function command:submit(job)
-  local said, problem, missing = command.ask(words_of(self.spec.submit, job, {}))
-  if not said then return nil, problem, missing end
+  local said, problem, why = command.ask(words_of(self.spec.submit, job, {}), self.folder)
+  if not said then return nil, problem, why end
   local id = said:match("(%S+)%s*$")
   if not id then return nil, self.spec.submit[1] .. " printed no id" end
   return id
@@ -50,7 +57,7 @@ end
 -- {id or name = state} of those that wait or run, or nil and what is wrong. `true`: nothing is known.
 function command:status(ids)
   if not self.spec.status then return true end
-  local said, problem = command.ask(words_of(self.spec.status, nil, ids))
+  local said, problem = command.ask(words_of(self.spec.status, nil, ids), self.folder)
   if not said then return nil, problem end
   local found = {}
   for line in said:gmatch("[^\n]+") do
@@ -62,13 +69,13 @@ end
 
 function command:cancel(ids, kill)
   local template = kill and self.spec.kill or self.spec.cancel
-  if template then return command.ask(words_of(template, nil, ids)) end
+  if template then return command.ask(words_of(template, nil, ids), self.folder) end
   return ""
 end
 
 function command:collect(job)
   if not self.spec.collect then return true end
-  local said, problem = command.ask(words_of(self.spec.collect, job, { job.id }))
+  local said, problem = command.ask(words_of(self.spec.collect, job, { job.id }), self.folder)
   return said ~= nil, problem
 end
 

@@ -4,8 +4,10 @@
 --
 --   job.json            whose it is: key, fingerprint, run, name
 --   submit.sh           what the queue is given        command    what it runs, with its environment
+--                       and secrets; it removes itself when it begins
 --   id, started         of the queue; seconds since 1970
 --   out, err, result    what it prints; its exit code
+--   gone                the queue has it no more, and there is no result
 --   dropped             its result counts no more
 local fs = require "perilune.fs"
 local hash = require "perilune.hash"
@@ -16,20 +18,45 @@ local text = require "perilune.pipeline.text"
 local job_folder = {}
 job_folder.__index = job_folder
 
--- The command is waited for until it has really ended; a signal to the script is handed on.
+-- Whoever leads a group has all of it to itself and the command in it; for others the command gets a group of its own. A signal goes
+-- on to the whole group, one that comes before the command has begun too, and what the command has left in its group is ended. The
+-- command is waited for until it has really ended. It begins once at most, and not where its result would count no more.
 local script <const> = [[
 #!/bin/sh
-cd %s || exit 126
-date +%%s >started
-trap 'kill -s TERM "$child" 2>/dev/null' TERM INT HUP XCPU
-/bin/sh ./command >out 2>err </dev/null &
-child=$!
-wait "$child"
-code=$?
-while kill -0 "$child" 2>/dev/null; do
+asked= child=
+end() {
+  asked=1
+  [ "$child" ] || return 0
+  if [ "$group" = "$$" ]; then
+    trap '' TERM
+    kill -s TERM 0
+    trap end TERM
+  else
+    kill -s TERM -- "-$child" 2>/dev/null || kill -s TERM "$child" 2>/dev/null
+  fi
+}
+trap end TERM INT HUP XCPU
+cd %s && [ ! -e started ] || exit 126
+{ read -r _ _ _ _ group _ </proc/$$/stat; } 2>/dev/null
+own=
+[ "$group" = "$$" ] || own=$(command -v setsid)
+mask=$(umask)
+umask 077
+: >out && : >err && date +%%s >started || exit 126
+umask "$mask"
+code=143
+if [ -z "$asked" ] && [ ! -e dropped ]; then
+  $own /bin/sh ./command >out 2>err </dev/null &
+  child=$!
+  [ -z "$asked" ] || end
   wait "$child"
   code=$?
-done
+  while kill -0 "$child" 2>/dev/null; do
+    wait "$child"
+    code=$?
+  done
+  end
+fi
 echo "$code" >result.new && mv result.new result
 exit "$code"
 ]]
@@ -38,7 +65,7 @@ exit "$code"
 local function quoted(word) return "'" .. word:gsub("'", "'\\''") .. "'" end
 
 local function command_of(ready, environment)
-  local lines, words = {}, {}
+  local lines, words = { "rm -f ./command" }, {} -- the shell has it open
   for _, name in ipairs(text.sorted_keys(environment)) do
     local value = environment[name]
     if name:match("^[%a_][%w_]*$") then
@@ -65,34 +92,48 @@ function job_folder.make(run, step, ready, n)
   make_private(run)
   local base = base_of(run.store, step.key)
   local name = ("perilune-%s-%s-%d"):format(base:match("[^/]*$"), run.run, n)
-  local self = setmetatable({ path = base .. "/" .. name, name = name, run = run.run }, job_folder)
+  local self = setmetatable({ path = base .. "/" .. name, name = name, key = run.mask(step.key), fingerprint = ready.fingerprint }, job_folder)
   fs.mkdir(self.path, { recursive = true })
-  fs.write(self:file "command", command_of(ready, ready.environment))
-  fs.write(self:file "submit.sh", script:format(quoted(self.path)))
-  fs.write(self:file "job.json", json.encode { key = run.mask(step.key), fingerprint = ready.fingerprint, run = run.run, name = name },
-           { atomic = true })
+  self:write("command", command_of(ready, ready.environment))
+  self:write("submit.sh", script:format(quoted(self.path)))
+  self:belong_to(run)
   return self
 end
 
--- Those that earlier runs have left of a step.
-function job_folder.left(run, step)
-  local base, found = base_of(run.store, step.key), {}
-  if not fs.exists(base) then return found end
-  for _, name in ipairs((fs.list(base))) do
+local function folders_in(base)
+  local found = {}
+  for _, name in ipairs(fs.exists(base) and fs.list(base) or {}) do
     local self = setmetatable({ path = base .. "/" .. name, name = name }, job_folder)
     local known = json.decode(self:read "job.json" or "")
-    if type(known) == "table" then self.run, self.fingerprint = known.run, known.fingerprint end
+    if type(known) == "table" then self.key, self.run, self.fingerprint = known.key, known.run, known.fingerprint end
     self.id = self:read "id"
     found[#found + 1] = self
   end
   return found
 end
 
+-- Those that are left of a step.
+function job_folder.left(run, step) return folders_in(base_of(run.store, step.key)) end
+
+-- Whether its run has seen the end of its step.
+local function is_final(store, key, one)
+  local row = store:step_of(one.run, key)
+  return row ~= nil and row.state ~= "cancelled"
+end
+
 -- Whether an earlier run has begun a step and not seen its end: its job is taken up, never sent twice.
 function job_folder.is_open(run, step, ready, one)
-  if run.options.force or one.run == run.run or one.fingerprint ~= ready.fingerprint or fs.exists(one:file "dropped") then return false end
-  local row = run.store:step_of(one.run, step.key)
-  return not row or row.state == "cancelled"
+  return not (run.options.force or one.run == run.run or one.fingerprint ~= ready.fingerprint or one:has "dropped")
+    and not is_final(run.store, step.key, one)
+end
+
+-- At the end of a run, when its outcomes are kept: what is over and will not be gone on with is not needed any more, whoever left it.
+function job_folder.tidy(store)
+  for _, name in ipairs((fs.list(store.folder .. "/jobs"))) do
+    for _, one in ipairs(folders_in(store.folder .. "/jobs/" .. name)) do
+      if one:is_over() and (one:has "dropped" or one.run and is_final(store, one.key, one)) then one:remove() end
+    end
+  end
 end
 
 function job_folder:file(name) return self.path .. "/" .. name end
@@ -103,14 +144,37 @@ function job_folder:read(name)
   return ok and content or nil
 end
 
-function job_folder:set_id(id)
-  self.id = id
-  fs.write(self:file "id", id, { atomic = true })
+function job_folder:has(name) return fs.exists(self:file(name)) end
+
+-- Whether a queue that does not list it has not got it. One that has begun, and whose id was never heard, may be there under its id only.
+function job_folder:would_be_listed(queue) return self.id ~= nil or queue.knows_names or not self:has "started" end
+
+function job_folder:is_over() return self:has "result" or self:has "gone" end
+
+-- A file that is there as a whole, for its owner only.
+function job_folder:write(name, content)
+  local new = fs.temp_file { folder = self.path, prefix = name .. "-" }
+  fs.write(new, content, { atomic = false })
+  fs.rename(new, self:file(name))
 end
 
-function job_folder:drop()
-  if fs.exists(self.path) then fs.write(self:file "dropped", "") end
+-- Says whose it is, from the beginning or taken up.
+function job_folder:belong_to(run)
+  self.run = run.run
+  self:write("job.json", json.encode { key = self.key, fingerprint = self.fingerprint, run = self.run, name = self.name })
 end
+
+function job_folder:set_id(id)
+  self.id = id
+  self:write("id", id)
+end
+
+function job_folder:mark(name)
+  if fs.exists(self.path) then self:write(name, "") end
+end
+
+-- Nothing will run what it holds any more.
+function job_folder:forget_command() pcall(fs.remove, self:file "command") end
 
 function job_folder:remove()
   pcall(fs.remove, self.path, { recursive = true })

@@ -6,7 +6,12 @@ local command = require "perilune.pipeline.executor_command"
 local slurm = {}
 slurm.__index = slurm
 
-function slurm.new(spec) return setmetatable({ spec = spec, plain = false }, slurm) end
+-- Slurm itself kills what it was told to end after its KillWait; before that nobody else does.
+local usual_kill_wait <const> = 30
+
+function slurm.new(spec, folder)
+  return setmetatable({ spec = spec, folder = folder, plain = false, kill_wait = usual_kill_wait, knows_names = true }, slurm)
+end
 
 local flags <const> = { partition = "--partition=", account = "--account=", time = "--time=", cpus = "--cpus-per-task=", mem = "--mem=" }
 
@@ -19,8 +24,8 @@ function slurm:submit(job)
   end
   for _, word in ipairs(self.spec.args or {}) do argv[#argv + 1] = tostring(word) end
   argv[#argv + 1] = job:file "submit.sh"
-  local said, problem, missing = command.ask(argv)
-  if not said then return nil, problem, missing end
+  local said, problem, why = command.ask(argv, self.folder)
+  if not said then return nil, problem, why end
   local id = said:match("(%d+)[^\n]*%s*$")
   if not id then return nil, "sbatch printed no id" end
   return id
@@ -36,18 +41,18 @@ local function add(found, id, state, comment)
 end
 
 -- Where squeue cannot write JSON (a plugin that not every installation has), its columns tell the same.
-local function from_columns()
-  local said, problem = command.ask { "squeue", "--noheader", "--me", "--states=all", "--format=%i|%T|%k" }
+local function from_columns(folder)
+  local said, problem = command.ask({ "squeue", "--noheader", "--me", "--states=all", "--format=%i|%T|%k" }, folder)
   if not said then return nil, problem end
   local found = {}
   for id, state, comment in said:gmatch("([^|\n]+)|([^|\n]+)|([^\n]*)") do add(found, id, state, comment) end
   return found
 end
 
-local function from_json()
-  local said, problem = command.ask { "squeue", "--json", "--me", "--states=all" }
+local function from_json(folder)
+  local said, problem, why = command.ask({ "squeue", "--json", "--me", "--states=all" }, folder)
   local listed = said and json.decode(said)
-  if type(listed) ~= "table" or type(listed.jobs) ~= "table" then return nil, problem or "squeue --json printed no JSON" end
+  if type(listed) ~= "table" or type(listed.jobs) ~= "table" then return nil, problem or "squeue --json printed no JSON", why end
   local found = {}
   for _, one in ipairs(listed.jobs) do
     local state = one.job_state
@@ -58,18 +63,17 @@ end
 
 function slurm:status()
   if not self.plain then
-    local found = from_json()
-    if found then return found end
+    local found, problem, why = from_json(self.folder)
+    if found or why == "silent" then return found, problem end
   end
-  local found, problem = from_columns()
+  local found, problem = from_columns(self.folder)
   self.plain = found ~= nil
   return found, problem
 end
 
 function slurm:cancel(ids, kill)
-  local argv = { "scancel", table.unpack(ids) }
-  local said, problem = command.ask(argv)
-  if said and kill then said, problem = command.ask { "scancel", "--signal=KILL", "--full", table.unpack(ids) } end
+  local said, problem = command.ask({ "scancel", table.unpack(ids) }, self.folder)
+  if said and kill then said, problem = command.ask({ "scancel", "--signal=KILL", "--full", table.unpack(ids) }, self.folder) end
   return said, problem
 end
 

@@ -111,6 +111,10 @@ function tell.processes_left(self, event)
   self.place:say(("%s: %s; ended"):format(text.left(event.count), table.concat(event.keys, ", ")))
 end
 
+function tell.executor_trouble(self, event)
+  self.place:say(("executor '%s': %s"):format(event.executor, event.message))
+end
+
 function tell.step_finished(self, event)
   if (event.left or 0) > 0 then self.place:note(event.key, ("%s: %s; ended"):format(self.style:key(event.key), text.left(event.left))) end
   if not worth_telling(self, event) then return end

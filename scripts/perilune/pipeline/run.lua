@@ -157,7 +157,7 @@ local function finish(work, began, id, kept, reports, shown, entered)
     work:break_off(problem)
     status = "failure"
   end
-  if ok and work.executors then require("perilune.pipeline.executor").tidy(work) end
+  if ok and fs.exists(work.store.folder .. "/jobs") then require("perilune.pipeline.executor_folder").tidy(work.store) end
   work.events:emit("run_finished", { run = id, status = status, duration = peri.now() - began, counts = work.counts,
                                      first_failure = work.first_failure, broken = work.broken,
                                      resume = resume_command(work.pipeline, id, entered) })
