@@ -1434,14 +1434,15 @@ local pipeline = {}
 ---@type perilune.pipeline
 peri.pipeline = nil
 
----A queue that runs commands elsewhere, on a shared file system. Words of commands may have `${job.script}`, `${job.id}`, `${job.name}`,
----`${job.folder}`; `${job.ids}` alone becomes a word for each job that is meant.
+---A queue that runs commands elsewhere, on a shared file system. Its own commands run in the pipeline's folder. All words may have
+---`${params.NAME}`, `${env.NAME}`, `${secrets.NAME}` and `${run.id}`; `submit` and `collect` also `${job.script}`, `${job.name}` and
+---`${job.folder}`, `collect` `${job.id}`; `${job.ids}` of the others becomes a word for each job that is meant where it stands alone.
 ---@class perilune.executor
 ---@field kind "slurm"|"command"
----@field submit? (string|number)[] Of a command: prints the id of the job as its last word.
+---@field submit? (string|number)[] Of a command: prints the id of the job as its last word. What it leaves running below the runner is ended with the run.
 ---@field status? (string|number)[] Prints a line with the id or the name of each job that waits or runs.
----@field cancel? (string|number)[]
----@field kill? (string|number)[]
+---@field cancel? (string|number)[] Asks jobs to end. Given again where it fails.
+---@field kill? (string|number)[] Ends what has not ended within the step's grace; `cancel` without one.
 ---@field collect? (string|number)[] Run when a job is over, before its result is read.
 ---@field partition? string Of Slurm, as are those below.
 ---@field account? string
@@ -1454,7 +1455,7 @@ peri.pipeline = nil
 
 ---@class perilune.pipeline_options
 ---@field pools? table<string, integer>
----@field executors? table<string, perilune.executor> Where commands can run but here, by name.
+---@field executors? table<string, perilune.executor> Where commands can run but here, by name; a name begins with a letter, and is not `"local"`.
 ---@field executor? string The executor of commands that do not name one; `"local"` is this machine.
 ---@field params? table<string, table>
 ---@field secrets? table<string, table>

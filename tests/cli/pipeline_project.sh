@@ -158,7 +158,9 @@ for good in 'retry = 2' 'retry = { on = "timeout", backoff = "1s..1m30s" }' 'ret
 done
 for bad in 'neds = ["a"]' 'argv = []' 'when = "now"' 'timeout = "soon"' 'sh = "x"
 argv = ["y"]' 'retry = { tries = 2 }' 'outputs = [1]' 'retry = { attempts = 0 }' 'retry = { on = ["exit"] }' 'retry = { jitter = 2 }' \
-  'retry = { backoff = "soon" }' 'lua = "checks.lua"'; do
+  'retry = { backoff = "soon" }' 'lua = "checks.lua"' 'sh = "x"
+[executors.local]
+kind = "slurm"'; do
   printf '[steps.a]\n%s\n' "$bad" >bad.toml
   python3 validate.py bad bad.toml >said || fail "taken: $bad"
   run check bad.toml

@@ -18,8 +18,8 @@ local docs = {
   },
   executors = {
     kind = "slurm, or command: a queue spoken to by the commands given here.", submit = "Sends ${job.script}; prints the id of the job last.",
-    status = "Prints a line with the id or ${job.name} of each job that waits or runs.", cancel = "Ends the jobs ${job.ids}.",
-    kill = "Ends the jobs ${job.ids} at once.", collect = "Run when job ${job.id} is over, before its result is read in ${job.folder}.",
+    status = "Prints a line with the id or ${job.name} of each job that waits or runs.", cancel = "Asks the jobs ${job.ids} to end.",
+    kill = "Ends the jobs ${job.ids} that are still there after the grace; cancel without one.", collect = "Run when job ${job.id} is over, before its result is read in ${job.folder}.",
     jobs = "How many of its jobs there are at once.", poll = "The longest time between two questions to the queue.",
     partition = "Of Slurm.", account = "Of Slurm.", time = "Limit of a job, as Slurm writes it.", cpus = "Processors of a job.",
     mem = "Memory of a job, as Slurm writes it.", args = "Further words for sbatch.",
@@ -108,14 +108,16 @@ end
 local function named(definition) return { type = "object", additionalProperties = definition } end
 
 local function file()
-  local steps, executors = named(step()), object "executors"
-  executors.required = json.array { "kind" }
+  local steps, executor = named(step()), object "executors"
+  executor.required = json.array { "kind" }
+  local executors = named(executor)
+  executors.propertyNames = { pattern = "^([A-Za-z_]|[^\\u0000-\\u007f])([A-Za-z0-9_.-]|[^\\u0000-\\u007f])*$", ["not"] = { const = "local" } }
   steps.propertyNames = { pattern = "^([A-Za-z0-9_.:/-]|[^\\u0000-\\u007f])+$" }
   return object("top", {
     pipeline = object "pipeline",
     params = named(object("params", { type = { enum = json.array { "string", "integer", "number", "boolean" } } })),
     secrets = named(object "secrets"),
-    executors = named(executors),
+    executors = executors,
     pools = named { type = "integer", minimum = 1 },
     steps = steps,
   })

@@ -31,15 +31,11 @@ local known_of_runs <const> = { id = true, status = true, args = true }
 -- What `key` of a step mentions has to be there. A condition may ask whether something is there: with `mistyped` only that is
 -- refused which is nearly something that is.
 local function check_names(reader, values, name, spec, place, key, names, mistyped)
+  local known = { params = values.params or {}, secrets = values.secrets or {}, matrix = spec.matrix or {}, run = known_of_runs }
   for _, full in ipairs(names) do
-    local ns, word = full:match("^(%a+)%.([^.]+)")
-    local known = ns == "params" and (values.params or {}) or ns == "secrets" and (values.secrets or {})
-      or ns == "matrix" and (spec.matrix or {}) or ns == "run" and known_of_runs
-    if known and known[word] == nil then
-      local meant = text.suggestion(word, text.sorted_keys(known))
-      if not mistyped or meant ~= "" then
-        reader:complain(place, key, "steps.%s.%s: there is no %s.%s%s", name, key, ns, word, meant)
-      end
+    local missing, meant = schema.unknown_name(full, known)
+    if missing and not (mistyped and meant == "") then
+      reader:complain(place, key, "steps.%s.%s: there is no %s%s", name, key, missing, meant)
     end
   end
 end

@@ -88,7 +88,7 @@ local function await_step(self, call, key, spec, level, place)
     or spec.matrix and "a matrix is for steps that are known before the run; ctx:map makes one for each item"
   if problem then error(("bad argument #2 to '%s' (%s)"):format(call, problem), level + 1) end
   local ok, step = pcall(function(place)
-    return model.make_step(key, key, model.with_names(spec, run:scope_of(self.step_)), place)
+    return run.pipeline:place_on_executor(model.make_step(key, key, model.with_names(spec, run:scope_of(self.step_)), place))
   end, place or place_of_caller(level + 2))
   if not ok then error(tostring(step), level + 1) end
   local missing = run.pipeline:missing_reference(step)

@@ -288,10 +288,10 @@ end
 -- Where its command runs: false is this machine, where functions and what has the terminal always run.
 function table_type:place_on_executor(step)
   local named = step.executor
-  if named and named ~= "local" and (step.interactive or not step.argv and not step.sh) then
-    text.refuse(3, "executor: only commands without the terminal run elsewhere than here")
-  end
-  if named == nil and not step.interactive and (step.argv or step.sh) then named = self.settings.executor end
+  local why = step.interactive and "what has the terminal runs here" or (step.fn or step.lua) and "a Lua function runs here, only commands elsewhere"
+    or not step.argv and not step.sh and "there is no command to be run elsewhere"
+  if named and named ~= "local" and why then text.refuse(3, "executor: %s", why) end
+  if named == nil and not why then named = self.settings.executor end
   step.executor = named and named ~= "local" and named or false
   if step.executor and not self.executors[step.executor] then
     text.refuse(3, "there is no executor '%s'%s", step.executor, model.suggest_executor(step.executor, self.executors))

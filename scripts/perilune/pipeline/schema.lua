@@ -197,23 +197,69 @@ function schema.problem_of_step(key, spec)
   if key == "" then return "a key expected" end
 end
 
+-- What a template names that is not there, or nil: the whole name, and what may have been meant. known: a set for each namespace that is
+-- looked into. Only `item` is a name by itself.
+function schema.unknown_name(full, known)
+  local ns, word = full:match("^(%a+)%.?([^.]*)")
+  if not known[ns] or known[ns][word] ~= nil or word == "" and ns ~= "item" then return nil end
+  return word == "" and ns or ns .. "." .. word, text.suggestion(word, text.sorted_keys(known[ns]))
+end
+
+-- Executors -----------------------------------------------------------------------------------------------------------------
+
 local keys_of_kind = { command = { "submit", "status", "cancel", "kill", "collect" },
                        slurm = { "partition", "account", "time", "cpus", "mem", "args" } }
 
--- The key of an executor's description that is wrong and why, or nil.
-local function problem_of_executor(spec)
-  if not spec.kind then return "kind", "one of command, slurm expected" end
-  if spec.kind == "command" and not spec.submit then return "submit", "a command expected" end
-  for _, key in ipairs(keys_of_kind[spec.kind == "slurm" and "command" or "slurm"]) do
-    if spec[key] ~= nil then return key, ("not for an executor of kind %s"):format(spec.kind) end
+-- What each command can be told of a job, or of several.
+local several <const>, none <const> = { ids = true }, {}
+local names_of_job = { submit = { script = true, name = true, folder = true }, status = several, cancel = several, kill = several,
+                       collect = { id = true, ids = true, script = true, name = true, folder = true } }
+local names_of_run <const> = { id = true, args = true }
+
+-- The names in a value of a description that are not there, each with what may have been meant.
+local function unknown_names(key, value, given)
+  local names, unknown = {}, {}
+  for _, word in ipairs(type(value) == "table" and value or { value }) do
+    if text.is_template(word) then
+      text.add_names(names, word)
+      for name in word:gmatch("%${(job%.[^}]*)}") do names[name] = true end
+    end
   end
-  for _, key in ipairs(keys_of_kind.command) do
-    if spec[key] and not spec[key][1] then return key, "a program expected" end
+  local known = { job = names_of_job[key] or none, params = given.params or none, secrets = given.secrets or none, run = names_of_run,
+                  matrix = none, item = none, steps = none }
+  for _, name in ipairs(text.sorted_keys(names)) do
+    local missing, meant = schema.unknown_name(name, known)
+    if missing then unknown[#unknown + 1] = ("there is no %s%s"):format(missing, meant) end
+  end
+  return unknown
+end
+
+local function problem_of_executor_name(name)
+  if name == "local" then return "'local' is this machine; it needs another name" end
+  if type(name) ~= "string" or not name:find("^[%a_\x80-\xff][%w_%-%.\x80-\xff]*$") then
+    return "an executor's name begins with a letter, and has letters, digits and _-."
   end
 end
 
--- What is wrong with executors that Lua describes, or nil.
-local function problem_of_executors(executors)
+-- Tells fn(key, problem) all that is wrong with an executor whose values are of the right kinds; key is nil for its name. given: params
+-- and secrets.
+local function each_problem_of_executor(name, spec, given, fn)
+  local problem_of_name = problem_of_executor_name(name)
+  if problem_of_name then fn(nil, problem_of_name) end
+  if not spec.kind then return fn("kind", "one of command, slurm expected") end
+  if spec.kind == "command" and not spec.submit then fn("submit", "a command expected") end
+  for _, key in ipairs(keys_of_kind[spec.kind == "slurm" and "command" or "slurm"]) do
+    if spec[key] ~= nil then fn(key, ("not for an executor of kind %s"):format(spec.kind)) end
+  end
+  for _, key in ipairs(text.sorted_keys(spec)) do
+    if names_of_job[key] and not spec[key][1] then fn(key, "a program expected") end
+    for _, problem in ipairs(unknown_names(key, spec[key], given)) do fn(key, problem) end
+  end
+end
+
+-- What is wrong with executors that Lua describes, or nil. given: the other options.
+local function problem_of_executors(executors, given)
+  local first
   for _, name in ipairs(text.sorted_keys(executors or {})) do
     local spec = executors[name]
     if type(spec) ~= "table" then return ("executors.%s: a table expected, got %s"):format(name, type(spec)) end
@@ -225,8 +271,10 @@ local function problem_of_executors(executors)
       local ok, expected, allowed = conforms(spec[key], kind)
       if not ok then return ("executors.%s.%s: %s, got %s"):format(name, key, expected, got(spec[key], kind, allowed)) end
     end
-    local key, problem = problem_of_executor(spec)
-    if key then return ("executors.%s.%s: %s"):format(name, key, problem) end
+    each_problem_of_executor(name, spec, given, function(key, problem)
+      first = first or ("executors.%s%s: %s"):format(name, key and "." .. key or "", problem)
+    end)
+    if first then return first end
   end
 end
 
@@ -246,7 +294,7 @@ function schema.problem_of_options(options)
     local key, problem = params.problem_of(name, options.params)
     if key then return ("params.%s.%s: %s"):format(name, key, problem) end
   end
-  problem = problem_of_executors(options.executors)
+  problem = problem_of_executors(options.executors, options)
   if problem then return problem end
   for name, size in pairs(options.pools or {}) do
     if math.type(size) ~= "integer" or size < 1 then return ("pools.%s: a whole number from 1 on expected"):format(name) end
@@ -268,9 +316,9 @@ function reader:check_executors(values, places)
   local place = within(places, "executors")
   local known = by_name(values.executors) and values.executors or {}
   for _, name in ipairs(text.sorted_keys(known)) do
-    local key, problem
-    if type(known[name]) == "table" then key, problem = problem_of_executor(known[name]) end
-    if key then self:complain(within(place, name), key, "executors.%s.%s: %s", name, key, problem) end
+    each_problem_of_executor(name, known[name], values, function(key, problem)
+      self:complain(key and within(place, name) or place, key or name, "executors.%s%s: %s", name, key and "." .. key or "", problem)
+    end)
   end
   local function check_name(value, at, what)
     if not names_executor(value) or known[value] then return end
