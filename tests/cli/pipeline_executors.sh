@@ -326,6 +326,20 @@ run run -q -f deep/p.toml -p queue=long
 [ "$status" -eq 0 ] && grep -q "^queue long of [^ ]* in deep$" "$SPOOL/tool.log" || fail "$status $(cat err "$SPOOL/tool.log")"
 grep -q -- "--partition=long.* --nice=long " "$SPOOL/sbatch.log" || fail "$(cat "$SPOOL/sbatch.log")"
 
+it "shows in the graph where steps run"
+run graph -f deep/p.toml
+grep -qF '"a" [label="a\n@ box"];' out || fail "$(cat out)"
+run graph -f deep/p.toml --format json
+grep -q '"executor": "cluster"' out || fail "$(cat out)"
+run graph -f deep/p.toml --format mermaid
+grep -qF 's1["a<br>@ box"]' out || fail "$(cat out)"
+run graph -f deep/p.toml --format html
+grep -q '<text class="second"[^>]*>@ cluster</text>' out || fail "$(cat out)"
+run graph -f deep/p.toml --run last --format json
+grep -q '"executor": "box"' out || fail "$(cat out)"
+run report -f deep/p.toml last --format html
+grep -q 'ran on cluster' out || fail "$(cat out)"
+
 it "refuses what it does not know at its place"
 given bad.toml <<'END_OF_FILE'
 [executors.cluster]

@@ -3,8 +3,8 @@
 -- the run began.
 --
 --   run_started    run (id), pipeline, file, total, keys (planned steps in order), jobs, resumed_from, steps (the
---                  same as {key, name, doc, place, needs, after, last (behind all that are not)})
---   step_added     key, name, by (key of the Lua step or fan-out that added it)
+--                  same as {key, name, doc, place, needs, after, executor, last (behind all that are not)})
+--   step_added     key, name, by (key of the Lua step or fan-out that added it), executor
 --   step_waiting   key, pool       a slot is not free
 --   step_started   key, name, doc, attempt, attempts, command, log (path), reason (why it runs),
 --                  interactive (it has the terminal for itself)

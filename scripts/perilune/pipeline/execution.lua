@@ -285,7 +285,7 @@ end
 function execution:add_and_wait(step, by)
   step.key = self.mask(step.key)
   self.pipeline:add(step)
-  self.events:emit("step_added", { key = step.key, name = step.name, by = by })
+  self.events:emit("step_added", { key = step.key, name = step.name, by = by, executor = step.executor or nil })
   return self:finish(step)
 end
 

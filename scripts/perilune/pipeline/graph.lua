@@ -25,13 +25,18 @@ end
 
 local function quoted(words) return '"' .. words:gsub('[\\"]', "\\%0"):gsub("\n", "\\n") .. '"' end
 
+-- What stands on a step: its key, and where it runs.
+local function label_of(step) return step.executor and ("%s\n@ %s"):format(step.key, step.executor) or step.key end
+
 local dot_styles = { needs = "", after = " [style=dashed]", added = " [style=dotted]" }
 
 function draw.dot(of)
   local out = { "digraph {", "  rankdir=LR; node [shape=box, style=\"rounded,filled\", fillcolor=white, fontname=\"sans-serif\"];" }
   for _, step in ipairs(of.steps) do
-    local color = step.state and (' [fillcolor="%s", tooltip="%s"]'):format(colors[step.state] or "white", step.state) or ""
-    out[#out + 1] = ("  %s%s;"):format(quoted(step.key), color)
+    local told = {}
+    if step.executor then told[1] = "label=" .. quoted(label_of(step)) end
+    if step.state then told[#told + 1] = ('fillcolor="%s", tooltip="%s"'):format(colors[step.state] or "white", step.state) end
+    out[#out + 1] = ("  %s%s;"):format(quoted(step.key), #told > 0 and " [" .. table.concat(told, ", ") .. "]" or "")
   end
   each_edge(of.steps, function(from, to, kind) out[#out + 1] = ("  %s -> %s%s;"):format(quoted(from), quoted(to), dot_styles[kind]) end)
   out[#out + 1] = "}\n"
@@ -42,7 +47,7 @@ function draw.mermaid(of)
   local out, ids, used = { "flowchart LR" }, {}, {}
   for i, step in ipairs(of.steps) do
     ids[step.key] = "s" .. i
-    out[#out + 1] = ('  s%d["%s"]%s'):format(i, step.key:gsub('"', "#quot;"), step.state and ":::" .. step.state or "")
+    out[#out + 1] = ('  s%d["%s"]%s'):format(i, label_of(step):gsub('"', "#quot;"):gsub("\n", "<br>"), step.state and ":::" .. step.state or "")
     if step.state then used[step.state] = true end
   end
   each_edge(of.steps, function(from, to, kind)
@@ -56,7 +61,7 @@ function draw.json(of)
   local steps = json.array {}
   for i, step in ipairs(of.steps) do
     steps[i] = { key = step.key, name = step.name, doc = step.doc, needs = json.array(step.needs), after = json.array(step.after),
-                 added_by = step.added_by, state = step.state, duration = step.state and step.duration }
+                 added_by = step.added_by, executor = step.executor or nil, state = step.state, duration = step.state and step.duration }
   end
   return encode({ run = of.run, steps = steps }, { indent = 2 }) .. "\n"
 end

@@ -1,4 +1,4 @@
--- The nodes of a graph of steps: {key, name, state, duration, before (keys)}, of a pipeline as it is planned or of a run as it was.
+-- The nodes of a graph of steps: {key, name, state, duration, executor, before (keys)}, of a pipeline as it is planned or of a run as it was.
 -- Many steps of one name, the rows of a matrix or the items of a fan-out, become one node with their counts.
 local graph_nodes = {}
 
@@ -18,7 +18,7 @@ function graph_nodes.of(steps)
   local nodes, by_key = {}, {}
   for i, step in ipairs(steps) do
     local node = { key = step.key, name = step.name or step.key, state = step.state, duration = step.duration, before = before(step),
-                   command = step.command, place = step.place }
+                   command = step.command, place = step.place, executor = step.executor or nil }
     nodes[i], by_key[step.key] = node, node
   end
   for _, step in ipairs(steps) do
@@ -41,7 +41,7 @@ local function worst(states)
 end
 
 local function merged(name, members)
-  local states, seen, node = {}, {}, { key = name, name = name, before = {}, members = members, count = 0 }
+  local states, seen, node = {}, {}, { key = name, name = name, before = {}, members = members, count = 0, executor = members[1].executor }
   for _, member in ipairs(members) do
     local stands_for_others = member.key == name and #members > 1
     if member.state and not stands_for_others then states[member.state] = (states[member.state] or 0) + 1 end

@@ -30,9 +30,10 @@ local function path_of(link)
 end
 
 local function second_line(node)
-  if node.states and next(node.states) then return summary.counts(node.states) end
-  local parts = { node.state }
-  if node.duration and node.command then parts[#parts + 1] = text.seconds(node.duration) end
+  local counted = node.states and next(node.states)
+  local parts = { counted and summary.counts(node.states) or node.state }
+  if not counted and node.duration and node.command then parts[#parts + 1] = text.seconds(node.duration) end
+  if node.executor then parts[#parts + 1] = "@ " .. node.executor end
   return table.concat(parts, " · ")
 end
 

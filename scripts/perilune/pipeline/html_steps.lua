@@ -57,6 +57,7 @@ local function facts(step)
   elseif #step.attempts > 0 then
     add(#step.attempts == 1 and "1 attempt" or #step.attempts .. " attempts")
   end
+  if step.executor then add("ran on " .. step.executor) end
   if #step.needs > 0 then add("needs " .. table.concat(step.needs, ", ")) end
   if step.added_by then add("added by " .. step.added_by) end
   if step.left then add(text.left(math.tointeger(step.left))) end

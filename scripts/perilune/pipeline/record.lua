@@ -3,10 +3,10 @@
 --
 -- A record is plain data: run, pipeline, file, status ("running" until it ends), started (wall clock), duration, jobs, resumed_from,
 -- counts, cpu {user, system}, left {count, keys} (processes that had left their groups and were ended), first_failure, resume,
--- critical_path and slowest (keys), and steps. A step has: key, name, doc, place, needs, after, added_by, added, last (it stands
--- behind all others), state ("pending" or "running" until it ends), reason, message, command, log, code, signal, user, system,
--- started, ended, duration, attempts (a list of {started, ended, why}), allowed, left (how many processes of its group its command
--- had left), tail (of a failure). Times of steps are seconds since the run began.
+-- critical_path and slowest (keys), and steps. A step has: key, name, doc, place, needs, after, executor (of a command that runs
+-- elsewhere), added_by, added, last (it stands behind all others), state ("pending" or "running" until it ends), reason, message,
+-- command, log, code, signal, user, system, started, ended, duration, attempts (a list of {started, ended, why}), allowed, left (how
+-- many processes of its group its command had left), tail (of a failure). Times of steps are seconds since the run began.
 local fs = require "perilune.fs"
 local json = require "perilune.json"
 local analysis = require "perilune.pipeline.analysis"
@@ -18,7 +18,7 @@ record.__index = record
 local layout <const> = 1
 
 local function new_step(fields)
-  return { key = fields.key, name = fields.name or fields.key, doc = fields.doc, place = fields.place, added_by = fields.by, added = fields.added, last = fields.last,
+  return { key = fields.key, name = fields.name or fields.key, doc = fields.doc, place = fields.place, added_by = fields.by, added = fields.added, last = fields.last, executor = fields.executor,
            needs = json.array(fields.needs or {}), after = json.array(fields.after or {}), state = "pending", attempts = json.array {} }
 end
 

@@ -89,7 +89,7 @@ local function planned(pipeline, wanted, mask)
     if wanted[step.key] then
       keys[#keys + 1] = step.key
       steps[#steps + 1] = { key = step.key, name = step.name, doc = step.doc and mask(step.doc), place = step.place, needs = step.needs, after = step.after,
-                          last = model.is_last(step, wanted) or nil }
+                          executor = step.executor or nil, last = model.is_last(step, wanted) or nil }
     end
   end
   return keys, steps
