@@ -7,7 +7,23 @@
 #include <new>
 #include <utility>
 
+#include <sys/mman.h>
+
 namespace perilune {
+
+namespace {
+
+// A VM that has many bytes goes on in chunks that the system maps at once, and that the processor finds by one entry.
+constexpr std::size_t many_bytes = std::size_t{8} * 1024 * 1024;
+constexpr std::size_t large_chunk_bytes = std::size_t{2} * 1024 * 1024;
+
+void* new_large_chunk() noexcept {
+  void* fresh = std::aligned_alloc(large_chunk_bytes, large_chunk_bytes);
+  if (fresh) ::madvise(fresh, large_chunk_bytes, MADV_HUGEPAGE);
+  return fresh;
+}
+
+}  // namespace
 
 allocator::~allocator() {
   while (chunks_) std::free(std::exchange(chunks_, chunks_->next));
@@ -49,16 +65,17 @@ void* allocator::take_from_chunk(std::size_t index) noexcept {
     // What is left of the chunk serves a smaller size.
     if (const auto left = static_cast<std::size_t>(unused_end_ - unused_begin_); left >= grain)
       give(unused_begin_, left), in_use_ += left;
-    const bool room = chunk_total_ + chunk_bytes <= chunk_limit_;
-    auto* fresh = room ? static_cast<chunk*>(std::malloc(chunk_bytes)) : nullptr;
+    const bool large = chunk_total_ >= many_bytes && chunk_limit_ == SIZE_MAX;
+    const std::size_t size = large ? large_chunk_bytes : chunk_bytes;
+    void* fresh = large ? new_large_chunk() : chunk_total_ + size <= chunk_limit_ ? std::malloc(size) : nullptr;
     if (!fresh) {
       unused_begin_ = unused_end_ = nullptr;
       return nullptr;
     }
-    chunk_total_ += chunk_bytes;
-    fresh->next = std::exchange(chunks_, fresh);
-    unused_begin_ = reinterpret_cast<char*>(fresh + 1);
-    unused_end_ = reinterpret_cast<char*>(fresh) + chunk_bytes;
+    chunk_total_ += size;
+    chunks_ = new (fresh) chunk{chunks_, 0};
+    unused_begin_ = reinterpret_cast<char*>(chunks_ + 1);
+    unused_end_ = static_cast<char*>(fresh) + size;
   }
   return std::exchange(unused_begin_, unused_begin_ + bytes);
 }
