@@ -5,6 +5,7 @@
 #include "json_text.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -20,8 +21,22 @@ constexpr std::string_view replacement = "\xEF\xBF\xBD";
 
 bool continues(unsigned char byte) noexcept { return (byte & 0xC0) == 0x80; }
 
-bool plain(unsigned char byte, bool quoted) noexcept {
-  return byte >= 0x20 && byte < 0x80 && !(quoted && (byte == '"' || byte == '\\'));
+// What stands for itself, by the byte; in the second table inside quotes.
+constexpr std::array<std::array<bool, 256>, 2> plain = [] {
+  std::array<std::array<bool, 256>, 2> table{};
+  for (unsigned byte = 0x20; byte < 0x80; ++byte) {
+    table[0][byte] = true;
+    table[1][byte] = byte != '"' && byte != '\\';
+  }
+  return table;
+}();
+
+// The first bytes of a key, so that greater keys have no smaller ones.
+std::uint64_t beginning(std::string_view key) noexcept {
+  std::uint64_t first = 0;
+  for (std::size_t i = 0; i < sizeof first; ++i)
+    first = first << 8 | (i < key.size() ? static_cast<unsigned char>(key[i]) : 0U);
+  return first;
 }
 
 void append_escaped(std::string& out, unsigned char byte) {
@@ -64,7 +79,7 @@ std::size_t utf8_length(std::string_view text) noexcept {
 bool append_escaped_text(std::string& out, std::string_view text, bool quoted, bool strict) {
   while (!text.empty()) {
     std::size_t run = 0;
-    while (run < text.size() && plain(static_cast<unsigned char>(text[run]), quoted)) ++run;
+    while (run < text.size() && plain[quoted][static_cast<unsigned char>(text[run])]) ++run;
     out.append(text.substr(0, run));
     text.remove_prefix(run);
     if (text.empty()) break;
@@ -256,7 +271,7 @@ bool json_writer::write_object() {
     out_ += ':';
     if (layout_.pretty) out_ += ' ';
     if (!write_top()) return false;
-    if (layout_.sorted) members_.push_back({key, from, out_.size()});
+    if (layout_.sorted) members_.push_back({beginning(key), key, from, out_.size()});
   }
   sort_members(first);
   members_.resize(first);
@@ -267,6 +282,7 @@ bool json_writer::write_object() {
 void json_writer::sort_members(std::size_t first) {
   const auto from = members_.begin() + static_cast<std::ptrdiff_t>(first);
   const auto by_key = [](const member& a, const member& b) {
+    if (a.beginning != b.beginning) return a.beginning < b.beginning;
     return a.key != b.key ? a.key < b.key : a.begin < b.begin;
   };
   if (std::is_sorted(from, members_.end(), by_key)) return;

@@ -57,6 +57,7 @@ class json_writer {
     lua_Integer item;
   };
   struct member {
+    std::uint64_t beginning;  // of the key
     std::string_view key;
     std::size_t begin;  // of its text, with the separator
     std::size_t end;
