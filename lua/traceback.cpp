@@ -72,8 +72,8 @@ void push_caller_position(lua_State* L) {
 
 bool find_own_line(lua_State* L, int level, lua_Debug& frame) noexcept {
   for (; lua_getstack(L, level, &frame); ++level) {
-    if (!lua_getinfo(L, "Sl", &frame) || frame.currentline <= 0) continue;
-    if (!is_shipped(frame)) return true;
+    if (!lua_getinfo(L, "S", &frame) || is_shipped(frame)) continue;
+    if (lua_getinfo(L, "l", &frame) && frame.currentline > 0) return true;
   }
   return false;
 }
