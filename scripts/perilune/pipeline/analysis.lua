@@ -8,11 +8,10 @@ local worked = { succeeded = true, failed = true, timeout = true }
 
 local function did_work(step) return worked[step.state] and step.command ~= nil and step.started ~= nil and step.ended ~= nil end
 
--- by_key, and for each step that added others these, in the order of their ends.
-local function indexed(steps)
-  local by_key, children = {}, {}
+-- For each step that added others these, in the order of their ends.
+local function children_of(steps)
+  local children = {}
   for _, step in ipairs(steps) do
-    by_key[step.key] = step
     if step.added_by and step.ended then
       local list = children[step.added_by] or {}
       children[step.added_by] = list
@@ -20,7 +19,7 @@ local function indexed(steps)
     end
   end
   for _, list in pairs(children) do table.sort(list, function(a, b) return a.ended < b.ended end) end
-  return by_key, children
+  return children
 end
 
 -- The last in a list sorted by end that had ended by then.
@@ -75,11 +74,12 @@ end
 
 -- The steps of the critical path, the first one first.
 function analysis.critical_path(steps)
-  local by_key, children = indexed(steps)
-  local at
+  local children, by_key, at = children_of(steps), {}, nil
   for _, step in ipairs(steps) do
     if did_work(step) and not children[step.key] and (not at or step.ended > at.ended) then at = step end
   end
+  if not at then return {} end
+  for _, step in ipairs(steps) do by_key[step.key] = step end
   local backwards, seen = {}, {}
   while at and not seen[at] do
     seen[at] = true
@@ -92,18 +92,25 @@ function analysis.critical_path(steps)
   return path
 end
 
+local function is_slower(a, b)
+  if a.duration ~= b.duration then return a.duration > b.duration end
+  return a.key < b.key
+end
+
 -- The n steps that took longest.
 function analysis.slowest(steps, n)
-  local _, children = indexed(steps)
-  local list = {}
+  local children, list = children_of(steps), {}
   for _, step in ipairs(steps) do
-    if did_work(step) and not children[step.key] then list[#list + 1] = step end
+    if did_work(step) and not children[step.key] then
+      local at = #list + 1
+      while at > 1 and is_slower(step, list[at - 1]) do at = at - 1 end
+      if at <= n then
+        table.insert(list, at, step)
+        list[n + 1] = nil
+      end
+    end
   end
-  table.sort(list, function(a, b)
-    if a.duration ~= b.duration then return a.duration > b.duration end
-    return a.key < b.key
-  end)
-  return table.move(list, 1, math.min(n, #list), 1, {})
+  return list
 end
 
 return analysis

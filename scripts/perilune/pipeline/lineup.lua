@@ -19,11 +19,14 @@ function lineup:stand_last(last, ordinary) self.last, self.ordinary = last, ordi
 
 local function arrange(self, step)
   local open = 0
-  local function wait_behind(list) list[#list + 1], open = step, open + 1 end
   for _, key in ipairs(model.dependencies(step)) do
-    if self.behind[key] then wait_behind(self.behind[key]) end
+    local list = self.behind[key]
+    if list then list[#list + 1], open = step, open + 1 end
   end
-  if self.last[step.key] and self.ordinary > 0 then wait_behind(self.behind_ordinary) end
+  if self.last[step.key] and self.ordinary > 0 then
+    local list = self.behind_ordinary
+    list[#list + 1], open = step, open + 1
+  end
   self.open[step.key] = open
   if open == 0 then self.begin(step) end
 end

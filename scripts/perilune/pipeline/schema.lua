@@ -118,8 +118,10 @@ local function is_sound(value, known)
   return true
 end
 
-function reader:check(value, place, known, what)
+-- `name`: of one in a section.
+function reader:check(value, place, known, what, name)
   if is_sound(value, known) then return end
+  if name then what = what .. "." .. name end
   for _, key in ipairs(text.sorted_keys(value)) do
     local kind = known[key]
     if not kind then
@@ -134,30 +136,39 @@ end
 
 local function within(place, key) return place and place.within and place.within[key] end
 
--- Has `check(name, value, place)` look at every table of a section.
+-- Has `check(name, value, place)` look at every table of a section; where that finds something once more, in order.
 function reader:each_of(values, places, section, check)
   if not by_name(values[section]) then return end
-  local place = within(places, section)
-  for _, name in ipairs(text.sorted_keys(values[section])) do
-    local value = values[section][name]
+  local place, known = within(places, section), #self.problems
+  local function look(name, value)
     if type(value) == "table" then
       check(name, value, within(place, name))
     else
       self:complain(place, name, "%s.%s: a table expected, got %s", section, name, got(value))
     end
   end
+  for name, value in pairs(values[section]) do look(name, value) end
+  if #self.problems == known then return end
+  self.problems = table.move(self.problems, 1, known, 1, {})
+  for _, name in ipairs(text.sorted_keys(values[section])) do look(name, values[section][name]) end
 end
 
 function reader:check_section(values, places, section, keys)
-  self:each_of(values, places, section, function(name, value, place) self:check(value, place, keys, section .. "." .. name) end)
+  self:each_of(values, places, section, function(name, value, place) self:check(value, place, keys, section, name) end)
 end
 
 local function commands_of(step)
   return (step.argv and 1 or 0) + (step.sh and 1 or 0) + (step.lua and 1 or 0)
 end
 
+function reader:check_within(name, step, place, key, keys)
+  if type(step[key]) == "table" and not is_list(step[key]) then
+    self:check(step[key], within(place, key), keys, "steps." .. name .. "." .. key)
+  end
+end
+
 function reader:check_step(name, step, place)
-  self:check(step, place, step_keys, "steps." .. name)
+  self:check(step, place, step_keys, "steps", name)
   if step.matrix and type(step.matrix) == "table" then
     for _, key in ipairs(text.sorted_keys(step.matrix)) do
       if not is_list(step.matrix[key]) then
@@ -168,13 +179,8 @@ function reader:check_step(name, step, place)
   if commands_of(step) > 1 then self:complain(place, nil, "steps.%s: only one of argv, sh and lua", name) end
   if not name:match("^[%w_%-%.:/\x80-\xff]+$") then self:complain(place, nil, "steps.%s: a step's name has letters, digits and _-.:/", name) end
   if type(step.argv) == "table" and #step.argv == 0 then self:complain(place, "argv", "steps.%s.argv: a program expected", name) end
-  local function sub(key, keys)
-    if type(step[key]) == "table" and not is_list(step[key]) then
-      self:check(step[key], within(place, key), keys, "steps." .. name .. "." .. key)
-    end
-  end
-  sub("retry", retry_keys)
-  sub("each", each_keys)
+  self:check_within(name, step, place, "retry", retry_keys)
+  self:check_within(name, step, place, "each", each_keys)
   if type(step.each) == "table" and commands_of(step.each) + (step.each.items and 1 or 0) > 1 then
     self:complain(place, "each", "steps.%s.each: only one of argv, sh, lua and items", name)
   end
@@ -328,7 +334,8 @@ function reader:check_executors(values, places)
   end
   if by_name(values.pipeline) then check_name(values.pipeline.executor, within(places, "pipeline"), "pipeline.executor") end
   for name, step in pairs(by_name(values.steps) and values.steps or {}) do
-    if type(step) == "table" then check_name(step.executor, within(within(places, "steps"), name), "steps." .. name .. ".executor") end
+    local named = type(step) == "table" and step.executor
+    if named then check_name(named, within(within(places, "steps"), name), "steps." .. name .. ".executor") end
   end
 end
 
