@@ -133,12 +133,18 @@ bool is_little(const std::vector<named>& all) {
   return bytes <= hashed_here;
 }
 
+// The folder that relative paths are below, if any, is the value behind the list.
 std::vector<named> read_paths(lua_State* L, int list) {
+  const char* folder = lua_tostring(L, list + 1);
+  const std::string below = folder ? std::string(folder) + "/" : std::string();
   std::vector<named> paths;
   const auto length = static_cast<lua_Integer>(lua_rawlen(L, list));
   paths.reserve(static_cast<std::size_t>(length));
   for (lua_Integer i = 1; i <= length; ++i) {
-    if (lua_rawgeti(L, list, i) == LUA_TSTRING) paths.push_back({lua_tostring(L, -1)});
+    if (lua_rawgeti(L, list, i) == LUA_TSTRING) {
+      const char* path = lua_tostring(L, -1);
+      paths.push_back({*path == '/' ? path : below + path});
+    }
     lua_pop(L, 1);
   }
   return paths;
@@ -165,10 +171,11 @@ done hash_here(lua_State* L, vm& v) {
   return done::here;
 }
 
-// contents(paths) -> list of hashes, "missing" where there is nothing
+// contents(paths, [folder]) -> list of hashes, "missing" where there is nothing
 reply contents_body(lua_State* L, vm& v) {
   if (lua_type(L, 1) != LUA_TTABLE) return bad_argument(v, 1, "a list of paths expected", L);
-  lua_settop(L, 1);
+  if (!lua_isnoneornil(L, 2) && lua_type(L, 2) != LUA_TSTRING) return bad_argument(v, 2, "a folder (string) expected", L);
+  lua_settop(L, 2);
   const done how = hash_here(L, v);
   if (how == done::failed) return action::raise_problem;
   if (how == done::here) return push_lines(L, v.message);

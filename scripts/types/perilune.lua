@@ -1359,8 +1359,9 @@ function hash.file(path) end
 ---One hash for each path, `"missing"` where there is nothing: of files their bytes and whether they can be executed, of folders
 ---the names and contents below. Little is read at once, more on a thread of the pool.
 ---@param paths string[]
+---@param folder? string what relative paths are below; without it the working directory
 ---@return string[]
-function hash.contents(paths) end
+function hash.contents(paths, folder) end
 
 ---What the tasks of this worker do, as a trace for Perfetto or `chrome://tracing`: a row for each task with its turns and waits, and
 ---the spans that end meanwhile. Without a recording nothing is noted.

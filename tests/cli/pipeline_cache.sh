@@ -144,4 +144,43 @@ rm -rf .perilune
 run why -f p.toml make && run check --stale -f p.toml && run run -n -f p.toml
 [ ! -e .perilune ] || fail "it wrote"
 
+it "takes inputs by name, by pattern and from anywhere"
+mkdir -p apart/kinds outside
+echo x >outside/one; echo y >apart/kinds/named; echo z >apart/kinds/match.c
+cat >apart/perilune.toml <<END
+[steps.all]
+argv = ["touch", "made"]
+inputs = ["kinds/named", "kinds/*.c", "$PWD/outside/one", "$PWD/apart/kinds/named", "kinds/*.none", "absent"]
+outputs = ["made"]
+END
+run run -q -C apart
+for change in "kinds/named" "kinds/match.c" "$PWD/outside/one"; do
+  run why all -C apart
+  [ "$status" -eq 0 ] || fail "before $change: $(cat out)"
+  case $change in /*) echo more >>"$change" ;; *) echo more >>"apart/$change" ;; esac
+  run why all -C apart
+  [ "$(cat out)" = "all: would run: input $change changed" ] || fail "$(cat out err)"
+  run run -q -C apart
+done
+touch apart/absent apart/kinds/new.none
+run why all -C apart
+[ "$(cat out)" = "all: would run: input absent changed, input kinds/new.none is new, input kinds/*.none is gone" ] || fail "$(cat out err)"
+
+it "runs what is stale and what stands behind it, and nothing else"
+mkdir mixed
+awk 'BEGIN { for (i = 0; i < 200; i++) { from = int(i / 20) "." i % 20; to = int(i / 20) "." i % 20 + 1
+  printf "[steps.s%d]\nsh = \"cat %s >%s\"\ninputs = [\"%s\"]\noutputs = [\"%s\"]\n", i, from, to, from, to
+  if (i % 20) printf "needs = [\"s%d\"]\n", i - 1 } }' >mixed/perilune.toml
+for i in 0 1 2 3 4 5 6 7 8 9; do echo "$i" >"mixed/$i.0"; done
+run run -q -C mixed
+run run -C mixed
+grep -q "^success: 200 cached" err || fail "$(tail -3 err)"
+echo new >mixed/2.0; echo new >mixed/7.15
+run run -C mixed
+[ "$(grep -c ': done' err)" -eq 21 ] && [ "$(cat mixed/2.20 mixed/7.15 mixed/7.20)" = "new
+7
+7" ] || fail "$(grep ': done' err)"
+run run -C mixed
+grep -q "^success: 200 cached" err || fail "$(tail -3 err)"
+
 done_testing

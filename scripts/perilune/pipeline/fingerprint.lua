@@ -8,33 +8,39 @@ local text = require "perilune.pipeline.text"
 
 local fingerprint = {}
 
--- Adds what a pattern stands for to two lists: full paths, and how they are shown. Returns whether there is anything.
-local function add_matches(pattern, prefix, paths, shown)
-  local relative = pattern:byte() ~= 47
-  local full = relative and prefix .. pattern or pattern
-  local plain = not pattern:find("[%*%?%[]")
-  if plain and relative then
-    local n = #paths + 1
-    paths[n], shown[n] = full, pattern
-    return true
+local none <const> = {}
+
+local function is_plain(patterns)
+  for _, pattern in ipairs(patterns) do
+    if pattern:byte() == 47 or pattern:find("[%*%?%[]") then return false end
   end
-  local matched = plain and { full } or fs.glob(full)
-  for _, path in ipairs(matched) do
-    paths[#paths + 1] = path
-    shown[#shown + 1] = path:sub(1, #prefix) == prefix and path:sub(#prefix + 1) or path
+  return true
+end
+
+-- The paths that patterns stand for, how each is shown, and the patterns that stand for nothing.
+local function match(patterns, prefix)
+  local paths, shown, without = {}, {}, {}
+  for _, pattern in ipairs(patterns) do
+    local full = pattern:byte() == 47 and pattern or prefix .. pattern
+    local matched = pattern:find("[%*%?%[]") and fs.glob(full) or { full }
+    for _, path in ipairs(matched) do
+      paths[#paths + 1] = path
+      shown[#shown + 1] = path:sub(1, #prefix) == prefix and path:sub(#prefix + 1) or path
+    end
+    if #matched == 0 then without[#without + 1] = pattern end
   end
-  return #matched > 0
+  return paths, shown, without
 end
 
 -- {path = hash of its content, or "missing"} of paths and patterns, relative to the pipeline's folder.
 local function hash_patterns(step, patterns)
-  local found = {}
-  if #patterns == 0 then return found end
-  local prefix, paths, shown = step.folder .. "/", {}, {}
-  for _, pattern in ipairs(patterns) do
-    if not add_matches(pattern, prefix, paths, shown) then found[pattern] = "missing" end
-  end
-  for i, content in ipairs(hash.contents(paths)) do found[shown[i]] = content end
+  if #patterns == 0 then return {} end
+  local paths, shown, without = patterns, patterns, none
+  if not is_plain(patterns) then paths, shown, without = match(patterns, step.folder .. "/") end
+  local contents = hash.contents(paths, step.folder)
+  local found = #paths > 0 and { [shown[1]] = contents[1] } or {}
+  for i = 2, #paths do found[shown[i]] = contents[i] end
+  for _, pattern in ipairs(without) do found[pattern] = "missing" end
   return found
 end
 

@@ -17,11 +17,18 @@ end
 -- Those of the set `last` stand behind everything that is started with them and not in it.
 function lineup:stand_last(last, ordinary) self.last, self.ordinary = last, ordinary end
 
+local nobody <const> = {} -- shared, never changed
+
 local function arrange(self, step)
   local open = 0
   for _, key in ipairs(model.dependencies(step)) do
     local list = self.behind[key]
-    if list then list[#list + 1], open = step, open + 1 end
+    if list == nobody then
+      self.behind[key] = { step }
+    elseif list then
+      list[#list + 1] = step
+    end
+    if list then open = open + 1 end
   end
   if self.last[step.key] and self.ordinary > 0 then
     local list = self.behind_ordinary
@@ -35,7 +42,7 @@ local function mark(self, steps)
   local new = {}
   for _, step in ipairs(steps) do
     if not self.started[step.key] then
-      self.started[step.key], self.behind[step.key] = true, {}
+      self.started[step.key], self.behind[step.key] = true, nobody
       new[#new + 1] = step
     end
   end

@@ -112,10 +112,12 @@ end
 -- Lists in it are the step's own where there was nothing to replace, and are never changed.
 function resolve.step(pipeline, step, scope)
   local names = resolve.names(step, scope)
+  local plain = #step.names == 0
   local ready = {
     key = step.key, names = names, arguments = scope.args or nothing, env = text.expand_all(step.env, names),
     cwd = folder_of(pipeline, step, names), folder = pipeline.folder, takes_arguments = takes_arguments(step),
-    inputs = text.expand_all(step.inputs, names), outputs = text.expand_all(step.outputs, names),
+    inputs = plain and step.inputs or text.expand_all(step.inputs, names),
+    outputs = plain and step.outputs or text.expand_all(step.outputs, names),
   }
   resolve_command(ready, pipeline, step, names)
   return ready

@@ -67,7 +67,9 @@ function reuse.look(run, step, ready)
   local made = made_before(run, step, print)
   local fresh, reason = fingerprint.verdict(ready, print, made)
   if fresh and not made.value then return print, nil, "its value was not kept" end
-  if fresh then return print, { state = "cached", reason = reason, value = restored(made) } end
+  if fresh then
+    return print, { state = "cached", reason = reason, value = restored(made), fingerprint = print.hash, command = ready.shown }
+  end
   return print, nil, reason
 end
 

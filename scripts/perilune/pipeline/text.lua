@@ -150,8 +150,14 @@ local function quoted(word)
 end
 
 function text.command_line(argv)
-  local words = {}
-  for i, word in ipairs(argv) do words[i] = quoted(tostring(word)) end
+  local words = argv
+  for i, word in ipairs(argv) do
+    local shown = quoted(tostring(word))
+    if shown ~= word then
+      if words == argv then words = table.move(argv, 1, #argv, 1, {}) end
+      words[i] = shown
+    end
+  end
   return table.concat(words, " ")
 end
 
