@@ -153,6 +153,23 @@ b | cycle.lua:8: a cycle: b -> a -> b
 b | cycle.lua:9: a cycle: b -> c -> a -> b
 END
 
+it "tells the place of a call whose result is returned as it is: where the function stands"
+given tail.lua <<'END'
+local p = require("perilune.pipeline").new("tail")
+p:main(function(ctx)
+  print(select(2, pcall(function() return ctx:step(5) end)))
+  return ctx:step("outer", function(own)
+    return own:step("inner", { sh = "exit 7" })
+  end)
+end)
+return p
+END
+run run -q tail.lua
+expect_only 1 out <<'END'
+main | tail.lua:3: bad argument #1 to 'step' (a key expected, got number)
+END
+grep -qx "  tail.lua:4: step 'inner' failed: exit 7, attempt 1/1" err && grep -qx "failed: inner  (tail.lua:4)" err || fail "$(cat err)"
+
 it "items that are tables have keys that are stable over runs"
 given tables.lua <<'END'
 local p = require("perilune.pipeline").new("tables")

@@ -12,21 +12,31 @@ local context = {}
 context.__index = context
 context.__name = "perilune.pipeline.context"
 
-local function context_of(run, step)
-  local scope = run:scope_of(step)
-  return setmetatable({ key = step.key, params = scope.params, env = scope.env, secrets = scope.secrets, run = scope.run, args = scope.args,
-                        steps = scope.steps, item = step.item, matrix = step.matrix, execution_ = run, step_ = step }, context)
+-- "file:line" where a function is defined.
+local function place_of_function(fn)
+  local info = debug.getinfo(fn, "S")
+  return ("%s:%d"):format(info.short_src, info.linedefined)
 end
 
--- "file:line" of the script's innermost function from a level on; pcall and its like have none.
-local function place_of_caller(level)
-  local at = debug.getinfo(level, "Sl")
-  while at and at.currentline < 0 do
+local function context_of(run, step, fn)
+  local scope = run:scope_of(step)
+  return setmetatable({ key = step.key, params = scope.params, env = scope.env, secrets = scope.secrets, run = scope.run, args = scope.args,
+                        steps = scope.steps, item = step.item, matrix = step.matrix, execution_ = run, step_ = step,
+                        defined_at_ = place_of_function(fn) }, context)
+end
+
+-- "file:line" of the script's innermost call above a method of the ctx: pcall and its like have no line, and a call whose result is
+-- returned as it is has left none; then it is where the step's function is defined.
+local function place_of_caller(self)
+  local level, at = 3, debug.getinfo(3, "Sl")
+  while at and (at.currentline < 0 or at.source:find("^[=@]?perilune%.")) do
     level = level + 1
     at = debug.getinfo(level, "Sl")
   end
-  return at and ("%s:%d"):format(at.short_src, at.currentline)
+  return at and ("%s:%d"):format(at.short_src, at.currentline) or self.defined_at_
 end
+
+local function raise(place, message, ...) error(place .. ": " .. message:format(...), 0) end
 
 -- "a -> b -> a" where the function of step `goal` would wait for itself if it waited for `step`, through what steps need and what
 -- functions wait for; else nil.
@@ -66,35 +76,32 @@ function wait:__close()
 end
 
 -- Calls fn, which waits for the end of a step, unless that would never come.
-local function wait_in_turn(self, step, level, fn, ...)
+local function wait_in_turn(self, step, place, fn, ...)
   local run = self.execution_
   local cycle = cycle_through(run, step, self.key)
-  if cycle then error("a cycle: " .. cycle, level + 1) end
+  if cycle then raise(place, "a cycle: %s", cycle) end
   local _ <close> = wait.begin(run, self.key, step.key)
   return lua_print.aside(fn, ...)
 end
 
--- Makes a step and waits for its end. `level`: of the script's call above this function; `place`: of that call, where it is in
--- another task.
-local function await_step(self, call, key, spec, level, place)
+-- Makes a step and waits for its end. place: of the script's call.
+local function await_step(self, call, key, spec, place)
   local run = self.execution_
-  if type(key) ~= "string" then
-    error(("bad argument #1 to '%s' (a key expected, got %s)"):format(call, type(key)), level + 1)
-  end
+  if type(key) ~= "string" then raise(place, "bad argument #1 to '%s' (a key expected, got %s)", call, type(key)) end
   local known = run.pipeline.by_key[key]
-  if spec == nil and known then return wait_in_turn(self, known, level, run.finish, run, known) end
+  if spec == nil and known then return wait_in_turn(self, known, place, run.finish, run, known) end
   if type(spec) == "function" then spec = { fn = spec } end
   local problem = schema.problem_of_step(key, spec) or known and ("there is a step '%s' already, at %s"):format(key, known.place or "?")
     or spec.matrix and "a matrix is for steps that are known before the run; ctx:map makes one for each item"
-  if problem then error(("bad argument #2 to '%s' (%s)"):format(call, problem), level + 1) end
-  local ok, step = pcall(function(place)
+  if problem then raise(place, "bad argument #2 to '%s' (%s)", call, problem) end
+  local ok, step = pcall(function()
     return run.pipeline:place_on_executor(model.make_step(key, key, model.with_names(spec, run:scope_of(self.step_)), place))
-  end, place or place_of_caller(level + 2))
-  if not ok then error(tostring(step), level + 1) end
+  end)
+  if not ok then raise(place, "%s", tostring(step)) end
   local missing = run.pipeline:missing_reference(step)
-  if missing then error(missing, level + 1) end
+  if missing then raise(place, "%s", missing) end
   step.collect, step.always = spec.fail ~= "fast", run.is_always(self.step_)
-  return wait_in_turn(self, step, level, run.add_and_wait, run, step, self.key)
+  return wait_in_turn(self, step, place, run.add_and_wait, run, step, self.key)
 end
 
 local function describe(key, outcome)
@@ -104,8 +111,9 @@ end
 
 -- Makes a step, or takes the one of that key where no spec is given, and waits for it. Raises when it does not succeed.
 function context:step(key, spec)
-  local outcome = await_step(self, "step", key, spec, 2)
-  if not self.execution_.good[outcome.state] then error(describe(key, outcome), 2) end
+  local place = place_of_caller(self)
+  local outcome = await_step(self, "step", key, spec, place)
+  if not self.execution_.good[outcome.state] then raise(place, "%s", describe(key, outcome)) end
   return outcome
 end
 
@@ -130,24 +138,27 @@ end
 -- succeed, or with options.collect after all of them.
 function context:map(name, items, make, options)
   options = options or {}
+  local place = place_of_caller(self)
   local argument, problem = check_map(name, items, make, options)
-  if argument then error(("bad argument #%d to 'map' (%s)"):format(argument, problem), 2) end
-  local place, permits = place_of_caller(3), peri.semaphore(options.limit or math.max(#items, 1))
+  if argument then raise(place, "bad argument #%d to 'map' (%s)", argument, problem) end
+  local permits = peri.semaphore(options.limit or math.max(#items, 1))
   local outcomes, failures = {}, {}
   local function one(i, item)
     local _ <close> = permits:acquire()
     if #failures > 0 and not options.collect then return end
     local key = ("%s[%s]"):format(name, fan_out.words_of(item))
-    outcomes[i] = await_step(self, "map", key, make(item, i), 2, place)
+    outcomes[i] = await_step(self, "map", key, make(item, i), place)
     if not self.execution_.good[outcomes[i].state] then failures[#failures + 1] = describe(key, outcomes[i]) end
     if #failures > 0 and not options.collect then error(failures[1], 0) end
   end
   local ok, failure = pcall(peri.scope, function(s)
     for i, item in ipairs(items) do s:spawn(one, i, item) end
   end)
-  if #failures > 0 then error(table.concat(failures, "\n"), 2) end
-  if not ok then error(failure.errors and failure.errors[1] and tostring(failure.errors[1].value) or tostring(failure), 2) end
-  return outcomes
+  if #failures > 0 then raise(place, "%s", table.concat(failures, "\n")) end
+  if ok then return outcomes end
+  local first = failure.errors and failure.errors[1] and tostring(failure.errors[1].value) or tostring(failure)
+  if first:find("^[^\n]-:%d+: ") then error(first, 0) end -- it has a place already
+  raise(place, "%s", first)
 end
 
 -- A function under way, to those who end steps what a process is: it is asked to end, and after the grace made to.
@@ -181,7 +192,7 @@ end
 
 -- Calls a function of the step with its ctx. log: where it prints (step_log.lua).
 local function call(run, step, fn, log)
-  local ctx = context_of(run, step)
+  local ctx = context_of(run, step, fn)
   local printing <close> = lua_print.into(log)
   local how, value = supervised(run, step, function() return fn(ctx, ctx.run) end)
   printing:close()
