@@ -114,7 +114,7 @@ run run letters.toml -qkFpn=2
 [ "$status" -eq 1 ] && grep -qx "b | 2" out || fail "status $status: $(cat out err)"
 run run letters.toml -qz
 expect 2 err <<'END'
-perilune: run: unknown flag '-z'; see perilune --help
+perilune: run: unknown flag '-z'; see perilune run --help
 END
 run run letters.toml -q=yes
 expect 2 err <<'END'

@@ -34,7 +34,7 @@ perilune: list: unknown flag '--jsn'; did you mean '--json'?
 EOF
 run list --jobs 3
 expect 2 err <<'EOF'
-perilune: list: unknown flag '--jobs'; see perilune --help
+perilune: list: unknown flag '--jobs'; see perilune list --help
 EOF
 run help rum
 expect 2 err <<'EOF'

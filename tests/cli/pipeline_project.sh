@@ -17,6 +17,12 @@ EOF
 run why -C fresh build
 [ "$status" -eq 0 ] || fail "$(cat out)"
 
+it "init in a folder that is not there"
+run init -C none
+expect 2 err <<'END'
+perilune: --directory: there is no folder none
+END
+
 it "init overwrites nothing"
 run init -C fresh
 expect 2 err <<'EOF'

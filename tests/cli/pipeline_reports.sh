@@ -56,6 +56,18 @@ for step in steps.values():
 assert data["cpu"]["user"] + data["cpu"]["system"] > 0
 END
 
+it "lists without anything in them are lists"
+mkdir empty
+printf '[steps.a]\nsh = "exit 3"\n[steps.b]\nif = "env.NO_SUCH_VARIABLE"\nsh = "true"\n' >empty/perilune.toml
+run run -q -k -C empty --report json=bad.json
+run run -q -C empty b --report json=skipped.json
+check <<'END'
+import json
+bad, skipped = (json.load(open("empty/%s.json" % name)) for name in ("bad", "skipped"))
+assert bad["steps"][0]["tail"] == [] and bad["steps"][0]["needs"] == [] and bad["steps"][1]["attempts"] == [], bad
+assert skipped["critical_path"] == [] and skipped["slowest"] == [] and skipped["counts"] == {"skipped": 1}, skipped
+END
+
 it "JUnit: a case for each step that did something"
 check <<'END'
 import xml.etree.ElementTree as tree

@@ -142,7 +142,16 @@ argv  = ["echo", "${steps.first.value}"]
 needs = ["first"]
 argv  = ["echo", "${steps.frist.value}"]
 END
+cat >>steps.toml <<'END'
+[steps.whole]
+sh      = "echo '{\"a\": 1}'"
+capture = "json"
+[steps.part]
+needs = ["whole"]
+argv  = ["echo", "${steps.whole.value.b.c}"]
+END
 run run steps.toml -q -k
+grep -qxF '  ${steps.whole.value.b.c} has no value' err || fail "$(cat err)"
 grep -qxF "  \${steps.first.value} has no value; capture = \"text\" in step 'first' keeps what it prints" err || fail "$(cat err)"
 grep -qF "  \${steps.frist.value} has no value; no step 'frist' has ended before this one; did you mean 'first'?" err || fail "$(cat err)"
 

@@ -165,7 +165,7 @@ function execution:settle(step, outcome)
   self.events:emit("step_finished", {
     key = step.key, name = step.name, state = outcome.state, reason = outcome.reason, code = outcome.code, place = step.place,
     signal = outcome.signal, duration = outcome.duration, attempts = outcome.attempts, allowed = outcome.allowed or 1,
-    command = outcome.command, log = outcome.log, tail = failed and outcome.tail or nil, message = outcome.message,
+    command = outcome.command, log = outcome.log, tail = failed and outcome.tail and json.array(outcome.tail) or nil, message = outcome.message,
     silent = outcome.silent or nil, user = outcome.user, system = outcome.system, left = outcome.left,
     needs = json.array({ table.unpack(step.needs) }),
   })

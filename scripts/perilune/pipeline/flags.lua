@@ -77,7 +77,7 @@ local function read_flag(values, words, at, command)
     table.sort(all)
     local flag = word:match("^[^=]+")
     local meant = text.suggestion(flag, all)
-    text.refuse(2, "%s: unknown flag '%s'%s", command, flag, meant ~= "" and meant or "; see perilune --help")
+    text.refuse(2, "%s: unknown flag '%s'%s", command, flag, meant ~= "" and meant or ("; see perilune %s --help"):format(command))
   end
   if known[name].kind == "flag" then
     values[name] = true

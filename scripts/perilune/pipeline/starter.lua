@@ -32,6 +32,7 @@ sh      = 'echo "the run ended: ${run.status}"'
 
 return function(values)
   local folder = values.directory or "."
+  if not fs.exists(folder) or fs.stat(folder).type ~= "directory" then text.refuse(2, "--directory: there is no folder %s", folder) end
   local path = folder .. "/perilune.toml"
   for _, name in ipairs { "perilune.toml", "perilune.lua" } do
     if fs.exists(folder .. "/" .. name) then text.refuse(2, "%s is there already", folder .. "/" .. name) end

@@ -81,6 +81,9 @@ end
 local function why_no_value(scope, path)
   local key, field = path:match("^steps%.(.+)%.([%w_%-]+)$")
   if not key or not scope.steps then return "" end
+  for at in key:gmatch("()%.") do
+    if scope.steps[key:sub(1, at - 1)] then return "" end -- within the value of that step
+  end
   local step = scope.steps[key]
   if not step then return ("; no step '%s' has ended before this one%s"):format(key, text.suggestion(key, text.sorted_keys(scope.steps))) end
   local captured = field == "value" or field == "stdout"
