@@ -91,6 +91,17 @@ END
 run run -q --retries 1 plain.toml
 [ "$(wc -l <plain)" -eq 2 ] || fail "$(cat plain)"
 
+it "tries again where an output was not made"
+given unmade.toml <<'END'
+[steps.a]
+sh      = "echo >>tried; [ $(wc -l <tried) -lt 2 ] || echo x >made"
+outputs = ["made"]
+retry   = { attempts = 3, backoff = "1ms" }
+END
+run run unmade.toml
+[ "$status" -eq 0 ] && [ "$(wc -l <tried)" -eq 2 ] || fail "$status $(cat err)"
+grep -qx "a: attempt 1/3: it ended well, but its output made is not there, again in 1ms" err || fail "$(cat err)"
+
 it "does not wait for the next attempt when it is to end"
 given wait.toml <<'END'
 [steps.a]

@@ -6,6 +6,7 @@ local json = require "perilune.json"
 local system = require "perilune.native.system"
 local attempt = require "perilune.pipeline.attempt"
 local job_control = require "perilune.pipeline.job_control"
+local reuse = require "perilune.pipeline.reuse"
 local resolve = require "perilune.pipeline.resolve"
 local step_log = require "perilune.pipeline.step_log"
 
@@ -30,7 +31,7 @@ end
 local function what_happened(outcome)
   if outcome.state == "timeout" then return "timeout" end
   if outcome.signal then return "signal " .. outcome.signal end
-  return outcome.code and "exit " .. outcome.code or outcome.message or "it failed"
+  return outcome.code and outcome.code ~= 0 and "exit " .. outcome.code or outcome.message or "it failed"
 end
 
 -- Waits unless the step is to end. Returns whether the time has passed.
@@ -46,6 +47,7 @@ function attempts.try(run, step, ready, reason, announce, taken)
   local user, kernel = 0, 0
   for n = 1, retry.attempts do
     local outcome = attempts.once(run, step, ready, reason, n, retry.attempts, announce, taken)
+    if outcome.state == "succeeded" and n < retry.attempts and #ready.outputs > 0 then reuse.check_outputs(ready, outcome) end
     user, kernel = user + (outcome.user or 0), kernel + (outcome.system or 0)
     outcome.started, outcome.allowed, outcome.user, outcome.system = began, retry.attempts, user, kernel
     outcome.attempts, outcome.silent = outcome.attempts or n, outcome.silent and n == 1

@@ -73,14 +73,19 @@ function reuse.look(run, step, ready)
   return print, nil, reason
 end
 
+-- A success that has not made what it should is a failure. Returns the contents of the outputs.
+function reuse.check_outputs(ready, outcome)
+  local outputs = fingerprint.outputs(ready)
+  local missing = fingerprint.missing_output(outputs)
+  if missing then outcome.state, outcome.message = "failed", ("it ended well, but its output %s is not there"):format(missing) end
+  return outputs
+end
+
 -- After a success: what it has made is good from now on. The inputs may have changed while it ran, then it is not.
 function reuse.keep(run, step, ready, print, outcome)
   if #ready.outputs == 0 then return end
-  local outputs = fingerprint.outputs(ready)
-  local missing = fingerprint.missing_output(outputs)
-  if missing then
-    outcome.state, outcome.message = "failed", ("it ended well, but its output %s is not there"):format(missing)
-  elseif run.store then
+  local outputs = reuse.check_outputs(ready, outcome)
+  if outcome.state == "succeeded" and run.store then
     print.outputs = any_json.exact(outputs)
     run.store:remember(step.key, run.run, print, reuse.kept_value(run, outcome.value))
   end
