@@ -176,6 +176,53 @@ sort out >sorted
 printf 'cleanup | cleanup failure\nrescue | rescue\n' >expected
 same expected sorted "behind what failed"
 
+it "runs what stands behind a step of the end at the end as well"
+given ends.toml <<'END'
+[steps.second]
+needs = ["first"]
+sh = "echo second"
+[steps.first]
+when = "always"
+sh = "echo first"
+[steps.close]
+finally = true
+sh = "echo close"
+[steps.upload]
+finally = true
+needs = ["close"]
+sh = "echo upload"
+[steps.tell]
+when = "always"
+after = ["upload"]
+sh = "echo tell ${run.status}"
+[steps.work]
+sh = "echo work; exit 1"
+END
+run run -q -k -j 1 ends.toml
+[ "$status" -eq 1 ] && [ "$(head -n 1 out)" = "work | work" ] || fail "$status $(cat out err)"
+sort -o out out
+expect_only 1 out <<'END'
+close | close
+first | first
+second | second
+tell | tell failure
+upload | upload
+work | work
+END
+given ends.lua <<'END'
+local p = require("perilune.pipeline").new("ends")
+p:step("end", { sh = "echo end", when = "always" })
+p:main(function(ctx) print(select(2, pcall(function() ctx:step("end") end))) end)
+p:finally("more", function(ctx) ctx:step("end") return { sh = "echo more" } end)
+return p
+END
+run run -q ends.lua
+expect 0 out <<'END'
+main | ends.lua:3: a cycle: main -> end -> main
+end | end
+more | more
+END
+
 it "names the values of steps by their keys, whatever is in them"
 given keys.toml <<'END'
 [steps.row]

@@ -259,10 +259,9 @@ local function see_to(self, step)
 end
 
 local function start_all(self, wanted)
-  local steps, behind, last = {}, {}, {}
+  local steps, behind, last = {}, {}, model.last_steps(self.pipeline.steps, wanted)
   for _, step in ipairs(self.pipeline.steps) do
     if wanted[step.key] then
-      last[step.key] = model.is_last(step, wanted) or false
       local list = last[step.key] and behind or steps
       list[#list + 1] = step
     end
@@ -278,6 +277,9 @@ function execution:go(wanted)
     self.lineup = lineup.new(function(step) s:spawn({ name = step.key }, see_to, self, step) end)
     start_all(self, wanted)
   end)
+  for key in pairs(wanted) do
+    if not self.outcomes[key] then self:break_off(("step '%s' has never had its turn"):format(key)) end
+  end
   return self:status()
 end
 

@@ -51,6 +51,9 @@ local function cycle_through(run, step, goal)
     end
     for _, key in ipairs(model.dependencies(one)) do reach(key) end
     for key in pairs(run.awaited[one.key] or {}) do reach(key) end
+    for key, is_last in pairs(run.lineup.last[one.key] and run.lineup.last or {}) do
+      if not is_last then reach(key) end
+    end
   end
   if not queue[at] then return nil end
   local chain, key = { goal }, behind[goal]

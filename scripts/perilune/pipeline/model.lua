@@ -211,6 +211,33 @@ function model.is_last(step, wanted)
   return step.finally or step.when ~= "success" and model.waits_for_none(step, wanted)
 end
 
+local function stands_behind(step, set)
+  for _, list in ipairs { step.needs, step.after } do
+    for _, key in ipairs(list) do
+      if set[key] then return true end
+    end
+  end
+  return false
+end
+
+-- Of the wanted steps those that stand at the end of the run, with what stands behind them: {key = true}, false for the others.
+function model.last_steps(steps, wanted)
+  local last, more = {}, false
+  for _, step in ipairs(steps) do
+    if wanted[step.key] then
+      last[step.key] = model.is_last(step, wanted) or false
+      more = more or last[step.key]
+    end
+  end
+  while more do
+    more = false
+    for _, step in ipairs(steps) do
+      if last[step.key] == false and stands_behind(step, last) then last[step.key], more = true, true end
+    end
+  end
+  return last
+end
+
 local function matches(values, exclusion)
   for name, value in pairs(exclusion) do
     if tostring(values[name]) ~= tostring(value) then return false end

@@ -84,12 +84,12 @@ end
 
 -- The wanted steps in order, as the first event tells them.
 local function planned(pipeline, wanted, mask)
-  local keys, steps = json.array {}, json.array {}
+  local keys, steps, last = json.array {}, json.array {}, model.last_steps(pipeline.steps, wanted)
   for _, step in ipairs(pipeline.steps) do
     if wanted[step.key] then
       keys[#keys + 1] = step.key
       steps[#steps + 1] = { key = step.key, name = step.name, doc = step.doc and mask(step.doc), place = step.place, needs = step.needs, after = step.after,
-                          executor = step.executor or nil, last = model.is_last(step, wanted) or nil }
+                          executor = step.executor or nil, last = last[step.key] or nil }
     end
   end
   return keys, steps
