@@ -1481,7 +1481,7 @@ peri.pipeline = nil
 ---@field cwd? string
 ---@field inputs? string[]
 ---@field outputs? string[]
----@field pool? string
+---@field pool? string A function gives its place in it away while it waits for steps of its own.
 ---@field executor? string Where its command runs: a name in `executors`, or `"local"`.
 ---@field timeout? number|string
 ---@field retry? integer|{ attempts: integer, backoff: any, factor: number?, jitter: number?, on: string[]? }

@@ -28,6 +28,35 @@ PERILUNE_JOBS=1 run run -q jobs.toml a
 [ "$(peak a)" -eq 1 ] || fail "a $(peak a)"
 rm a
 
+it "functions have their places in a pool too, which are free while they wait for steps"
+given pool.lua <<'END'
+local peri = require "perilune"
+local p = require("perilune.pipeline").new("pool", { pools = { one = 1 } })
+local inside = 0
+local function alone()
+  assert(inside == 0, "not alone")
+  inside = inside + 1
+  peri.sleep(0.01)
+  inside = inside - 1
+end
+local function outer(ctx)
+  alone()
+  ctx:map(ctx.key .. ".inner", { 1, 2 }, function() return { pool = "one", fn = alone } end)
+  ctx:step(ctx.key .. ".command", { pool = "one", sh = "true" })
+  alone()
+end
+p:step("a", { pool = "one", fn = outer })
+p:step("b", { pool = "one", fn = outer })
+p:step("c", { pool = "one", fn = function(ctx)
+  pcall(peri.timeout, 0.01, function() ctx:step("slow", { sh = "sleep 0.1" }) end)
+  ctx:step("late", { pool = "one", sh = "true" })
+end })
+return p
+END
+run run -v pool.lua
+[ "$status" -eq 0 ] && [ "$(grep -c ': done, ' err)" -eq 11 ] || fail "$status $(cat err)"
+grep -qx "b: waits for a slot of pool one" err || fail "$(cat err)"
+
 it "starts no second process above the load limit"
 run run -q -j 8 -l 0 jobs.toml b
 [ "$status" -eq 0 ] && [ "$(peak b)" -eq 1 ] || fail "b $(peak b)"

@@ -113,6 +113,7 @@ p:main(function(ctx)
     print(select(2, pcall(function() ctx:step("a", spec) end)))
   end
   print(select(2, pcall(function() ctx:map("a", {}, print, { limt = 1 }) end)))
+  print(select(2, pcall(function() ctx:step("mian") end)))
 end)
 return p
 END
@@ -124,6 +125,7 @@ main | names.lua:6: step 'a' stands after 'nothing at all', which does not exist
 main | names.lua:6: step 'a': there is no pool 'nt'; did you mean 'net'?
 main | names.lua:6: bad argument #2 to 'step' (a matrix is for steps that are known before the run; ctx:map makes one for each item)
 main | names.lua:8: bad argument #4 to 'map' (unknown option 'limt'; did you mean 'limit'?)
+main | names.lua:9: bad argument #1 to 'step' (there is no step 'mian'; did you mean 'main'?)
 END
 diff expected out >difference || fail "$(cat difference)"
 

@@ -77,10 +77,15 @@ turn.__index = turn
 
 function attempts.turn() return setmetatable({}, turn) end
 
+-- Its place in the pool alone: of a function, which is none of the jobs.
+function turn:take_pool(run, step)
+  local pool = step.pool and run.pool_slots[step.pool]
+  if pool and not self.pool then self.pool = take_permit(run, step, pool, step.pool) end
+end
+
 function turn:take(run, step)
   if self.slot then return end
-  local pool = step.pool and run.pool_slots[step.pool]
-  if pool then self.pool = take_permit(run, step, pool, step.pool) end
+  self:take_pool(run, step)
   self.slot = take_permit(run, step, step.executor and require("perilune.pipeline.executor").slots_of(run, step) or run.slots)
   if step.interactive then self.terminal = run.terminal:lock() end
 end
@@ -106,12 +111,14 @@ local function not_begun(run) return { state = "cancelled", reason = run:why_hal
 
 function attempts.once(run, step, ready, reason, n, allowed, announce, taken)
   if ready.fn then
+    local place <close> = attempts.turn()
+    place:take_pool(run, step)
     if run:is_ending(step) then return not_begun(run) end
     if announce then announce() end
     local log <close> = step_log.open(run, step)
     make_folders(run, ready)
     attempts.tell_start(run, step, ready, reason, n, allowed, log.path)
-    return log:finish(require("perilune.pipeline.lua_step").run(run, step, ready, log))
+    return log:finish(require("perilune.pipeline.lua_step").run(run, step, ready, log, place))
   end
   local own <close> = taken or attempts.turn()
   own:take(run, step)

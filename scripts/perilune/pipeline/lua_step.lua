@@ -18,11 +18,12 @@ local function place_of_function(fn)
   return ("%s:%d"):format(info.short_src, info.linedefined)
 end
 
-local function context_of(run, step, fn)
+-- place: its turn in its pool (attempts.lua).
+local function context_of(run, step, fn, place)
   local scope = run:scope_of(step)
   return setmetatable({ key = step.key, params = scope.params, env = scope.env, secrets = scope.secrets, run = scope.run, args = scope.args,
                         steps = scope.steps, item = step.item, matrix = step.matrix, execution_ = run, step_ = step,
-                        defined_at_ = place_of_function(fn) }, context)
+                        defined_at_ = place_of_function(fn), place_ = place, waits_ = 0 }, context)
 end
 
 -- "file:line" of the script's innermost call above a method of the ctx: pcall and its like have no line, and a call whose result is
@@ -64,18 +65,29 @@ local function cycle_through(run, step, goal)
   return goal .. " -> " .. table.concat(chain, " -> ")
 end
 
--- Who waits for a step, until it is closed: counted in run.awaited[key of who waits][key of the step].
+-- The wait of a function for a step, until it is closed: counted in run.awaited[key of the function's step][key of the step], and
+-- in its ctx. The function's place in its pool is free meanwhile: what it waits for may be in the same pool.
 local wait = {}
 
-function wait.begin(run, by, key)
-  local awaited = run.awaited[by] or {}
-  run.awaited[by], awaited[key] = awaited, (awaited[key] or 0) + 1
-  return setmetatable({ awaited = awaited, key = key }, wait)
+function wait.begin(ctx, key)
+  local awaited = ctx.execution_.awaited[ctx.key] or {}
+  ctx.execution_.awaited[ctx.key], awaited[key] = awaited, (awaited[key] or 0) + 1
+  ctx.waits_ = ctx.waits_ + 1
+  if ctx.place_ then ctx.place_:__close() end
+  return setmetatable({ ctx = ctx, awaited = awaited, key = key }, wait)
+end
+
+-- The function goes on: where none of its tasks waits any more, in its place.
+local function go_on(ctx)
+  if not ctx.place_ or ctx.waits_ > 1 then return end
+  ctx.place_:take_pool(ctx.execution_, ctx.step_)
+  if ctx.waits_ > 1 then ctx.place_:__close() end -- one more has begun to wait
 end
 
 function wait:__close()
   local n = self.awaited[self.key] - 1
   self.awaited[self.key] = n > 0 and n or nil
+  self.ctx.waits_ = self.ctx.waits_ - 1
 end
 
 -- Calls fn, which waits for the end of a step, unless that would never come.
@@ -83,8 +95,10 @@ local function wait_in_turn(self, step, place, fn, ...)
   local run = self.execution_
   local cycle = cycle_through(run, step, self.key)
   if cycle then raise(place, "a cycle: %s", cycle) end
-  local _ <close> = wait.begin(run, self.key, step.key)
-  return lua_print.aside(fn, ...)
+  local _ <close> = wait.begin(self, step.key)
+  local outcome = lua_print.aside(fn, ...)
+  go_on(self)
+  return outcome
 end
 
 -- Makes a step and waits for its end. place: of the script's call.
@@ -93,6 +107,9 @@ local function await_step(self, call, key, spec, place)
   if type(key) ~= "string" then raise(place, "bad argument #1 to '%s' (a key expected, got %s)", call, type(key)) end
   local known = run.pipeline.by_key[key]
   if spec == nil and known then return wait_in_turn(self, known, place, run.finish, run, known) end
+  if spec == nil then
+    raise(place, "bad argument #1 to '%s' (there is no step '%s'%s)", call, key, text.suggestion(key, text.sorted_keys(run.pipeline.by_key)))
+  end
   if type(spec) == "function" then spec = { fn = spec } end
   local problem = schema.problem_of_step(key, spec) or known and ("there is a step '%s' already, at %s"):format(key, known.place or "?")
     or spec.matrix and "a matrix is for steps that are known before the run; ctx:map makes one for each item"
@@ -194,16 +211,16 @@ local function supervised(run, step, fn)
 end
 
 -- Calls a function of the step with its ctx. log: where it prints (step_log.lua).
-local function call(run, step, fn, log)
-  local ctx = context_of(run, step, fn)
+local function call(run, step, fn, log, place)
+  local ctx = context_of(run, step, fn, place)
   local printing <close> = lua_print.into(log)
   local how, value = supervised(run, step, function() return fn(ctx, ctx.run) end)
   printing:close()
   return how, value
 end
 
-function lua_step.run(run, step, ready, log)
-  local how, value = call(run, step, ready.fn, log)
+function lua_step.run(run, step, ready, log, place)
+  local how, value = call(run, step, ready.fn, log, place)
   if how == "returned" then return { state = "succeeded", value = value } end
   if how == "cancelled" then return { state = "cancelled", reason = run:why_halted() } end
   return { state = how == "late" and "timeout" or "failed", tail = log:tail(),
