@@ -184,6 +184,15 @@ perilune: bad.toml:13:1: steps.j: lua: "FILE:FUNCTION" expected, got 'checks.lua
 perilune: bad.toml:15:1: steps.a.argv: there is no run.stats; did you mean 'status'?
 EOF
 
+it "check --json: the problems of a file that is none, with their places"
+run check bad.toml --json
+[ "$status" -eq 3 ] && grep -q "^perilune: bad.toml:8:1: " err || fail "$status $(cat err)"
+[ "$(field "['file'], len(json.load(open('out'))['problems'])")" = '["bad.toml", 5]' ] || fail "$(cat out)"
+[ "$(field "['problems'][1]")" = '{"column": 1, "file": "bad.toml", "line": 8, "message": "steps.f: if: there is no '"'version'"'"}' ] || fail "$(cat out)"
+printf 'require "perilune.pipeline"\nerror "boom"\n' >bad.lua
+run check bad.lua --json
+[ "$status" -eq 3 ] && [ "$(field "['problems']")" = '[{"file": "bad.lua", "line": 2, "message": "boom"}]' ] || fail "$status $(cat out)"
+
 it "check: a word that is none of those expected, and what was meant; every problem once"
 given words.toml <<'EOF'
 [steps]

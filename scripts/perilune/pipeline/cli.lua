@@ -93,7 +93,13 @@ local function carry_out(given, command, ...)
     source, shown, folder = read_text(rest and table.remove(rest, 1) or file_of(values, words))
   end
   if rest and not load_file.mentions_pipelines(source) then return nil, plain_script(source, shown, folder, rest) end
-  local pipeline, not_one = load_file.text(source, shown, folder, rest or words, values)
+  local read, pipeline, not_one = pcall(load_file.text, source, shown, folder, rest or words, values)
+  if not read then
+    if command == "check" and values.json and text.is_problem(pipeline) and pipeline.code == 3 then
+      require("perilune.pipeline.commands").tell_problems(shown, pipeline.message)
+    end
+    error(pipeline, 0)
+  end
   if not pipeline then
     if command == "run" then return 0 end
     text.refuse(3, "the file returns no pipeline but %s", type(not_one))

@@ -75,7 +75,8 @@ end
 function commands.list(pipeline, values)
   local mask, listed, width = mask_of(pipeline, values), {}, 0
   for i, step in ipairs(pipeline.steps) do
-    listed[i] = { key = mask(step.key), doc = step.doc and mask(step.doc), needs = json.array(step.needs) }
+    listed[i] = { key = mask(step.key), name = mask(step.name), doc = step.doc and mask(step.doc), place = step.place,
+                  needs = json.array(step.needs), after = json.array(step.after) }
     width = math.max(width, #listed[i].key)
   end
   if values.json then
@@ -182,6 +183,18 @@ function commands.check(pipeline, values)
     print(("%s: %s, no problems"):format(pipeline.file, #pipeline.steps == 1 and "1 step" or #pipeline.steps .. " steps"))
   end
   return stale and code_of(stale) or 0
+end
+
+-- check --json of a file that is none: {file, line, column, message} of each problem.
+function commands.tell_problems(file, message)
+  local problems = json.array {}
+  for text_line in message:gmatch("[^\n]+") do
+    local at, number, rest = text_line:match("^(.-):(%d+):(.*)$")
+    local column, behind = (rest or ""):match("^(%d+):%s*(.*)$")
+    problems[#problems + 1] = { file = at or file, line = tonumber(number), column = tonumber(column),
+                                message = behind or rest and rest:match("^%s*(.*)$") or text_line }
+  end
+  print_json { file = file, problems = problems }
 end
 
 local function need_store(pipeline)
