@@ -26,6 +26,7 @@ function pipeline.new(name, options)
   made.name, made.pools, made.params, made.secrets = name, options.pools or {}, options.params or {}, options.secrets or {}
   local at = debug.getinfo(2, "Sl")
   pipeline.made_at_ = ("%s:%d"):format(at.short_src, at.currentline)
+  made.default_place = pipeline.made_at_
   return setmetatable({ table_ = made }, builder)
 end
 

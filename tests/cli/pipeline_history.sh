@@ -84,7 +84,36 @@ it "refuses a run or a step that is not there"
 run logs yesterday -f p.toml
 [ "$status" -eq 2 ] || fail "status $status"
 run logs last god -f p.toml
-[ "$status" -eq 2 ] && grep -q "has no log of a step 'god'" err || fail "$(cat err)"
+[ "$status" -eq 2 ] && grep -q "has no log of a step 'god'; did you mean 'good'?$" err || fail "$(cat err)"
+
+it "logs of a matrix and of a fan-out are those of its rows and items"
+given many.toml <<'END'
+[steps.build]
+matrix = { arch = ["x", "y"] }
+sh = "echo built ${matrix.arch}"
+[steps.test]
+needs = ["build"]
+each = ["1", "2"]
+limit = 1
+sh = "echo tested ${item}"
+[steps.tests]
+sh = "echo other"
+END
+run run -q -j 1 many.toml
+run logs last build -f many.toml
+expect 0 out <<'END'
+== build[arch=x]
+built x
+== build[arch=y]
+built y
+END
+run logs last test -f many.toml
+expect 0 out <<'END'
+== test[1]
+tested 1
+== test[2]
+tested 2
+END
 
 it "logs -f: goes on until the run is over"
 given perilune.toml <<'END'

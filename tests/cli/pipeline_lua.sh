@@ -88,6 +88,10 @@ p:step("a", 5)|bad argument #2 to 'step' (a table or a function expected, got nu
 p:step("a", { argv = { "true" }, timeout = "soon" })|bad argument #2 to 'step' (timeout: a duration like "90s" or "2m" expected, got 'soon')
 p:step("a", { argv = { "true" } }) p:step("a", { argv = { "true" } })|there is a step 'a' already, at wrong.lua:2
 p:main(5)|bad argument #1 to 'main' (a function expected, got number)
+p:step("a", { sh = "echo ${params.none}" })|step 'a': there is no params.none
+p:step("a", { matrix = { os = { 1 } }, sh = "echo ${matrix.so}" })|step 'a[os=1]': there is no matrix.so
+require("perilune.pipeline").new("y", { params = { n = { typ = "integer" } } })|bad argument #2 to 'new' (params.n: unknown key 'typ'; did you mean 'type'?)
+require("perilune.pipeline").new("y", { secrets = { n = { env = 1 } } })|bad argument #2 to 'new' (secrets.n.env: a string expected, got 1)
 require("perilune.pipeline").new("y", { pool = {} })|bad argument #2 to 'new' (unknown option 'pool'; did you mean 'pools'?)
 END
 

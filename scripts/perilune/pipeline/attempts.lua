@@ -6,6 +6,7 @@ local json = require "perilune.json"
 local system = require "perilune.native.system"
 local attempt = require "perilune.pipeline.attempt"
 local job_control = require "perilune.pipeline.job_control"
+local retries = require "perilune.pipeline.retry"
 local reuse = require "perilune.pipeline.reuse"
 local resolve = require "perilune.pipeline.resolve"
 local step_log = require "perilune.pipeline.step_log"
@@ -13,20 +14,6 @@ local step_log = require "perilune.pipeline.step_log"
 local attempts = {}
 
 local load_pause <const> = 0.5
-
-local function worth_repeating(retry, outcome)
-  if not retry.on then return outcome.state == "failed" or outcome.state == "timeout" end
-  for _, condition in ipairs(retry.on) do
-    if condition == outcome.state or condition == "failure" and outcome.state == "failed" then return true end
-    local codes = outcome.state == "failed" and condition:match("^exit:(.+)$")
-    for code in (codes or ""):gmatch("%d+") do
-      if outcome.code == tonumber(code) then return true end
-    end
-    local signal = condition:match("^signal:(.+)$")
-    if signal and outcome.signal and signal:gsub("^SIG", "") == outcome.signal:gsub("^SIG", "") then return true end
-  end
-  return false
-end
 
 local function what_happened(outcome)
   if outcome.state == "timeout" then return "timeout" end
@@ -52,7 +39,7 @@ function attempts.try(run, step, ready, reason, announce, taken)
     outcome.started, outcome.allowed, outcome.user, outcome.system = began, retry.attempts, user, kernel
     outcome.attempts, outcome.silent = outcome.attempts or n, outcome.silent and n == 1
     if outcome.state == "succeeded" or outcome.state == "cancelled" or n == retry.attempts or run:is_ending(step)
-      or not worth_repeating(retry, outcome) then
+      or not retries.is_worth(retry, outcome) then
       return outcome
     end
     local delay = backoff.pause(retry, n)

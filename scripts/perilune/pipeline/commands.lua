@@ -240,7 +240,11 @@ function commands.logs(pipeline, values, words)
   local id = find_run(store, words[1]).id
   local found = require("perilune.pipeline.logs")(store, id, words[2], values.follow)
   found = found or words[2] and log_from_before(store, id, words[2])
-  if words[2] and not found then text.refuse(2, "run %s has no log of a step '%s'", id, words[2]) end
+  if words[2] and not found then
+    local keys = {}
+    for i, row in ipairs(store:steps_of(id)) do keys[i] = row.key end
+    text.refuse(2, "run %s has no log of a step '%s'%s", id, words[2], text.suggestion(words[2], keys))
+  end
   return 0
 end
 

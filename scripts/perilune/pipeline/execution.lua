@@ -3,6 +3,7 @@
 local peri = require "perilune"
 local fs = require "perilune.fs"
 local json = require "perilune.json"
+local ends = require "perilune.pipeline.ends"
 local lineup = require "perilune.pipeline.lineup"
 local model = require "perilune.pipeline.model"
 local resolve = require "perilune.pipeline.resolve"
@@ -106,7 +107,7 @@ end
 
 local function passes_when(self, step, bad)
   if step.when == "failure" then
-    local failed = self.first_failure and (bad or model.waits_for_none(step, self.wanted))
+    local failed = self.first_failure and (bad or ends.waits_for_none(step, self.wanted))
     if not failed then return false, "nothing failed" end
   elseif step.when == "cancelled" and not self.stopped then
     return false, "the run was not cancelled"
@@ -259,7 +260,7 @@ local function see_to(self, step)
 end
 
 local function start_all(self, wanted)
-  local steps, behind, last = {}, {}, model.last_steps(self.pipeline.steps, wanted)
+  local steps, behind, last = {}, {}, ends.of(self.pipeline.steps, wanted)
   for _, step in ipairs(self.pipeline.steps) do
     if wanted[step.key] then
       local list = last[step.key] and behind or steps

@@ -28,15 +28,26 @@ local function as_list(value) return type(value) == "string" and { value } or va
 
 local known_of_runs <const> = { id = true, status = true, args = true }
 
--- What `key` of a step mentions has to be there. A condition may ask whether something is there: with `mistyped` only that is
--- refused which is nearly something that is.
-local function check_names(reader, values, name, spec, place, key, names, mistyped)
-  local known = { params = values.params or {}, secrets = values.secrets or {}, matrix = spec.matrix or {}, run = known_of_runs }
+-- Calls complain(problem) for each of the names that a step mentions and that is not there. given: {params, secrets}. A condition may
+-- ask whether something is there: with `mistyped` only that is refused which is nearly something that is.
+local function look_for_names(given, matrix, names, mistyped, complain)
+  local known = { params = given.params or {}, secrets = given.secrets or {}, matrix = matrix or {}, run = known_of_runs }
   for _, full in ipairs(names) do
     local missing, meant = schema.unknown_name(full, known)
-    if missing and not (mistyped and meant == "") then
-      reader:complain(place, key, "steps.%s.%s: there is no %s%s", name, key, missing, meant)
-    end
+    if missing and not (mistyped and meant == "") then complain(("there is no %s%s"):format(missing, meant)) end
+  end
+end
+
+local function check_names(reader, values, name, spec, place, key, names, mistyped)
+  look_for_names(values, spec.matrix, names, mistyped, function(problem) reader:complain(place, key, "steps.%s.%s: %s", name, key, problem) end)
+end
+
+-- The same of a pipeline that Lua has made.
+local function check_names_of_steps(pipeline, problems)
+  for _, step in ipairs(pipeline.steps) do
+    local function complain(problem) problems[#problems + 1] = ("%s: step '%s': %s"):format(step.place, step.key, problem) end
+    if #step.names > 0 then look_for_names(pipeline, step.matrix, step.names, false, complain) end
+    if step.condition_names then look_for_names(pipeline, step.matrix, step.condition_names, true, complain) end
   end
 end
 
@@ -235,7 +246,9 @@ function load_file.lua(source, shown, folder, words)
   if made == nil then warn_of_unreturned() end
   if type(made) ~= "table" or not made.table_ then return nil, made end
   made.table_.file, made.table_.folder = shown, folder
-  load_file.check_graph(made.table_, {})
+  local problems = {}
+  check_names_of_steps(made.table_, problems)
+  load_file.check_graph(made.table_, problems)
   return made.table_
 end
 

@@ -33,14 +33,17 @@ function reader:print(log)
   local bytes = file:read("a")
   if bytes == "" then return end
   self.printed[log.path] = file:seek()
-  if self.headings and self.last ~= log.path then io.write(self.mid_line and "\n" or "", "== ", log.key, "\n") end
+  if (self.headings or log.key ~= self.step) and self.last ~= log.path then io.write(self.mid_line and "\n" or "", "== ", log.key, "\n") end
   self.last, self.mid_line = log.path, bytes:sub(-1) ~= "\n"
   io.write(bytes)
 end
 
+-- Whether a key is that of a row of a matrix, or of an item of a fan-out, of a name.
+local function is_of(key, name) return key:sub(1, #name + 1) == name .. "[" and key:sub(-1) == "]" end
+
 function reader:print_all()
   for _, log in ipairs(existing(self.store, self.run)) do
-    if not self.step or log.key == self.step or log.path == self.store:log_path(self.run, self.step) then
+    if not self.step or log.key == self.step or log.path == self.store:log_path(self.run, self.step) or is_of(log.key, self.step) then
       self.found = true
       self:print(log)
     end
@@ -48,7 +51,7 @@ function reader:print_all()
   io.flush()
 end
 
--- Prints the logs of a run, or of one step of it; with `follow` until the run is over. Returns whether there was any.
+-- Prints the logs of a run, or of one step of it with its rows and items; with `follow` until the run is over. Returns whether there was any.
 return function(store, run, step, follow)
   local self = setmetatable({ store = store, run = run, step = step, headings = step == nil, printed = {} }, reader)
   while follow and store:run(run).status == "running" do

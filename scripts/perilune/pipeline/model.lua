@@ -10,6 +10,7 @@
 --   names                     what its templates mention: "params.version", "item", ...
 local json = require "perilune.json"
 local expression = require "perilune.pipeline.expression"
+local retry = require "perilune.pipeline.retry"
 local text = require "perilune.pipeline.text"
 
 local model = {}
@@ -20,58 +21,6 @@ local no_variables <const> = {}
 local function as_list(value)
   if type(value) == "string" then return { value } end
   return value or none
-end
-
-local function read_backoff(backoff)
-  if type(backoff) == "table" then return text.duration(backoff[1]), text.duration(backoff[2] or backoff[1]) end
-  if type(backoff) == "string" and backoff:find("..", 1, true) then
-    local first, last = backoff:match("^(.-)%.%.(.+)$")
-    return text.duration(first), text.duration(last)
-  end
-  local same = text.duration(backoff or 1)
-  return same, same and math.max(same, 60)
-end
-
--- As attempts end by them; the system has more that nobody waits for.
-local signals <const> = {}
-for name in ("HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM "
-  .. "PROF WINCH POLL PWR SYS"):gmatch("%w+") do signals[name] = true end
-
-local function names_signal(condition)
-  local name = condition:match("^signal:(%w+)$")
-  return name and signals[name:gsub("^SIG", "")] or false
-end
-
-local function check_conditions(conditions)
-  for _, condition in ipairs(conditions) do
-    local known = condition == "timeout" or condition == "failure" or type(condition) == "string"
-      and (condition:match("^exit:%d[%d,]*$") or names_signal(condition))
-    if not known then
-      text.refuse(3, "retry.on: \"exit:6,7\", \"signal:KILL\", \"timeout\" or \"failure\" expected, got '%s'%s", tostring(condition),
-                  text.suggestion(tostring(condition), { "timeout", "failure" }))
-    end
-  end
-end
-
-local function check_number(retry, name, low, high, expected)
-  local value = retry[name]
-  if value ~= nil and (type(value) ~= "number" or value < low or value > high) then text.refuse(3, "retry.%s: %s expected", name, expected) end
-end
-
--- {attempts, first, max, factor, jitter, on} of a number of attempts or a table; see perilune.backoff.
-function model.read_retry(retry)
-  if retry == nil then return nil end
-  if math.type(retry) == "integer" then retry = { attempts = retry } end
-  if type(retry) ~= "table" then text.refuse(3, "retry: a number of attempts or a table expected, got %s", type(retry)) end
-  local first, longest = read_backoff(retry.backoff)
-  if not first or not longest or longest < first then text.refuse(3, "retry.backoff: a range like \"1s..30s\" expected") end
-  local attempts = retry.attempts or 3
-  if math.type(attempts) ~= "integer" or attempts < 1 then text.refuse(3, "retry.attempts: a whole number from 1 on expected") end
-  check_number(retry, "factor", 1, math.huge, "a number from 1 on")
-  check_number(retry, "jitter", 0, 1, "a number from 0 to 1")
-  if retry.on then check_conditions(as_list(retry.on)) end
-  return { attempts = attempts, first = first, max = longest, factor = retry.factor or 2, jitter = retry.jitter or 0,
-           on = retry.on and as_list(retry.on) }
 end
 
 local template_fields <const> = { "sh", "cwd", "lua" }
@@ -187,55 +136,13 @@ function model.make_step(key, name, spec, place, plain)
     make = spec.make, needs = as_list(spec.needs), after = as_list(spec.after), when = spec.when or "success",
     env = spec.env or no_variables, cwd = spec.cwd, inputs = as_list(spec.inputs), outputs = as_list(spec.outputs), pool = spec.pool, executor = spec.executor,
     timeout = spec.timeout and text.duration(spec.timeout) or nil, grace = spec.grace and text.duration(spec.grace) or nil,
-    retry = model.read_retry(spec.retry), collect = spec.fail == "collect", effect = spec.effect, capture = spec.capture,
+    retry = retry.read(spec.retry), collect = spec.fail == "collect", effect = spec.effect, capture = spec.capture,
     each = spec.each, limit = spec.limit, interactive = spec.interactive, matrix = spec.matrix_values,
     finally = spec.finally, names = plain and none or names_of(spec),
   }
   if step.lua and not text.is_template(step.lua) then model.lua_reference(step.lua) end
   if spec["if"] then compile_condition(step, spec["if"]) end
   return step
-end
-
--- Whether a run waits for nothing before it; `wanted`: the set of keys of the run, without which all count.
-function model.waits_for_none(step, wanted)
-  for _, list in ipairs { step.needs, step.after } do
-    for _, key in ipairs(list) do
-      if not wanted or wanted[key] then return false end
-    end
-  end
-  return true
-end
-
--- Whether it stands at the end of a run: behind everything that does not.
-function model.is_last(step, wanted)
-  return step.finally or step.when ~= "success" and model.waits_for_none(step, wanted)
-end
-
-local function stands_behind(step, set)
-  for _, list in ipairs { step.needs, step.after } do
-    for _, key in ipairs(list) do
-      if set[key] then return true end
-    end
-  end
-  return false
-end
-
--- Of the wanted steps those that stand at the end of the run, with what stands behind them: {key = true}, false for the others.
-function model.last_steps(steps, wanted)
-  local last, more = {}, false
-  for _, step in ipairs(steps) do
-    if wanted[step.key] then
-      last[step.key] = model.is_last(step, wanted) or false
-      more = more or last[step.key]
-    end
-  end
-  while more do
-    more = false
-    for _, step in ipairs(steps) do
-      if last[step.key] == false and stands_behind(step, last) then last[step.key], more = true, true end
-    end
-  end
-  return last
 end
 
 local function matches(values, exclusion)

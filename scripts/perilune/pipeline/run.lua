@@ -5,11 +5,11 @@ local log = require "perilune.log"
 local orphans = require "perilune.native.orphans"
 local peri = require "perilune"
 local system = require "perilune.native.system"
+local ends = require "perilune.pipeline.ends"
 local events = require "perilune.pipeline.events"
 local execution = require "perilune.pipeline.execution"
 local lua_print = require "perilune.pipeline.lua_print"
 local masking = require "perilune.pipeline.masker"
-local model = require "perilune.pipeline.model"
 local output = require "perilune.pipeline.output"
 local params = require "perilune.pipeline.params"
 local record = require "perilune.pipeline.record"
@@ -84,7 +84,7 @@ end
 
 -- The wanted steps in order, as the first event tells them.
 local function planned(pipeline, wanted, mask)
-  local keys, steps, last = json.array {}, json.array {}, model.last_steps(pipeline.steps, wanted)
+  local keys, steps, last = json.array {}, json.array {}, ends.of(pipeline.steps, wanted)
   for _, step in ipairs(pipeline.steps) do
     if wanted[step.key] then
       keys[#keys + 1] = step.key

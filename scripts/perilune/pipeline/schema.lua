@@ -263,20 +263,27 @@ local function each_problem_of_executor(name, spec, given, fn)
   end
 end
 
+-- What is wrong with what Lua describes in a section, as far as keys and kinds tell, or nil.
+local function problem_of_keys(section, name, spec)
+  if type(spec) ~= "table" then return ("%s.%s: a table expected, got %s"):format(section, name, type(spec)) end
+  local known = schema.keys[section]
+  for _, key in ipairs(text.sorted_keys(spec)) do
+    local kind = known[key]
+    if not kind then
+      return ("%s.%s: unknown key '%s'%s"):format(section, name, key, text.suggestion(tostring(key), text.sorted_keys(known)))
+    end
+    local ok, expected, allowed = conforms(spec[key], kind)
+    if not ok then return ("%s.%s.%s: %s, got %s"):format(section, name, key, expected, got(spec[key], kind, allowed)) end
+  end
+end
+
 -- What is wrong with executors that Lua describes, or nil. given: the other options.
 local function problem_of_executors(executors, given)
   local first
   for _, name in ipairs(text.sorted_keys(executors or {})) do
     local spec = executors[name]
-    if type(spec) ~= "table" then return ("executors.%s: a table expected, got %s"):format(name, type(spec)) end
-    for _, key in ipairs(text.sorted_keys(spec)) do
-      local kind = executor_keys[key]
-      if not kind then
-        return ("executors.%s: unknown key '%s'%s"):format(name, key, text.suggestion(tostring(key), text.sorted_keys(executor_keys)))
-      end
-      local ok, expected, allowed = conforms(spec[key], kind)
-      if not ok then return ("executors.%s.%s: %s, got %s"):format(name, key, expected, got(spec[key], kind, allowed)) end
-    end
+    local of_keys = problem_of_keys("executors", name, spec)
+    if of_keys then return of_keys end
     each_problem_of_executor(name, spec, given, function(key, problem)
       first = first or ("executors.%s%s: %s"):format(name, key and "." .. key or "", problem)
     end)
@@ -296,12 +303,18 @@ function schema.problem_of_options(options)
     local ok, expected = conforms(options[key], kind)
     if not ok then return ("%s: %s, got %s"):format(key, expected, got(options[key], kind)) end
   end
+  for _, section in ipairs { "params", "secrets" } do
+    for _, name in ipairs(text.sorted_keys(options[section] or {})) do
+      local problem = problem_of_keys(section, name, options[section][name])
+      if problem then return problem end
+    end
+  end
   for _, name in ipairs(text.sorted_keys(options.params or {})) do
     local key, problem = params.problem_of(name, options.params)
     if key then return ("params.%s.%s: %s"):format(name, key, problem) end
   end
-  problem = problem_of_executors(options.executors, options)
-  if problem then return problem end
+  local of_executors = problem_of_executors(options.executors, options)
+  if of_executors then return of_executors end
   for name, size in pairs(options.pools or {}) do
     if math.type(size) ~= "integer" or size < 1 then return ("pools.%s: a whole number from 1 on expected"):format(name) end
   end

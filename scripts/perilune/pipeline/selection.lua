@@ -1,4 +1,5 @@
 -- Which steps a run is for: from targets and from --only, --from, --until, --skip to a set of keys.
+local ends = require "perilune.pipeline.ends"
 local model = require "perilune.pipeline.model"
 local text = require "perilune.pipeline.text"
 
@@ -106,7 +107,7 @@ end
 -- Steps that run after the wanted ones whatever became of those, and what they need.
 local function add_followers(pipeline, wanted)
   local function follows(step)
-    if model.is_last(step) then return true end
+    if ends.is_last(step) then return true end
     if step.when == "success" then return false end
     for _, key in ipairs(step.after) do
       if wanted[key] then return true end
@@ -133,7 +134,7 @@ end
 
 local function keep_only(wanted, allowed, pipeline)
   for key in pairs(wanted) do
-    if not allowed[key] and not model.is_last(pipeline.by_key[key]) then wanted[key] = nil end
+    if not allowed[key] and not ends.is_last(pipeline.by_key[key]) then wanted[key] = nil end
   end
 end
 
