@@ -80,6 +80,20 @@ box 'cancel = ["false"]' '[steps.a]' 'executor = "box"' 'timeout = "1s"' 'grace 
 run run -f alive.toml
 [ "$status" -eq 1 ] && grep -q "executor 'box': job [0-9]* did not end, and may still run" err || fail "$status $(cat err)"
 
+it "takes no command of its queue for what a step has left"
+fresh
+given lazy.toml <<'END_OF_FILE'
+[executors.box]
+kind = "command"
+submit = ["sbatch", "--comment=${job.name}", "${job.script}"]
+status = ["sh", "-c", "touch asked; exec sleep 45"]
+[steps.a]
+executor = "box"
+sh = 'i=0; until [ -e asked ] || [ $i -ge 300 ]; do i=$((i + 1)); sleep 0.2; done'
+END_OF_FILE
+run run -f lazy.toml
+[ "$status" -eq 0 ] && ! grep -q "left" err || fail "$status $(cat err)"
+
 it "shows unfinished lines before their job has ended"
 fresh
 box '[steps.a]' 'executor = "box"' "sh = '''printf \"how far? \"; i=0; until [ -e go ] || [ \$i -ge 300 ]; do i=\$((i + 1)); sleep 0.2; done; echo done'''" >partial.toml
@@ -118,7 +132,7 @@ for leader in "" setsid; do
     wait "$pid"
     [ $? -eq 0 ] && [ "$step" = left ] || grep -q "signalled: FAILED, signal TERM" err || fail "$leader $step: $(cat err)"
     until_true is_gone
-    wait "$job" 2>/dev/null
+    { wait "$job"; } 2>/dev/null
   done
 done
 

@@ -101,7 +101,7 @@ until_true() {
   done
 }
 sent() { cat "$SPOOL/sbatch.log" 2>/dev/null | wc -l; }
-fresh() { rm -rf .perilune; rm -f "$SPOOL/sbatch.log" "$SPOOL/squeue.log" "$SPOOL/scancel.log" "$SPOOL"/*.done count told ended go; }
+fresh() { rm -rf .perilune; rm -f "$SPOOL/sbatch.log" "$SPOOL/squeue.log" "$SPOOL/scancel.log" "$SPOOL"/*.done count told ended go asked; }
 
 given bin/sub <<'END_OF_FILE'
 #!/bin/sh

@@ -42,6 +42,11 @@ function executor.of(run, name)
   return self
 end
 
+-- At the end of a run, before what its steps have left is looked for: commands of queues are none of it.
+function executor.close(run)
+  for _, self in pairs(run.executors or {}) do follower.close(self) end
+end
+
 -- The turns of its jobs: they take none of those of this machine.
 function executor.slots_of(run, step) return executor.of(run, step.executor).slots end
 

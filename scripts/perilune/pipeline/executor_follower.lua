@@ -39,8 +39,7 @@ end
 -- Asks something of the queue beside the follower; one question of a kind at a time.
 local function beside(self, what, question, ...)
   if self.asking[what] then return end
-  self.asking[what] = true
-  peri.spawn({ name = ("executor %s: %s"):format(self.name, what), daemon = true, detached = true }, function(...)
+  self.asking[what] = peri.spawn({ name = ("executor %s: %s"):format(self.name, what), daemon = true, detached = true }, function(...)
     local done <close> = peri.defer(function()
       self.asking[what] = nil
       self.answered:notify_one()
@@ -246,6 +245,14 @@ local function follow(self)
     end
   end
   self.following = nil
+end
+
+-- At the end of a run: nothing is asked of the queue any more.
+function follower.close(self)
+  local tasks = { self.following }
+  for _, question in pairs(self.asking) do tasks[#tasks + 1] = question end
+  for _, task in ipairs(tasks) do task:cancel "the run is over" end
+  for _, task in ipairs(tasks) do task:join() end
 end
 
 function follower.begin(self, job)

@@ -76,6 +76,7 @@ function stopping.go(work, wanted, limit, token)
   if limit then watchers[#watchers + 1] = peri.spawn({ name = "time limit", daemon = true }, limit_time, work, limit) end
   if token then watchers[#watchers + 1] = peri.spawn({ name = "stop", daemon = true }, obey_token, work, token) end
   work:go(wanted)
+  if work.executors then require("perilune.pipeline.executor").close(work) end
   stopping.end_orphans(work)
   for _, watcher in ipairs(watchers) do
     watcher:cancel()
