@@ -30,22 +30,26 @@ fresh
 given pending.toml <<'END_OF_FILE'
 [executors.box]
 kind = "command"
-submit = ["echo", "77"]
+submit = ["sh", "-c", "touch asked; echo 77"]
 cancel = ["true"]
 [steps.a]
 executor = "box"
 sh = "touch told"
 END_OF_FILE
-run run -f pending.toml --timeout 1s
-[ "$status" -eq 124 ] || fail "$status $(cat err)"
+start run -f pending.toml --grace 90s
+until_true test -e asked
+send INT
+finish
+[ "$status" -eq 130 ] || fail "$status $(cat err)"
+[ ! -e .perilune/jobs/*/*/command ] || fail "keeps the environment of what will not run"
 sh .perilune/jobs/*/*/submit.sh
 [ $? -eq 143 ] && [ ! -e told ] || fail "what was cancelled ran all the same"
 
 it "reads, limits and ends jobs while the queue does not answer"
 fresh
-box 'status = ["sh", "-c", "touch asked; sleep 45"]' 'cancel = ["kill", "${job.ids}"]' 'kill = ["kill", "-s", "KILL", "--", "-${job.ids}"]' \
+box 'status = ["sh", "-c", "touch asked; sleep 300"]' 'cancel = ["kill", "${job.ids}"]' 'kill = ["kill", "-s", "KILL", "--", "-${job.ids}"]' \
   '[steps.a]' 'executor = "box"' "sh = '''i=0; until [ -e go ] || [ \$i -ge 300 ]; do i=\$((i + 1)); sleep 0.2; done; trap \"\" TERM; echo heard; $minute'''" >silent.toml
-start run -f silent.toml --output prefix --grace 50s
+start run -f silent.toml --output prefix --grace 90s
 until_true test -e asked
 touch go
 await "a | heard"
@@ -59,9 +63,9 @@ it "waits for no submission that does not come back: not after the grace, not af
 fresh
 for signals in "INT" "INT INT"; do
   rm -f asked
-  box '[steps.a]' 'executor = "box"' 'sh = "touch told"' | sed 's/^submit.*/submit = ["sh", "-c", "touch asked; sleep 45"]/' >unanswered.toml
+  box '[steps.a]' 'executor = "box"' 'sh = "touch told"' | sed 's/^submit.*/submit = ["sh", "-c", "touch asked; sleep 300"]/' >unanswered.toml
   grace=1s
-  [ "$signals" = INT ] || grace=50s
+  [ "$signals" = INT ] || grace=90s
   start run -f unanswered.toml --grace "$grace"
   until_true test -e asked
   for signal in $signals; do
@@ -86,7 +90,7 @@ given lazy.toml <<'END_OF_FILE'
 [executors.box]
 kind = "command"
 submit = ["sbatch", "--comment=${job.name}", "${job.script}"]
-status = ["sh", "-c", "touch asked; exec sleep 45"]
+status = ["sh", "-c", "touch asked; exec sleep 300"]
 [steps.a]
 executor = "box"
 sh = 'i=0; until [ -e asked ] || [ $i -ge 300 ]; do i=$((i + 1)); sleep 0.2; done'
@@ -151,7 +155,7 @@ executor = "box"
 effect = true
 sh = "echo x >>count; i=0; while [ $i -lt ${params.turns} ]; do i=$((i + 1)); sleep 0.2; done"
 [params]
-turns = { type = "integer", default = 100 }
+turns = { type = "integer", default = 300 }
 END_OF_FILE
 "$PERILUNE" run -q -f unheard.toml >out 2>err &
 pid=$!
@@ -179,12 +183,16 @@ grep -q "a: .*may still run and did not end; see to it, then remove .*\.perilune
 [ -e .perilune/jobs/*/*/submit.sh ] || fail "removed what is in use"
 
 it "keeps the environment of a command no longer than it is needed"
+export TOKEN=verysecret
 fresh
 box '[secrets]' 't = { env = "TOKEN" }' '[steps.one]' 'executor = "box"' 'env = { T = "${secrets.t}" }' 'outputs = ["one.out"]' \
-  'sh = "echo $T >/dev/null; echo d >one.out"' '[steps.two]' 'needs = ["one"]' 'sh = "touch two; [ -e go ] || sleep 20"' >short.toml
-rm -f one.out two
+  'sh = "touch begun; i=0; until [ -e told ] || [ $i -ge 300 ]; do i=$((i + 1)); sleep 0.2; done; echo d >one.out"' '[steps.two]' 'needs = ["one"]' 'sh = "touch two; [ -e go ] || sleep 20"' >short.toml
+rm -f begun one.out two
 "$PERILUNE" run -q -f short.toml >out 2>err &
 pid=$!
+until_true test -e begun
+grep -rq verysecret .perilune && fail "the secret is in $(grep -rl verysecret .perilune) while its job runs"
+touch told
 until_true test -e two
 grep -rq verysecret .perilune && fail "the secret is still in $(grep -rl verysecret .perilune)"
 [ -z "$(find .perilune/jobs -type f -perm /077 -not -name result)" ] || fail "others may read $(find .perilune/jobs -type f -perm /077)"
