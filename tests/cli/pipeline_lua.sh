@@ -251,6 +251,19 @@ for step in shielded closing; do
   [ "$status" -eq 130 ] && grep -q "killing; waiting for $step" err || fail "$step: $status $(cat err)"
 done
 
+it "finds the modules beside the file and beside those of its steps, from wherever it is run"
+mkdir -p apart/steps apart/below
+printf '[steps.a]\nlua = "steps/a.lua:a"\n' >apart/perilune.toml
+echo 'return { a = function() print((require "near"), (require "top")) end }' >apart/steps/a.lua
+echo 'return "near"' >apart/steps/near.lua
+echo 'return "top"' >apart/top.lua
+for words in "-f apart/perilune.toml" "-C apart/below"; do
+  run run -q $words
+  expect_only 0 out <<'END'
+a | near	top
+END
+done
+
 it "names a function or file that is not there"
 given missing.toml <<'END'
 [steps.a]

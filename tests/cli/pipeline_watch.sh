@@ -101,6 +101,35 @@ send INT
 finish
 [ "$status" -eq 130 ] || fail "status $status"
 
+it "reads the modules of a pipeline and of its Lua steps again when they have changed"
+mkdir -p with/steps
+given with/perilune.lua <<'EOF'
+local word = require "word"
+local p = require("perilune.pipeline").new("with")
+p:step("say", { sh = "echo " .. word })
+p:step("tell", { needs = { "say" }, lua = "steps/tell.lua:tell" })
+return p
+EOF
+echo 'return "one"' >with/word.lua
+echo 'local told = require "told" return { tell = function() print(told) end }' >with/steps/tell.lua
+echo 'return "uno"' >with/steps/told.lua
+watch -f with/perilune.lua -q
+await "say | one"
+await "tell | uno"
+await "watch: waiting for changes"
+echo 'return "two"' >with/word.lua
+await "watch: word.lua changed"
+await "say | two"
+await "tell | uno"
+await "watch: waiting for changes"
+echo 'return "due"' >with/steps/told.lua
+await "watch: steps/told.lua changed"
+await "tell | due"
+await "watch: waiting for changes"
+send INT
+finish
+[ "$status" -eq 130 ] || fail "status $status"
+
 # A pipeline that says that it is being read, and waits for a file while it is.
 slow_to_read() {
   cat >slow.lua <<EOF

@@ -1,6 +1,7 @@
 -- From a pipeline file to the step table. Every problem of a file is told at once, each with its place.
 local fs = require "perilune.fs"
 local model = require "perilune.pipeline.model"
+local modules = require "perilune.pipeline.modules"
 local params = require "perilune.pipeline.params"
 local schema = require "perilune.pipeline.schema"
 local text = require "perilune.pipeline.text"
@@ -221,7 +222,7 @@ function load_file.lua_chunk(source, shown, folder, words)
   local chunk, problem = load(without_first_line(source), shown == "stdin" and "=stdin" or "@" .. shown, "t")
   if not chunk then text.refuse(3, "%s", problem) end
   arg = { [0] = shown, table.unpack(words or {}) }
-  package.path = folder .. "/?.lua;" .. folder .. "/?/init.lua;" .. package.path
+  modules.search(folder)
   return chunk
 end
 

@@ -1,6 +1,7 @@
 -- A step with its templates replaced: what exactly would run, where, with which environment.
 local fs = require "perilune.fs"
 local model = require "perilune.pipeline.model"
+local modules = require "perilune.pipeline.modules"
 local text = require "perilune.pipeline.text"
 
 local resolve = {}
@@ -12,6 +13,8 @@ local function load_functions(pipeline, path)
   local names = setmetatable({}, { __index = _G })
   local chunk, problem = load(source, "@" .. path, "t", names)
   if not chunk then text.refuse(3, "%s", problem) end
+  modules.search(pipeline.folder)
+  modules.search(full:match("^(.+)/[^/]*$") or "/")
   local module = chunk()
   return { source = source, find = function(name) return type(module) == "table" and module[name] or rawget(names, name) end }
 end

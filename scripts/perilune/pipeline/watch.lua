@@ -5,6 +5,7 @@ local peri = require "perilune"
 local signal = require "perilune.signal"
 local fingerprint = require "perilune.pipeline.fingerprint"
 local load_file = require "perilune.pipeline.load"
+local modules = require "perilune.pipeline.modules"
 local run = require "perilune.pipeline.run"
 local text = require "perilune.pipeline.text"
 local watch_set = require "perilune.pipeline.watch_set"
@@ -91,7 +92,10 @@ end
 
 -- The pipeline as its file is now, and what to run of it.
 function session:plan(pipeline, earlier)
-  pipeline = pipeline or load_file.read(self.path, self.shown, self.values)
+  if not pipeline then
+    modules.forget()
+    pipeline = load_file.read(self.path, self.shown, self.values)
+  end
   if not pipeline then text.refuse(3, "%s returns no pipeline", self.shown) end
   local wanted = run.wanted(pipeline, self.values, self.targets)
   local planned = copy(pipeline.by_key)

@@ -2,6 +2,7 @@
 -- themselves is no reason to run them again.
 local fs = require "perilune.fs"
 local fingerprint = require "perilune.pipeline.fingerprint"
+local modules = require "perilune.pipeline.modules"
 local resolve = require "perilune.pipeline.resolve"
 local run = require "perilune.pipeline.run"
 local text = require "perilune.pipeline.text"
@@ -18,10 +19,16 @@ local function add_names(set, names)
   for _, name in ipairs(names or {}) do set[name] = true end
 end
 
+local function below(path, folder) return path == folder or path:sub(1, #folder + 1) == folder .. "/" end
+
+-- A path as the pipeline's file would name it.
+local function named_from(folder, path) return below(path, folder) and path:sub(#folder + 2) or path end
+
 -- `watched(step)` says which steps count. What `earlier` depended on counts still: Lua steps and fan-outs add their steps late.
 function watch_set.of(pipeline, values, watched, earlier)
   local inputs, outputs = { [pipeline.file:match("[^/]*$")] = true }, { [".perilune"] = true, [".git"] = true }
   add_names(inputs, pipeline.settings.dotenv)
+  for _, path in pairs(modules.loaded()) do inputs[named_from(pipeline.folder, path)] = true end
   add_names(inputs, earlier and earlier.inputs)
   add_names(outputs, earlier and earlier.outputs)
   local scope = run.scope(pipeline, values, true)
@@ -40,8 +47,6 @@ local function has_wildcard(path) return path:find("[%*%?%[]") ~= nil end
 
 function watch_set:absolute(path) return path:match("^/") and path or self.folder .. "/" .. path end
 
-local function below(path, folder) return path == folder or path:sub(1, #folder + 1) == folder .. "/" end
-
 -- Whether something at a path may matter: it is nothing that the steps make.
 function watch_set:matters(path)
   for _, output in ipairs(self.outputs) do
@@ -55,7 +60,7 @@ function watch_set:snapshot()
   local now = fingerprint.inputs { inputs = self.inputs, folder = self.folder }
   for _, output in ipairs(self.outputs) do
     for _, made in ipairs(has_wildcard(output) and fs.glob(self:absolute(output)) or {}) do
-      now[below(made, self.folder) and made:sub(#self.folder + 2) or made] = nil
+      now[named_from(self.folder, made)] = nil
     end
   end
   for path in pairs(now) do
