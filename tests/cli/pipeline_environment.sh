@@ -40,6 +40,20 @@ expect 2 err <<'END'
 perilune: cannot read none.env
 END
 
+it "says so where a dotenv file, or the file of a secret, cannot be read"
+mkdir -p folder
+printf '[pipeline]\ndotenv = ["folder"]\n[steps.a]\nsh = "true"\n' >unreadable.toml
+run run unreadable.toml
+[ "$status" -eq 2 ] && grep -q "^perilune: cannot read .*/folder: Is a directory$" err || fail "$status $(cat err)"
+printf '[secrets]\nkey = { file = "${env.WHERE}" }\n[steps.a]\nsh = "echo got ${secrets.key}"\n' >unreadable.toml
+WHERE=folder run run unreadable.toml
+[ "$status" -eq 2 ] && grep -q "^perilune: cannot read .*/folder: Is a directory$" err || fail "$status $(cat err)"
+echo sesame >key
+WHERE=key run run -q unreadable.toml
+expect 0 out <<'END'
+a | got ***
+END
+
 it "names the line of a dotenv file that is none"
 echo 'what is this' >>.env
 run run p.toml

@@ -141,6 +141,17 @@ finish
 gone "$(cat pid)" && gone "$(cat pid2)" || fail "left: $(cat pid pid2)"
 run run -q -n tree.toml
 
+it "tells of steps that could not begin once each, also when another's failure ends the run meanwhile"
+given nowhere.toml <<'END'
+[steps.a]
+cwd = "nowhere"
+matrix = { n = [1, 2, 3, 4, 5, 6, 7, 8] }
+sh = "true"
+END
+run run -j 8 nowhere.toml
+[ "$status" -eq 1 ] && grep -q "cannot start: spawn /bin/sh in .*/nowhere: No such file or directory$" err || fail "$status $(cat err)"
+! grep -q "unobserved" err || fail "$(cat err)"
+
 it "names an exit, a signal, a program that is not there"
 given ends.toml <<'END'
 [steps.code]

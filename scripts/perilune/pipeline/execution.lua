@@ -59,7 +59,7 @@ function execution:end_steps(everything, grace)
   for key, live in pairs(self.live) do
     if everything or not live.always then
       live.cancelled = true
-      peri.spawn({ name = "end " .. key }, live.proc.kill, live.proc, grace)
+      peri.spawn({ name = "end " .. key }, pcall, live.proc.kill, live.proc, grace) -- one that could not begin is told where it is read
     end
   end
 end

@@ -161,12 +161,22 @@ function params.read(specs, given, file, environment, lenient)
   return values
 end
 
+-- What stands in a file, or nil where there is none; what is there and cannot be read is refused.
+local function read_file(path)
+  local ok, there = pcall(fs.exists, path)
+  if ok and not there then return nil end
+  local read, source = pcall(fs.read, path)
+  if not read then text.refuse(2, "cannot read %s%s", path, tostring(source.message or source):match("(: [^:\n]+)$") or "") end
+  return source
+end
+
 local function read_dotenv(path, must_exist)
-  if not fs.exists(path) then
+  local source = read_file(path)
+  if not source then
     if must_exist then text.refuse(2, "cannot read %s", path) end
     return {}
   end
-  local values, problem = env.parse(fs.read(path))
+  local values, problem = env.parse(source)
   if not values then text.refuse(3, "%s:%s", path, problem) end
   return values
 end
@@ -204,13 +214,15 @@ function params.expand_settings(settings, scope, own)
   end
 end
 
+-- The names of variables and files may name variables.
 function params.secrets(specs, environment, folder, lenient)
-  local values = {}
+  local values, scope = {}, { env = environment, keep_unknown = lenient }
   for name, spec in pairs(specs) do
-    local value = spec.env and environment[spec.env]
+    local value = spec.env and environment[text.expand(spec.env, scope)]
     if not value and spec.file then
-      local path = spec.file:match("^/") and spec.file or folder .. "/" .. spec.file
-      value = fs.exists(path) and fs.read(path):gsub("%s+$", "") or nil
+      local path = text.expand(spec.file, scope)
+      local source = read_file(path:match("^/") and path or folder .. "/" .. path)
+      value = source and source:gsub("%s+$", "")
     end
     if not value and spec.required and not lenient then
       text.refuse(2, "secret '%s' is required; set %s", name, spec.env or spec.file or "its env or file")
