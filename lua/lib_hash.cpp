@@ -87,8 +87,10 @@ result<std::string> hash_content(const named& what);
 result<std::string> hash_folder(const std::string& path) {
   std::error_code ignored;
   std::vector<std::string> lines;
-  for (const auto& entry :
-       files::recursive_directory_iterator(path, files::directory_options::skip_permission_denied, ignored)) {
+  // A folder that goes meanwhile ends the walk: what is hashed then is told from what is there next time.
+  auto at = files::recursive_directory_iterator(path, files::directory_options::skip_permission_denied, ignored);
+  for (; at != files::recursive_directory_iterator(); at.increment(ignored)) {
+    const auto& entry = *at;
     const std::string name = entry.path().string();
     if (entry.is_directory(ignored) || entry.is_other(ignored)) {
       lines.push_back(name);

@@ -33,9 +33,9 @@ std::vector<std::string> files_below(const std::string& folder) {
   std::vector<std::string> files;
   std::error_code ignored;
   const auto options = fs::directory_options::skip_permission_denied;
-  for (const auto& entry : fs::recursive_directory_iterator(folder, options, ignored))
-    if (is_test_file(entry.path()) && !entry.is_directory(ignored))
-      files.push_back(entry.path().lexically_normal().string());
+  auto at = fs::recursive_directory_iterator(folder, options, ignored);
+  for (; at != fs::recursive_directory_iterator(); at.increment(ignored))  // a folder may go meanwhile
+    if (is_test_file(at->path()) && !at->is_directory(ignored)) files.push_back(at->path().lexically_normal().string());
   std::sort(files.begin(), files.end());
   return files;
 }

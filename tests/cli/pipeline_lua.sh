@@ -118,6 +118,8 @@ p:main(function(ctx)
   end
   print(select(2, pcall(function() ctx:map("a", {}, print, { limt = 1 }) end)))
   print(select(2, pcall(function() ctx:step("mian") end)))
+  print(select(2, pcall(function() ctx:map("a", { x = 1 }, print) end)))
+  print(select(2, pcall(function() ctx:map("a", {}, print, 5) end)))
 end)
 return p
 END
@@ -130,6 +132,8 @@ main | names.lua:6: step 'a': there is no pool 'nt'; did you mean 'net'?
 main | names.lua:6: bad argument #2 to 'step' (a matrix is for steps that are known before the run; ctx:map makes one for each item)
 main | names.lua:8: bad argument #4 to 'map' (unknown option 'limt'; did you mean 'limit'?)
 main | names.lua:9: bad argument #1 to 'step' (there is no step 'mian'; did you mean 'main'?)
+main | names.lua:10: bad argument #2 to 'map' (a list expected, got a table of names)
+main | names.lua:11: bad argument #4 to 'map' (a table of options expected, got number)
 END
 diff expected out >difference || fail "$(cat difference)"
 

@@ -142,7 +142,9 @@ local map_options <const> = { limit = true, collect = true }
 local function check_map(name, items, make, options)
   if type(name) ~= "string" then return 1, "a name expected, got " .. type(name) end
   if type(items) ~= "table" then return 2, "a list expected, got " .. type(items) end
+  if rawlen(items) == 0 and next(items) ~= nil then return 2, "a list expected, got a table of names" end
   if type(make) ~= "function" then return 3, "a function expected, got " .. type(make) end
+  if type(options) ~= "table" then return 4, "a table of options expected, got " .. type(options) end
   for option in pairs(options) do
     if not map_options[option] then
       return 4, ("unknown option '%s'%s"):format(tostring(option), text.suggestion(tostring(option), text.sorted_keys(map_options)))
@@ -233,6 +235,7 @@ function lua_step.make(run, step)
   local how, spec = call(run, step, step.make, log)
   if how == "failed" then error(spec, 0) end
   if how == "cancelled" or spec == nil then return nil end
+  if type(spec) == "function" then spec = { fn = spec } end
   local problem = schema.problem_of_step(step.key, spec)
   if problem then error(("what '%s' returned is no step: %s"):format(step.key, problem), 0) end
   return spec
