@@ -79,9 +79,23 @@ command_line lua_line(command_line line, const std::string& command, const std::
   return line;
 }
 
+// Flags and a file stand for `run`, as a file alone does.
+bool names_file(const std::vector<std::string>& words) {
+  return std::any_of(words.begin(), words.end(),
+                     [](const std::string& word) { return word.ends_with(".lua") || word.ends_with(".toml"); });
+}
+
+command_line behind_run(int argc, char** argv) {
+  std::string run = "run";
+  std::vector<char*> words{argv[0], run.data()};
+  words.insert(words.end(), argv + 1, argv + argc);
+  return read_command_line(static_cast<int>(words.size()), words.data());
+}
+
 command_line without_command(command_line line, const std::vector<std::string>& words, int argc, char** argv) {
   if (words.empty()) return wrong("no command; see perilune --help");
   const std::string& first = words.front();
+  if (is_flag(first) && first != "--" && names_file(words)) return behind_run(argc, argv);
   if (is_flag(first)) return wrong(unknown("flag", first, {"--version", "--help"}));
   if (first.ends_with(".toml")) return lua_line(std::move(line), "run", words);
   if (looks_like_file(first)) return run_line(std::move(line), words, argc, argv);
@@ -126,6 +140,9 @@ command_line read_command_line(int argc, char** argv) {
   } catch (const CLI::ParseError& problem) {
     return wrong((run->parsed() ? "run: " : test->parsed() ? "test: " : "") + std::string(problem.what()));
   }
+  if (const std::string first = argc > 1 ? argv[1] : "";
+      (run->parsed() || test->parsed()) && is_flag(first) && first != "--")
+    return wrong(first + " stands behind the command");
   if (test->parsed()) return with_test(line, *test);
   return run->parsed() ? with_run(line, run->remaining(), argc, argv)
                        : without_command(line, app.remaining(), argc, argv);

@@ -271,6 +271,56 @@ END
 run run -q i.toml
 [ "$status" -eq 0 ] && [ "$(grep -c yes out)" -eq 8 ] && ! grep -q no out || fail "$(cat out err)"
 
+it "a condition that names the item of a fan-out is one of each item"
+given items.toml <<'END'
+[steps.word]
+each = ["a", "b"]
+if   = "item != 'b'"
+sh   = "echo ${item}"
+[steps.part]
+each = [{ n = "a", on = true }, { n = "b", on = false }]
+if   = "item.on and env.HOME"
+sh   = "echo ${item.n}"
+[steps.text]
+each = ["a", "b"]
+if   = "'${item}' == 'b'"
+sh   = "echo ${item}"
+[steps.none]
+each = ["a", "b"]
+if   = "env.NO_SUCH_VARIABLE"
+sh   = "echo ${item}"
+END
+run run -q items.toml
+[ "$status" -eq 0 ] || fail "$status $(cat err)"
+sort -o out out
+expect_only 0 out <<'END'
+part[{"n":"a","on":true}] | a
+text[b] | b
+word[a] | a
+END
+run why -f items.toml 'word[b]'
+expect 0 out <<'END'
+word[b]: would be skipped: if: item != 'b'
+END
+run why -f items.toml word
+[ "$status" -eq 10 ] || fail "$status $(cat out)"
+run why -f items.toml none
+[ "$status" -eq 0 ] || fail "$status $(cat out)"
+
+it "a condition that has no value when it is looked at is a failure of its step"
+given unknown.toml <<'END'
+[steps.a]
+if = "'${steps.none.value}' == 'x'"
+sh = "true"
+[steps.b]
+sh = "echo b"
+END
+run run -q -k unknown.toml
+expect_only 1 out <<'END'
+b | b
+END
+grep -qF '  if: ${steps.none.value} has no value' err && ! grep -q "broken off" err || fail "$(cat err)"
+
 it "says where a condition cannot be understood"
 given c.toml <<'END'
 [steps.a]

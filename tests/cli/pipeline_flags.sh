@@ -179,6 +179,27 @@ END
 run run --unknown s.lua
 [ "$status" -eq 2 ] || fail "status $status"
 
+it "takes flags before a file without a command, and none before a command"
+given words.lua <<'END'
+print(require("perilune").workers(), ...)
+END
+run --workers 2 words.lua a -q
+expect 0 out <<'END'
+2	a	-q
+END
+run -q -f project/perilune.toml a
+expect 0 out <<'END'
+a | a
+END
+run -q run d
+expect 2 err <<'END'
+perilune: -q stands behind the command
+END
+cd project
+run run -- -q d
+[ "$status" -eq 0 ] && [ "$(cut -d' ' -f1 out | sort -u | tr '\n' ' ')" = "a b " ] || fail "$status $(cat out err)"
+cd ..
+
 it "reads flags and targets behind a pipeline in Lua"
 mkdir lib
 echo 'return { word = "from a module beside it" }' >lib/mine.lua

@@ -126,7 +126,7 @@ function execution:judge(step)
     if self:is_ending(step) then return "cancelled", self:why_halted() end
   end
   if self.options.skip[step.key] or self.options.skip[step.name] then return "skipped", "--skip" end
-  if step.condition and not step.condition(self:scope_of(step)) then return "skipped", "if: " .. step.condition_text end
+  if step.condition and not step.judges_items and not step.condition(self:scope_of(step)) then return "skipped", "if: " .. step.condition_text end
 end
 
 function execution:scope_now()
@@ -190,7 +190,8 @@ end
 
 function execution:carry_out(step)
   if step.members then return self:settle(step, self:summarize(step)) end
-  local state, reason = self:judge(step)
+  local judged, state, reason = pcall(self.judge, self, step)
+  if not judged then return self:settle(step, { state = "failed", message = "if: " .. tostring(state), started = peri.clock() }) end
   if state then return self:settle(step, { state = state, reason = reason }) end
   local ok, outcome = pcall(self.perform, self, step)
   if not ok then outcome = { state = "failed", message = tostring(outcome), started = peri.clock() } end

@@ -60,7 +60,8 @@ function fan_out.item_step(step, item)
   local copy = {}
   for name, value in pairs(step) do copy[name] = value end
   copy.each, copy.item, copy.needs, copy.after = nil, item, {}, {}
-  copy.when, copy.finally, copy.condition = "success", nil, nil
+  copy.when, copy.finally, copy.judges_items = "success", nil, nil
+  if not step.judges_items then copy.condition, copy.condition_text = nil, nil end
   copy.key = ("%s[%s]"):format(step.key, fan_out.words_of(item))
   return copy
 end

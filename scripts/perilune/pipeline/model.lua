@@ -65,6 +65,15 @@ local function compile_condition(step, condition)
   step.condition, step.condition_names = compiled, names
 end
 
+-- Whether the condition of a fan-out is one of its items.
+local function names_item(step)
+  if text.is_template(step.condition_text) then return step.condition_text:find("${item", 1, true) ~= nil end
+  for _, name in ipairs(step.condition_names) do
+    if name:match("^item%f[^%w]") then return true end
+  end
+  return false
+end
+
 -- What decides how steps hang together has its templates replaced before the step is made, by what is known then.
 local early_fields <const> = { "pool", "timeout", "grace" }
 local early_lists <const> = { "needs", "after" }
@@ -141,7 +150,10 @@ function model.make_step(key, name, spec, place, plain)
     finally = spec.finally, names = plain and none or names_of(spec),
   }
   if step.lua and not text.is_template(step.lua) then model.lua_reference(step.lua) end
-  if spec["if"] then compile_condition(step, spec["if"]) end
+  if spec["if"] then
+    compile_condition(step, spec["if"])
+    step.judges_items = step.each and names_item(step) or nil
+  end
   return step
 end
 

@@ -19,7 +19,7 @@ end
 -- Whether the condition of a step is known not to hold: what becomes of other steps is no part of it.
 local function is_left_out(step, scope)
   local condition = step.condition_text
-  if not condition or condition:find("run.", 1, true) or condition:find("steps.", 1, true) then return false end
+  if not condition or step.judges_items or condition:find("run.", 1, true) or condition:find("steps.", 1, true) then return false end
   return not step.condition(resolve.names(step, scope))
 end
 
