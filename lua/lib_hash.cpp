@@ -126,6 +126,13 @@ result<std::string> hash_contents(const std::vector<named>& all) {
   return lines;
 }
 
+std::vector<named> look_at(const std::vector<std::string>& paths) {
+  std::vector<named> all;
+  all.reserve(paths.size());
+  for (const std::string& path : paths) all.push_back({path});
+  return all;
+}
+
 bool is_little(const std::vector<named>& all) {
   std::uintmax_t bytes = 0;
   for (const named& one : all) {
@@ -136,16 +143,16 @@ bool is_little(const std::vector<named>& all) {
 }
 
 // The folder that relative paths are below, if any, is the value behind the list.
-std::vector<named> read_paths(lua_State* L, int list) {
+std::vector<std::string> read_paths(lua_State* L, int list) {
   const char* folder = lua_tostring(L, list + 1);
   const std::string below = folder ? std::string(folder) + "/" : std::string();
-  std::vector<named> paths;
+  std::vector<std::string> paths;
   const auto length = static_cast<lua_Integer>(lua_rawlen(L, list));
   paths.reserve(static_cast<std::size_t>(length));
   for (lua_Integer i = 1; i <= length; ++i) {
     if (lua_rawgeti(L, list, i) == LUA_TSTRING) {
       const char* path = lua_tostring(L, -1);
-      paths.push_back({*path == '/' ? path : below + path});
+      paths.push_back(*path == '/' ? path : below + path);
     }
     lua_pop(L, 1);
   }
@@ -165,9 +172,9 @@ reply push_lines(lua_State* L, std::string& lines) {
 // Leaves the lines in vm::message; false where that is not for this thread to do. An error is in vm::problem.
 enum class done { here, elsewhere, failed };
 done hash_here(lua_State* L, vm& v) {
-  const std::vector<named> paths = read_paths(L, 1);
-  if (!is_little(paths)) return done::elsewhere;
-  auto lines = hash_contents(paths);
+  const std::vector<named> all = look_at(read_paths(L, 1));
+  if (!is_little(all)) return done::elsewhere;
+  auto lines = hash_contents(all);
   if (!lines.ok()) return v.problem = std::move(lines).error(), done::failed;
   v.message = *std::move(lines);
   return done::here;
@@ -183,7 +190,29 @@ reply contents_body(lua_State* L, vm& v) {
   if (how == done::here) return push_lines(L, v.message);
   const auto make = [L] {
     return blocking_operation<result<std::string>>({.name = "hash.contents", .abandonable = true},
-                                                   [paths = read_paths(L, 2)] { return hash_contents(paths); });
+                                                   [paths = read_paths(L, 2)] { return hash_contents(look_at(paths)); });
+  };
+  return perform_fs(L, v, make, push_lines);
+}
+
+// One line for each, which is empty for what is no little file.
+std::string hash_little(const std::vector<named>& all) {
+  std::string lines;
+  for (const named& one : all) {
+    const bool little =
+        !one.there || (S_ISREG(one.info.st_mode) && static_cast<std::uintmax_t>(one.info.st_size) <= hashed_here);
+    if (const auto hashed = little ? hash_content(one) : std::string(); hashed.ok()) lines.append(*hashed);
+    lines.append("\n");
+  }
+  return lines;
+}
+
+// ahead_(paths, folder) -> as contents, on a thread of the pool; "" for all but little files
+reply ahead_body(lua_State* L, vm& v) {
+  const auto make = [L] {
+    return blocking_operation<result<std::string>>(
+        {.name = "hash.ahead", .abandonable = true},
+        [paths = read_paths(L, 2)]() -> result<std::string> { return hash_little(look_at(paths)); });
   };
   return perform_fs(L, v, make, push_lines);
 }
@@ -209,8 +238,9 @@ reply file_body(lua_State* L, vm& v) {
 int open_hash(lua_State* L) {
   constexpr library_function functions[] = {{"text", protect::native<text_body>},
                                             {"file", protect::native<file_body>},
-                                            {"contents", protect::native<contents_body>}};
-  lua_createtable(L, 0, 3);
+                                            {"contents", protect::native<contents_body>},
+                                            {"ahead_", protect::native<ahead_body>}};
+  lua_createtable(L, 0, 4);
   set_functions(L, functions);
   return 1;
 }

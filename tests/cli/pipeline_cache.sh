@@ -183,4 +183,20 @@ run run -C mixed
 run run -C mixed
 grep -q "^success: 200 cached" err || fail "$(tail -3 err)"
 
+it "believes nothing that was read before a step has run"
+mkdir ahead
+awk 'BEGIN { for (i = 0; i < 300; i++) printf "[steps.s%d]\nargv = [\"touch\", \"o%d\"]\noutputs = [\"o%d\"]\n", i, i, i
+  print "[steps.change]\nsh = \"cp from to; touch changed\"\ninputs = [\"from\"]\noutputs = [\"changed\"]"
+  print "[steps.behind]\nneeds = [\"change\"]\nsh = \"cat to >last\"\ninputs = [\"to\"]\noutputs = [\"last\"]" }' >ahead/perilune.toml
+echo 1 >ahead/from
+run run -q -C ahead
+run run -C ahead
+grep -q "^success: 302 cached" err || fail "$(tail -3 err)"
+echo 2 >ahead/from
+run run -C ahead
+grep -q "^success: 2 succeeded, 300 cached" err && [ "$(cat ahead/last)" = 2 ] || fail "$(tail -3 err)"
+rm ahead/o7; echo other >ahead/o8; head -c 400000 /dev/zero >ahead/o9
+run run -C ahead
+grep -q "^success: 3 succeeded, 299 cached" err && [ ! -s ahead/o7 ] || fail "$(tail -3 err)"
+
 done_testing

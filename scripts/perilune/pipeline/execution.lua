@@ -214,9 +214,14 @@ local function runs_anyway(self, step)
   return (step.argv or step.sh) and #step.outputs == 0 and not step.effect and not self.resumes
 end
 
+function execution:drop_foresight()
+  if self.foresight then self.foresight:drop() end
+end
+
 function execution:perform(step)
   if step.each then return require("perilune.pipeline.fan_out").run(self, step) end
   if step.make then
+    self:drop_foresight()
     step = self:made_step(step)
     if not step then return { state = "succeeded", reason = "it has nothing to do" } end
   end
@@ -227,9 +232,11 @@ function execution:perform(step)
   end
   local ready = resolve.step(self.pipeline, step, self:scope_now())
   if not ready.shown then return { state = "succeeded", reason = "all it needs is done" } end
+  ready.foresight = self.foresight
   local print, outcome, reason = reuse.look(self, step, ready)
-  ready.fingerprint = print.hash
+  ready.fingerprint, ready.foresight = print.hash, nil
   if not outcome then
+    self:drop_foresight()
     if step.effect then
       outcome = require("perilune.pipeline.effect").carry_out(self, step, ready, print, reason)
     else

@@ -32,9 +32,22 @@ local function match(patterns, prefix)
   return paths, shown, without
 end
 
+-- The hashes of all names of a list, where they have been read ahead.
+local function foreseen(known, names)
+  local found = { [names[1]] = known[names[1]] }
+  for _, name in ipairs(names) do
+    if known[name] == nil then return nil end
+    found[name] = known[name]
+  end
+  return found
+end
+
 -- {path = hash of its content, or "missing"} of paths and patterns, relative to the pipeline's folder.
 local function hash_patterns(step, patterns)
   if #patterns == 0 then return {} end
+  local known = step.foresight and step.foresight.known
+  local read_ahead = known and foreseen(known, patterns)
+  if read_ahead then return read_ahead end
   local paths, shown, without = patterns, patterns, none
   if not is_plain(patterns) then paths, shown, without = match(patterns, step.folder .. "/") end
   local contents = hash.contents(paths, step.folder)

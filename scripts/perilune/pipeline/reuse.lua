@@ -13,6 +13,20 @@ function reuse.prepare(run)
   if run.resumes then run.earlier, run.chain = run.store:chain(run.resumes) end
 end
 
+local many <const> = 100
+
+-- Where many of the wanted steps may be up to date, their files are read ahead until what this returns is closed; else nil.
+function reuse.foresee(run, wanted)
+  if run.options.force or run.options.no_cache then return nil end
+  local steps = {}
+  for _, step in ipairs(run.pipeline.steps) do
+    if wanted[step.key] and run.made[step.key] then steps[#steps + 1] = step end
+  end
+  if #steps < many then return nil end
+  run.foresight = require("perilune.pipeline.foresight").new(steps, run.pipeline.folder)
+  return run.foresight
+end
+
 local no_value <const> = json.encode(json.null)
 
 -- A value as it is kept: nil where it is none or holds a secret; then the step has to run when its value is needed again.

@@ -15,6 +15,7 @@ local params = require "perilune.pipeline.params"
 local record = require "perilune.pipeline.record"
 local report = require "perilune.pipeline.report"
 local reruns = require "perilune.pipeline.reruns"
+local reuse = require "perilune.pipeline.reuse"
 local selection = require "perilune.pipeline.selection"
 local state = require "perilune.pipeline.state"
 local stopping = require "perilune.pipeline.stopping"
@@ -206,6 +207,7 @@ function run.execute(pipeline, values, wanted, resumes, targets, token)
                                store = store, run = id, folder = store:run_folder(id), resumes = resumes }
   local safe <close> = keep_safe(work, store)
   local logged <close> = mask_log(mask)
+  local ahead <close> = reuse.foresee(work, wanted)
   local keys, steps = planned(pipeline, wanted, mask)
   stream:emit("run_started", { run = id, pipeline = pipeline.name, file = pipeline.file, total = #keys, keys = keys, steps = steps,
                                jobs = options.jobs, resumed_from = resumes })
