@@ -180,11 +180,17 @@ done hash_here(lua_State* L, vm& v) {
   return done::here;
 }
 
-// contents(paths, [folder]) -> list of hashes, "missing" where there is nothing
-reply contents_body(lua_State* L, vm& v) {
+// A reply < 0 refuses; else there are two arguments then.
+reply check_paths(lua_State* L, vm& v) {
   if (lua_type(L, 1) != LUA_TTABLE) return bad_argument(v, 1, "a list of paths expected", L);
   if (!lua_isnoneornil(L, 2) && lua_type(L, 2) != LUA_TSTRING) return bad_argument(v, 2, "a folder (string) expected", L);
   lua_settop(L, 2);
+  return 0;
+}
+
+// contents(paths, [folder]) -> list of hashes, "missing" where there is nothing
+reply contents_body(lua_State* L, vm& v) {
+  if (const reply refused = check_paths(L, v); refused < 0) return refused;
   const done how = hash_here(L, v);
   if (how == done::failed) return action::raise_problem;
   if (how == done::here) return push_lines(L, v.message);
@@ -209,6 +215,7 @@ std::string hash_little(const std::vector<named>& all) {
 
 // ahead_(paths, folder) -> as contents, on a thread of the pool; "" for all but little files
 reply ahead_body(lua_State* L, vm& v) {
+  if (const reply refused = check_paths(L, v); refused < 0) return refused;
   const auto make = [L] {
     return blocking_operation<result<std::string>>(
         {.name = "hash.ahead", .abandonable = true},

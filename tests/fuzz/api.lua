@@ -170,4 +170,4 @@ while counts.returned + counts.raised < calls do
 end
 
 for fault, message in pairs(faults) do io.stderr:write("FAULT ", fault, " ", message, "\n") end
-print(("the end: %d returned, %d raised, %d were late"):format(counts.returned, counts.raised, counts.late))
+print(("\nthe end: %d returned, %d raised, %d were late"):format(counts.returned, counts.raised, counts.late))
