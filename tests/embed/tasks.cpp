@@ -90,8 +90,9 @@ TEST_CASE("hooks are told what tasks do") {
                     .slow_slice = 1ms}});
   CHECK(h.run(loaded(h, "require('perilune').sleep(1)")).returned());
   CHECK(told == std::vector<std::string>{"resumed main", "waits for sleep on a timer", "resumed main", "done main"});
+  slow = 0;  // a busy machine makes any stretch slow
   CHECK(h.run(loaded(h, "local n = 0 for i = 1, 3e6 do n = n + i end")).returned());
-  CHECK(slow == 1);
+  CHECK(slow >= 1);
 }
 
 TEST_CASE("records of perilune.log come to the host") {
