@@ -105,6 +105,24 @@ STAGE=prod run run -C whole -q -p limit=50ms
 run list -C whole
 [ "$status" -eq 3 ] || fail "status $status"
 
+it "knows a namespace that is nearly one of its own"
+given nearly.toml <<'END'
+[params]
+v = { default = "1" }
+[steps.a]
+argv = ["echo", "${param.v}"]
+[steps.b]
+each = ["x"]
+sh   = "echo ${items.n} ${item} ${items}"
+[steps.c]
+sh = "other='${other.v}'; v=1; echo ${v} ${params.v}"
+END
+run check nearly.toml
+expect 3 err <<'END'
+perilune: nearly.toml:4:1: steps.a.argv: there is no ${param.v}; did you mean '${params.v}'?
+perilune: nearly.toml:7:1: steps.b.sh: there is no ${items.n}; did you mean '${item.n}'?
+END
+
 it "says what is wrong with what a default names"
 given default.toml <<'END'
 [params]

@@ -53,6 +53,8 @@ local function check_names_of_steps(pipeline, problems)
 end
 
 local function check_template(reader, values, name, spec, place, key, template)
+  local wrong, meant = text.mistyped_name(template)
+  if wrong then reader:complain(place, key, "steps.%s.%s: there is no ${%s}; did you mean '${%s}'?", name, key, wrong, meant) end
   local names = {}
   text.add_names(names, template)
   check_names(reader, values, name, spec, place, key, text.sorted_keys(names))

@@ -147,6 +147,14 @@ function text.add_names(set, template)
   end
 end
 
+-- "param.version" and "params.version" where a template says `${param.version}`, which no shell understands either; else nil.
+function text.mistyped_name(template)
+  for ns, rest in template:gmatch("%${(%a+)(%.[%w_%.%-]+)}") do
+    local meant = namespaces[ns .. "s"] and ns .. "s" or ns:match("^(.+)s$")
+    if not namespaces[ns] and namespaces[meant] then return ns .. rest, meant .. rest end
+  end
+end
+
 local function quoted(word)
   if word ~= "" and not word:find("[^%w_@%%+=:,./%-]") then return word end
   return "'" .. word:gsub("'", "'\\''") .. "'"
