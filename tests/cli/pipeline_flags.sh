@@ -74,6 +74,16 @@ PERILUNE_FILE=project/perilune.toml PERILUNE_DRY_RUN=true run run d
 expect 0 out <<'END'
 d: echo d
 END
+PERILUNE_DRY_RUN=no PERILUNE_QUIET=Yes run run -C project d
+expect 0 out <<'END'
+d | d
+END
+PERILUNE_FORCE=perhaps run run -C project d
+expect 2 err <<'END'
+perilune: PERILUNE_FORCE: true or false expected, got 'perhaps'
+END
+PERILUNE_OUTPUT=grup run run -C project d
+[ "$status" -eq 2 ] && grep -q "^perilune: PERILUNE_OUTPUT: one of .* expected, got 'grup'; did you mean 'group'?$" err || fail "$status $(cat err)"
 PERILUNE_RETRIES=x run run -C project
 expect 2 err <<'END'
 perilune: PERILUNE_RETRIES: a whole number expected, got 'x'

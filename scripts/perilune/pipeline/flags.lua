@@ -32,7 +32,7 @@ local expected <const> = { duration = "a duration like 90s", number = "a number"
 -- `given_as`: how messages call it.
 local function store_value(values, name, raw, given_as)
   local kind, words = known[name].kind, known[name].complete
-  if type(words) == "table" then text.one_of(name, raw, words) end
+  if type(words) == "table" then text.one_of(name, raw, words, given_as) end
   local value = readers[kind](raw)
   if value == nil or type(value) == "number" and value < 0 or kind == "jobs" and value == 0 then
     text.refuse(2, "%s: %s expected, got '%s'", given_as or "--" .. name, expected[kind] or "a whole number", raw)
@@ -45,6 +45,14 @@ local function store_value(values, name, raw, given_as)
   end
 end
 
+local switches <const> = { ["1"] = true, ["true"] = true, yes = true, on = true, ["0"] = false, ["false"] = false, no = false, off = false }
+
+local function read_switch(raw, variable)
+  local on = switches[raw:lower()]
+  if on == nil then text.refuse(2, "%s: true or false expected, got '%s'", variable, raw) end
+  return on
+end
+
 -- Flags that were not given, from their PERILUNE_* variables.
 function flags.read_environment(values, command)
   for name in pairs(allowed(command)) do
@@ -52,7 +60,7 @@ function flags.read_environment(values, command)
     local raw = env.get(flag.variable)
     if raw and raw ~= "" and values[name] == nil then
       if flag.kind == "flag" then
-        values[name] = raw ~= "0" and raw ~= "false"
+        values[name] = read_switch(raw, flag.variable)
       else
         for one in raw:gmatch(flag.kind == "list" and "[^\n]+" or ".+") do store_value(values, name, one, flag.variable) end
       end

@@ -34,12 +34,12 @@ function text.suggestion(word, known)
   return best and ("; did you mean '%s'?"):format(best) or ""
 end
 
--- The value of a flag that has to be one of those known; refused otherwise.
-function text.one_of(flag, value, known)
+-- The value of a flag that has to be one of those known; refused otherwise. given_as: how messages call the flag.
+function text.one_of(flag, value, known, given_as)
   for _, name in ipairs(known) do
     if value == name then return value end
   end
-  text.refuse(2, "--%s: one of %s expected, got '%s'%s", flag, table.concat(known, ", "), value, text.suggestion(value, known))
+  text.refuse(2, "%s: one of %s expected, got '%s'%s", given_as or "--" .. flag, table.concat(known, ", "), value, text.suggestion(value, known))
 end
 
 local units = { ms = 0.001, s = 1, m = 60, h = 3600, d = 86400, [""] = 1 }
