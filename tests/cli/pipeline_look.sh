@@ -80,9 +80,9 @@ EOF
 rm dry/made
 run run -n -v -C dry use --skip say
 expect 0 out <<'EOF'
-make: echo 1 >made  (output made is missing)
+make: echo 1 >made [output made is missing]
 say: would be skipped: --skip
-use: cat made >used  (input made is missing)
+use: cat made >used [input made is missing]
 mend: would be skipped: nothing failed
 EOF
 echo 1 >dry/made
@@ -91,8 +91,8 @@ run run -n -F -C dry --json make
 sed -i 's/echo 1/echo 2/' dry/perilune.toml
 run run -n -v -C dry --only make,use
 expect 0 out <<'EOF'
-make: echo 2 >made  (the command changed)
-use: cat made >used  (what it needs would run)
+make: echo 2 >made [the command changed]
+use: cat made >used [what it needs would run]
 EOF
 
 it "show: retry, timeout, effect and the row of a matrix"

@@ -158,7 +158,7 @@ function commands.plan(pipeline, values, wanted)
   end
   for _, one in ipairs(list) do
     local command = one.verdict == "would run" and ("%s: %s"):format(one.key, one.command)
-    print(command and values.verbose and ("%s  (%s)"):format(command, one.reason) or command or line_of(one))
+    print(command and values.verbose and ("%s [%s]"):format(command, one.reason) or command or line_of(one))
   end
   return 0
 end
