@@ -183,6 +183,13 @@ local function expand_settings(pipeline, told)
       settings[field] = value
     end
   end
+  if text.is_template(settings.executor) then
+    local value = expand({ settings.executor }, names)[1]
+    if value and value ~= "local" and not pipeline.executors[value] then
+      text.refuse(3, "%s: pipeline.executor: there is no executor '%s'%s", pipeline.file, value, model.suggest_executor(value, pipeline.executors))
+    end
+    settings.executor = value
+  end
 end
 
 -- Reads a TOML text that calls itself `shown`; `folder` is where its steps run.

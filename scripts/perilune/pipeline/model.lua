@@ -75,7 +75,7 @@ local function names_item(step)
 end
 
 -- What decides how steps hang together has its templates replaced before the step is made, by what is known then.
-local early_fields <const> = { "pool", "timeout", "grace" }
+local early_fields <const> = { "pool", "timeout", "grace", "executor" }
 local early_lists <const> = { "needs", "after" }
 
 local function expand_items(list, names)
@@ -231,6 +231,9 @@ function model.new(settings)
   return setmetatable({ steps = {}, plain = false, by_key = {}, settings = settings or {}, pools = {}, executors = {}, params = {}, secrets = {} }, table_type)
 end
 
+-- What stands for names that are not known yet, as far as anybody has asked.
+function table_type:blanks() return self.early_names and rawget(self.early_names, "blanks") or none end
+
 -- Where its command runs: false is this machine, where functions and what has the terminal always run.
 function table_type:place_on_executor(step)
   local named = step.executor
@@ -238,9 +241,9 @@ function table_type:place_on_executor(step)
     or not step.argv and not step.sh and "there is no command to be run elsewhere"
   if named and named ~= "local" and why then text.refuse(3, "executor: %s", why) end
   if named == nil and not why then named = self.settings.executor end
-  step.executor = named and named ~= "local" and named or false
+  step.executor = named and named ~= "local" and not model.has_blank(named, self:blanks()) and named or false
   if step.executor and not self.executors[step.executor] then
-    text.refuse(3, "there is no executor '%s'%s", step.executor, model.suggest_executor(step.executor, self.executors))
+    text.refuse(3, "executor: there is no executor '%s'%s", step.executor, model.suggest_executor(step.executor, self.executors))
   end
   return step
 end
@@ -318,7 +321,7 @@ end
 
 -- What only a parameter that was not given says is left out: who looks at the pipeline is told of the rest.
 local function leave_out_blanks(self)
-  local blanks = self.early_names and rawget(self.early_names, "blanks") or none
+  local blanks = self:blanks()
   if #blanks == 0 then return end
   for _, step in ipairs(self.steps) do
     step.needs, step.after = without_blanks(step.needs, blanks), without_blanks(step.after, blanks)

@@ -328,7 +328,7 @@ function reader:check_params(specs, places)
   end
 end
 
-local function names_executor(value) return type(value) == "string" and value ~= "local" end
+local function names_executor(value) return type(value) == "string" and value ~= "local" and not text.is_template(value) end
 
 -- Executors, and every place that names one.
 function reader:check_executors(values, places)
