@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
-#include <ctime>
+#include <iterator>
 #include <vector>
 
+#include <fmt/chrono.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -31,15 +31,10 @@ struct field {
 
 // The time in UTC with milliseconds, as RFC 3339 writes it.
 void append_time(std::string& line) {
-  const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
-  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(since_epoch).count();
-  const auto seconds = static_cast<std::time_t>(ms / 1000);
-  std::tm parts{};
-  gmtime_r(&seconds, &parts);
-  char text[40];
-  const std::size_t size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
-  std::snprintf(text + size, sizeof text - size, ".%03dZ", static_cast<int>(ms % 1000));
-  line += text;
+  const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+  const auto second = std::chrono::floor<std::chrono::seconds>(now);
+  fmt::format_to(std::back_inserter(line), "{:%Y-%m-%dT%H:%M:%S}.{:03}Z",
+                 fmt::gmtime(std::chrono::system_clock::to_time_t(second)), (now - second).count());
 }
 
 // The string at an index, which must hold one.
@@ -58,9 +53,9 @@ std::vector<field> read_fields(lua_State* L, int index) {
     if (lua_type(L, -2) == LUA_TSTRING)
       added.name = text_at(L, -2);
     else if (lua_isinteger(L, -2))
-      added.name = std::to_string(lua_tointeger(L, -2));
+      added.name = fmt::to_string(lua_tointeger(L, -2));
     else
-      added.name = std::string("<") + luaL_typename(L, -2) + ">";
+      added.name = fmt::format("<{}>", luaL_typename(L, -2));
     added.is_text = lua_type(L, -1) == LUA_TSTRING;
     if (added.is_text) added.plain = text_at(L, -1);
     json_writer(L, added.json, field_layout).write(-1);
@@ -77,12 +72,12 @@ bool needs_no_quotes(std::string_view text) noexcept {
 // 2026-01-31T12:00:00.000Z INFO  [7 fetch] message name=value
 void append_as_text(std::string& line, std::string_view level, const lua_task* task, std::string_view message,
                     const std::vector<field>& fields) {
+  std::string capitals;
+  for (const char c : level) capitals += static_cast<char>(c - 'a' + 'A');
   append_time(line);
-  line += ' ';
-  for (const char c : level) line += static_cast<char>(c - 'a' + 'A');
-  line.append(level.size() < 5 ? 6 - level.size() : 1, ' ');
+  fmt::format_to(std::back_inserter(line), " {:<5} ", capitals);
   if (task) {
-    line += '[' + std::to_string(task->id);
+    fmt::format_to(std::back_inserter(line), "[{}", task->id);
     if (task->name) append_escaped_text(line += ' ', task->name, false, false);
     line += "] ";
   }
@@ -99,7 +94,7 @@ void append_as_json(std::string& line, std::string_view level, const lua_task* t
   append_time(line += "{\"time\":\"");
   append_json_string(line += "\",\"level\":", level, false);
   if (task) {
-    line += ",\"task\":" + std::to_string(task->id);
+    fmt::format_to(std::back_inserter(line), ",\"task\":{}", task->id);
     if (task->name) append_json_string(line += ",\"task_name\":", task->name, false);
   }
   append_json_string(line += ",\"message\":", message, false);

@@ -1,9 +1,10 @@
 // Counting, limiting and tracing. See test_observer.hpp.
 #include "test_observer.hpp"
 
-#include <cstdio>
+#include <iterator>
 #include <utility>
 
+#include <fmt/format.h>
 #include <perilune/cancel.hpp>
 
 #include "wait_name.hpp"
@@ -94,11 +95,10 @@ unsigned test_observer::number_of(const task_header& task) {
 }
 
 void test_observer::note(const task_header& task, const std::string& what) {
-  char time[48];
-  std::snprintf(time, sizeof time, "%.9f", to_seconds(time_.now() - trace_began_));
-  trace_ += std::string(time) + " task " + std::to_string(number_of(task));
-  if (task.name) trace_ += std::string(" (") + task.name + ")";
-  trace_ += " " + what + "\n";
+  const double time = to_seconds(time_.now() - trace_began_);
+  fmt::format_to(std::back_inserter(trace_), "{:.9f} task {}", time, number_of(task));
+  if (task.name) fmt::format_to(std::back_inserter(trace_), " ({})", task.name);
+  fmt::format_to(std::back_inserter(trace_), " {}\n", what);
 }
 
 }  // namespace perilune

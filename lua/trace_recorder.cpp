@@ -2,9 +2,11 @@
 #include "trace_recorder.hpp"
 
 #include <algorithm>
-#include <cstdio>
+#include <iterator>
 #include <new>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "json_text.hpp"
 #include "wait_name.hpp"
@@ -42,13 +44,8 @@ void trace_recorder::append_field(std::string_view name, std::string_view value)
 
 // In microseconds, as the format has it.
 void trace_recorder::append_time(std::string_view name, duration time) {
-  char text[48];
   const std::int64_t ns = time.count();
-  std::snprintf(text, sizeof text, "%lld.%03lld", static_cast<long long>(ns / 1000), static_cast<long long>(ns % 1000));
-  events_ += ",\"";
-  events_ += name;
-  events_ += "\":";
-  events_ += text;
+  fmt::format_to(std::back_inserter(events_), ",\"{}\":{}.{:03}", name, ns / 1000, ns % 1000);
 }
 
 void trace_recorder::begin(const task_header& task, std::string_view phase, std::string_view category,

@@ -8,7 +8,7 @@
 # As root or with sudo. Does nothing, and asks for nothing, when all of them are there.
 set -eu
 
-run="g++ cmake ninja-build liblua5.4-dev libasio-dev nlohmann-json3-dev libcli11-dev pkgconf libtomlplusplus-dev libxxhash-dev libsqlite3-dev libssl-dev libedit-dev"
+run="g++ cmake ninja-build liblua5.4-dev libasio-dev nlohmann-json3-dev libfmt-dev libcli11-dev pkgconf libtomlplusplus-dev libxxhash-dev libsqlite3-dev libssl-dev libedit-dev"
 test="catch2 clang-19 libclang-rt-19-dev python3 python3-jsonschema groff-base openssl tmux zsh fish libncurses-dev libglib2.0-dev libuv1-dev nats-server"
 lint="clang-tidy-19 clang-format-19"
 
