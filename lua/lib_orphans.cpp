@@ -3,6 +3,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <climits>
 #include <csignal>
 #include <cstring>
 #include <ctime>
@@ -13,12 +14,14 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "library.hpp"
 #include "native_modules.hpp"
+#include "process_title.hpp"
 
 namespace perilune {
 
@@ -81,7 +84,8 @@ bool is_child(pid_t pid, pid_t of, char& state) {
 
 struct {
   pid_t pid = -1;
-  int line = -1;  // the guard reads from its other end: a byte sends it home, the end means that the runner is gone
+  int line = -1;      // the guard hears from its other end: the charge, then that it may go home; the end means that the runner is gone
+  bool told = false;  // its charge
 } guard;
 
 bool kill_round(std::string_view run_folder) {
@@ -97,25 +101,47 @@ bool kill_round(std::string_view run_folder) {
   return found;
 }
 
-void keep_only(int line, int lock) {
-  const int low = line < lock ? line : lock;
-  const int high = line < lock ? lock : line;
-  if (low > 0) syscall(SYS_close_range, 0, low - 1, 0);
-  if (high > low + 1) syscall(SYS_close_range, low + 1, high - 1, 0);
-  syscall(SYS_close_range, high + 1, ~0U, 0);
+// A message with, at most, a descriptor beside it.
+struct parcel {
+  iovec bytes;
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> beside{};
+  msghdr message{};
+
+  parcel(void* from, std::size_t size) : bytes{from, size} {
+    message.msg_iov = &bytes;
+    message.msg_iovlen = 1;
+    message.msg_control = beside.data();
+    message.msg_controllen = beside.size();
+  }
+  void enclose(int fd) {
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof fd);
+    std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+  }
+};
+
+// The next message, "" at the end of the line. A descriptor that came with it stays open.
+std::string hear(int line) {
+  std::array<char, PATH_MAX> text{};
+  parcel into(text.data(), text.size());
+  ssize_t got = 0;
+  do got = recvmsg(line, &into.message, 0);
+  while (got < 0 && errno == EINTR);
+  return {text.data(), got > 0 ? static_cast<std::size_t>(got) : 0};
 }
 
-// What the guard does; it keeps the lock until nothing of the run is left.
-[[noreturn]] void stand_guard(int line, int lock, const std::string& run_folder) {
+// What the guard does. The lock came with its charge, and it keeps it until nothing of the run is left.
+[[noreturn]] void stand_guard(int line) {
   setsid();
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT}) std::signal(signal, SIG_IGN);
   prctl(PR_SET_NAME, guard_name);
-  keep_only(line, lock);
-  char byte = 0;
-  ssize_t got = 0;
-  do got = read(line, &byte, 1);
-  while (got < 0 && errno == EINTR);
-  if (got == 1) _exit(0);
+  process_title::show({guard_name});  // secrets among the words of the command line are not masked yet
+  if (line > 0) syscall(SYS_close_range, 0, line - 1, 0);
+  syscall(SYS_close_range, line + 1, ~0U, 0);
+  const std::string run_folder = hear(line);
+  if (run_folder.empty() || !hear(line).empty()) _exit(0);
   const timespec pause{0, 5'000'000};
   for (int round = 0, quiet = 0; round < guard_rounds && quiet < guard_quiet_rounds; ++round) {
     quiet = kill_round(run_folder) ? 0 : quiet + 1;
@@ -124,25 +150,40 @@ void keep_only(int line, int lock) {
   _exit(0);
 }
 
-// set_guard(run folder, descriptor of the lock)
-reply set_guard_body(lua_State* L, vm& v) {
+// Returns 0 or an errno.
+int post_guard() {
   int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return raise_error(v, error::system("pipe", errno));
-  const std::string run_folder = lua_tostring(L, 1);
-  const int lock = static_cast<int>(lua_tointeger(L, 2));
-  guard.pid = fork();
-  if (guard.pid == 0) stand_guard(ends[0], lock, run_folder);
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return errno;
+  guard = {fork(), ends[1], false};
+  if (guard.pid == 0) stand_guard(ends[0]);
   const int why = errno;
   close(ends[0]);
-  guard.line = ends[1];
   if (guard.pid > 0) return 0;
   close(ends[1]);
-  return raise_error(v, error::system("fork", why));
+  return why;
+}
+
+// post_guard(): a guard that has nothing to guard yet. It has a copy of whatever this process changes from then on, so it is posted
+// before there is much.
+reply post_guard_body(lua_State*, vm& v) {
+  const int why = guard.pid < 0 ? post_guard() : 0;
+  return why ? raise_error(v, error::system("fork", why)) : 0;
+}
+
+// set_guard(run folder, descriptor of the lock)
+reply set_guard_body(lua_State* L, vm& v) {
+  if (const int why = guard.pid < 0 ? post_guard() : 0) return raise_error(v, error::system("fork", why));
+  std::string run_folder = lua_tostring(L, 1);
+  parcel charge(run_folder.data(), run_folder.size());
+  charge.enclose(static_cast<int>(lua_tointeger(L, 2)));
+  if (sendmsg(guard.line, &charge.message, MSG_NOSIGNAL) < 0) return raise_error(v, error::system("sendmsg", errno));
+  guard.told = true;
+  return 0;
 }
 
 reply drop_guard_body(lua_State*, vm&) {
   if (guard.pid < 0) return 0;
-  static_cast<void>(!write(guard.line, "x", 1));
+  if (guard.told) static_cast<void>(send(guard.line, "x", 1, MSG_NOSIGNAL));
   close(guard.line);
   while (waitpid(guard.pid, nullptr, 0) < 0 && errno == EINTR) {
   }
@@ -186,9 +227,10 @@ int open_orphans(lua_State* L) {
   constexpr library_function functions[] = {{"adopt", protect::native<adopt_body>},
                                             {"list", protect::native<list_body>},
                                             {"signal", protect::native<signal_body>},
+                                            {"post_guard", protect::native<post_guard_body>},
                                             {"set_guard", protect::native<set_guard_body>},
                                             {"drop_guard", protect::native<drop_guard_body>}};
-  lua_createtable(L, 0, 5);
+  lua_createtable(L, 0, 6);
   set_functions(L, functions);
   return 1;
 }

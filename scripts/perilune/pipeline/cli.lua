@@ -2,6 +2,8 @@
 -- with the exit code.
 local vocabulary = require "perilune.cli.vocabulary"
 local fs = require "perilune.fs"
+local orphans = require "perilune.native.orphans"
+local peri = require "perilune"
 local system = require "perilune.native.system"
 local flags = require "perilune.pipeline.flags"
 local load_file = require "perilune.pipeline.load"
@@ -72,6 +74,14 @@ local function check_command(command)
   text.refuse(2, "unknown command '%s'%s", command, meant ~= "" and meant or "; see perilune --help")
 end
 
+-- Commands that have their guard before the pipeline is read, and with it most of what a run has in memory.
+local guarded = { run = true, resume = true, watch = true }
+
+local function post_guard()
+  orphans.post_guard()
+  return peri.defer(orphans.drop_guard)
+end
+
 -- given: {source, shown, folder} of a text that has been read already.
 local function carry_out(given, command, ...)
   check_command(command)
@@ -93,6 +103,7 @@ local function carry_out(given, command, ...)
     source, shown, folder = read_text(rest and table.remove(rest, 1) or file_of(values, words))
   end
   if rest and not load_file.mentions_pipelines(source) then return nil, plain_script(source, shown, folder, rest) end
+  local guard <close> = guarded[command] and post_guard() or nil
   local read, pipeline, not_one = pcall(load_file.text, source, shown, folder, rest or words, values)
   if not read then
     if command == "check" and values.json and text.is_problem(pipeline) and pipeline.code == 3 then
