@@ -213,7 +213,10 @@ int index_error(lua_State* L) {
 }
 
 int print_error(lua_State* L) {
-  error_object::push_text(L, 1);
+  if (to_object<error_object>(L, 1))
+    error_object::push_text(L, 1);
+  else
+    lua_pushliteral(L, "perilune.error");
   return 1;
 }
 

@@ -232,8 +232,10 @@ reply close_body(lua_State* L, vm& v) {
   return 0;
 }
 
-reply length_body(lua_State* L, vm&) {
-  lua_pushinteger(L, static_cast<lua_Integer>(object_at<lua_channel>(L, 1).stored()));
+reply length_body(lua_State* L, vm& v) {
+  const lua_channel* channel = to_object<lua_channel>(L, 1);
+  if (!channel) return wrong_self(L, v);
+  lua_pushinteger(L, static_cast<lua_Integer>(channel->stored()));
   return 1;
 }
 
@@ -261,14 +263,15 @@ reply stats_body(lua_State* L, vm& v) {
   return 1;
 }
 
-reply print_body(lua_State* L, vm&) {
-  const auto& channel = object_at<lua_channel>(L, 1);
-  lua_pushfstring(L, "channel: %p (%I of ", static_cast<const void*>(&channel),
-                  static_cast<lua_Integer>(channel.stored()));
-  push_capacity(L, channel.capacity());
+reply print_body(lua_State* L, vm& v) {
+  const lua_channel* channel = to_object<lua_channel>(L, 1);
+  if (!channel) return wrong_self(L, v);
+  lua_pushfstring(L, "channel: %p (%I of ", static_cast<const void*>(channel),
+                  static_cast<lua_Integer>(channel->stored()));
+  push_capacity(L, channel->capacity());
   luaL_tolstring(L, -1, nullptr);
   lua_remove(L, -2);
-  lua_pushstring(L, channel.closed() ? ", closed)" : ")");
+  lua_pushstring(L, channel->closed() ? ", closed)" : ")");
   lua_concat(L, 3);
   return 1;
 }

@@ -269,8 +269,10 @@ reply collect_set(lua_State* L, vm&) {
   return 0;
 }
 
-reply length_body(lua_State* L, vm&) {
-  lua_pushinteger(L, static_cast<lua_Integer>(object_at<lua_join_set>(L, 1).size()));
+reply length_body(lua_State* L, vm& v) {
+  const lua_join_set* set = to_object<lua_join_set>(L, 1);
+  if (!set) return wrong_set(L, v);
+  lua_pushinteger(L, static_cast<lua_Integer>(set->size()));
   return 1;
 }
 

@@ -143,9 +143,7 @@ reply accept_body(lua_State* L, vm& v) {
 
 reply accept_all_body(lua_State* L, vm& v) {
   if (!to_object<lua_net_listener>(L, 1)) return wrong_listener(L, v);
-  lua_pushcfunction(L, protect::native<accept_body>);
-  lua_pushvalue(L, 1);
-  return 2;
+  return push_iterator<accept_body>(L);
 }
 
 bool start_listening(lua_State* L, vm& v, lua_net_listener& into) {

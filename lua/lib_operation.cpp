@@ -320,8 +320,10 @@ void push_composite(lua_State* L) {
   push_shipped_entry(L, registry_slot::composite, "perilune.composite", functions);
 }
 
-reply print_operation(lua_State* L, vm&) {
-  lua_pushfstring(L, "operation: %s", object_at<lua_operation>(L, 1).kind->name());
+reply print_operation(lua_State* L, vm& v) {
+  const lua_operation* op = to_object<lua_operation>(L, 1);
+  if (!op) return bad_argument(v, 1, "an operation expected", L);
+  lua_pushfstring(L, "operation: %s", op->kind->name());
   return 1;
 }
 

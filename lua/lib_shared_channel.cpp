@@ -281,7 +281,8 @@ reply close_body(lua_State* L, vm& v) {
   return 0;
 }
 
-reply length_body(lua_State* L, vm&) {
+reply length_body(lua_State* L, vm& v) {
+  if (!to_object<shared_handle>(L, 1)) return wrong_self(L, v);
   lua_pushinteger(L, static_cast<lua_Integer>(channel_at(L, 1).stats().length));
   return 1;
 }
@@ -309,7 +310,8 @@ reply equal_body(lua_State* L, vm&) {
   return 1;
 }
 
-reply print_body(lua_State* L, vm&) {
+reply print_body(lua_State* L, vm& v) {
+  if (!to_object<shared_handle>(L, 1)) return wrong_self(L, v);
   channel_state& channel = channel_at(L, 1);
   lua_pushfstring(L, "shared channel: %p (%I of %I%s", static_cast<const void*>(&channel),
                   static_cast<lua_Integer>(channel.stats().length), static_cast<lua_Integer>(channel.capacity()),

@@ -91,7 +91,8 @@ reply wrong_self(lua_State* L, vm& v) { return bad_argument(v, 1, "a shared valu
 
 reply newindex_body(lua_State*, vm& v) { return raise_text(v, "a shared value cannot be changed"); }
 
-reply length_body(lua_State* L, vm&) {
+reply length_body(lua_State* L, vm& v) {
+  if (!to_object<shared_handle>(L, 1)) return wrong_self(L, v);
   lua_pushinteger(L, static_cast<lua_Integer>(object_at<shared_handle>(L, 1).table->length()));
   return 1;
 }

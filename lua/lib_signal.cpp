@@ -58,9 +58,7 @@ reply recv_body(lua_State* L, vm& v) {
 
 reply iter_body(lua_State* L, vm& v) {
   if (!to_object<lua_listener>(L, 1)) return wrong_self(L, v);
-  lua_pushcfunction(L, protect::native<recv_body>);
-  lua_pushvalue(L, 1);
-  return 2;
+  return push_iterator<recv_body>(L);
 }
 
 reply close_body(lua_State* L, vm& v) {

@@ -212,11 +212,12 @@ int index_task(lua_State* L) {
   return to_object<lua_task>(L, 1) ? found->read(L) : 0;
 }
 
-reply print_body(lua_State* L, vm&) {
-  const auto& task = object_at<lua_task>(L, 1);
-  push_name(L, task, 1);
-  const char* state = to_string(task.shown_state());
-  const auto id = static_cast<lua_Integer>(task.id);
+reply print_body(lua_State* L, vm& v) {
+  const lua_task* task = to_object<lua_task>(L, 1);
+  if (!task) return bad_argument(v, 1, "a task expected", L);
+  push_name(L, *task, 1);
+  const char* state = to_string(task->shown_state());
+  const auto id = static_cast<lua_Integer>(task->id);
   if (lua_isnil(L, -1))
     lua_pushfstring(L, "task %I [%s]", id, state);
   else
@@ -281,7 +282,8 @@ reply data_newindex(lua_State* L, vm& v) {
   return 0;
 }
 
-reply data_next(lua_State* L, vm&) {
+reply data_next(lua_State* L, vm& v) {
+  if (!lua_istable(L, 1)) return bad_argument(v, 1, "a table expected", L);
   lua_settop(L, 2);
   return lua_next(L, 1) ? 2 : (lua_pushnil(L), 1);
 }

@@ -173,7 +173,8 @@ reply equal_body(lua_State* L, vm&) {
   return 1;
 }
 
-reply print_body(lua_State* L, vm&) {
+reply print_body(lua_State* L, vm& v) {
+  if (!to_object<far_task>(L, 1)) return wrong_self(L, v);
   const task_link& link = link_at(L, 1);
   const char* state = link.over->happened() ? to_string(link.ended_as()) : "elsewhere";
   const auto id = static_cast<lua_Integer>(link.id);

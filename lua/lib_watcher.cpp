@@ -66,9 +66,7 @@ reply next_body(lua_State* L, vm& v) {
 
 reply events_body(lua_State* L, vm& v) {
   if (!to_object<lua_watcher>(L, 1)) return wrong_self(L, v);
-  lua_pushcfunction(L, protect::native<next_body>);
-  lua_pushvalue(L, 1);
-  return 2;
+  return push_iterator<next_body>(L);
 }
 
 reply close_body(lua_State* L, vm& v) {

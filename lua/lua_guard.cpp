@@ -106,22 +106,29 @@ namespace {
 
 reply wrong_guard(lua_State* L, vm& v) { return bad_argument(v, 1, "a guard expected: call it with ':'", L); }
 
-// < 0 refuses: the guard at index 1 is not held, or not by the running task.
-reply check_held(lua_State* L, vm& v) {
-  lua_guard* guard = to_object<lua_guard>(L, 1);
-  if (!guard) return wrong_guard(L, v);
+// < 0 refuses: the guard is not held, or not by the running task.
+reply check_held(const lua_guard& guard, vm& v) {
   try {
-    detail::check_release(guard->held, &v.running());
+    detail::check_release(guard.held, &v.running());
   } catch (const task_error& refusal) {
     return raise_text(v, refusal.problem().message);
   }
   return 0;
 }
 
+// The same of what is at index 1, which has to be a guard of this kind: all kinds are one type.
+reply check_held(lua_State* L, vm& v, guard_kind kind) {
+  const lua_guard* guard = to_object<lua_guard>(L, 1);
+  if (guard && guard->kind == kind) return check_held(*guard, v);
+  return bad_argument(v, 1, kind == guard_kind::permits ? "a permit expected: call it with ':'"
+                                                        : "a guard of a rwlock expected: call it with ':'", L);
+}
+
 reply release_body(lua_State* L, vm& v) {
-  if (const reply refused = check_held(L, v); refused < 0) return refused;
-  holding& held = object_at<lua_guard>(L, 1).held;
-  held.of->release(held, false);
+  lua_guard* guard = to_object<lua_guard>(L, 1);
+  if (!guard) return wrong_guard(L, v);
+  if (const reply refused = check_held(*guard, v); refused < 0) return refused;
+  guard->held.of->release(guard->held, false);
   return 0;
 }
 
@@ -129,7 +136,7 @@ reply release_body(lua_State* L, vm& v) {
 reply close_body(lua_State* L, vm& v) {
   lua_guard* guard = to_object<lua_guard>(L, 1);
   if (!guard || !guard->held.of) return 0;
-  if (const reply refused = check_held(L, v); refused < 0) return refused;
+  if (const reply refused = check_held(*guard, v); refused < 0) return refused;
   guard->held.of->release(guard->held, !lua_isnoneornil(L, 2));
   return 0;
 }
@@ -145,7 +152,7 @@ reply collect_body(lua_State* L, vm& v) {
 }
 
 reply downgrade_body(lua_State* L, vm& v) {
-  if (const reply refused = check_held(L, v); refused < 0) return refused;
+  if (const reply refused = check_held(L, v, guard_kind::access); refused < 0) return refused;
   holding& held = object_at<lua_guard>(L, 1).held;
   if (held.shared) return raise_text(v, "this guard is for reading: only one for writing can be downgraded");
   static_cast<rwlock_core*>(held.of)->downgrade(held);
@@ -155,7 +162,7 @@ reply downgrade_body(lua_State* L, vm& v) {
 semaphore_core& semaphore_of(const holding& held) noexcept { return *static_cast<semaphore_core*>(held.of); }
 
 reply split_body(lua_State* L, vm& v) {
-  if (const reply refused = check_held(L, v); refused < 0) return refused;
+  if (const reply refused = check_held(L, v, guard_kind::permits); refused < 0) return refused;
   const lua_Integer wanted = read_count(L, 2);
   if (wanted < 1) return bad_argument(v, 2, "permits must be a positive integer", L);
   auto& guard = object_at<lua_guard>(L, 1);
@@ -168,7 +175,7 @@ reply split_body(lua_State* L, vm& v) {
 }
 
 reply merge_body(lua_State* L, vm& v) {
-  if (const reply refused = check_held(L, v); refused < 0) return refused;
+  if (const reply refused = check_held(L, v, guard_kind::permits); refused < 0) return refused;
   lua_guard* other = to_object<lua_guard>(L, 2);
   if (!other || other->kind != guard_kind::permits) return bad_argument(v, 2, "a permit expected", L);
   holding& held = object_at<lua_guard>(L, 1).held;
@@ -181,7 +188,7 @@ reply merge_body(lua_State* L, vm& v) {
 }
 
 reply forget_body(lua_State* L, vm& v) {
-  if (const reply refused = check_held(L, v); refused < 0) return refused;
+  if (const reply refused = check_held(L, v, guard_kind::permits); refused < 0) return refused;
   holding& held = object_at<lua_guard>(L, 1).held;
   semaphore_of(held).forget(held);
   return 0;

@@ -184,9 +184,10 @@ reply index_process(lua_State* L, vm&) {
   return 1;
 }
 
-reply print_process(lua_State* L, vm&) {
-  const auto& p = object_at<lua_process>(L, 1);
-  lua_pushfstring(L, "process: %d (%s)", static_cast<int>(p.id), p.owner && p.owner->running() ? "running" : "ended");
+reply print_process(lua_State* L, vm& v) {
+  const lua_process* p = to_object<lua_process>(L, 1);
+  if (!p) return wrong_self(L, v);
+  lua_pushfstring(L, "process: %d (%s)", static_cast<int>(p->id), p->owner && p->owner->running() ? "running" : "ended");
   return 1;
 }
 

@@ -179,9 +179,11 @@ reply read_op_body(lua_State* L, vm& v) {
   return 1;
 }
 
+// The iterator that `lines` returns has the stream and the code of the need.
 reply next_body(lua_State* L, vm& v) {
-  lua_settop(L, 1);
+  lua_settop(L, 0);
   lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushvalue(L, lua_upvalueindex(2));
   return read_again(L, v);
 }
 
@@ -190,9 +192,10 @@ reply lines_body(lua_State* L, vm& v) {
   if (const reply refused = push_need(L, v, 2); refused < 0) return refused;
   if (decode_need(lua_tointeger(L, -1)).mode == read_mode::all)
     return raise_text(v, "bad argument #1 to 'lines' (\"all\" has no pieces; use read)");
-  push_lines(L);
   lua_pushvalue(L, 1);
-  return 2;
+  lua_insert(L, -2);
+  lua_pushcclosure(L, protect::native<next_body>, 2);
+  return 1;
 }
 
 // Joins the arguments from 2 on into one string at 2.
@@ -330,8 +333,6 @@ reply push_need(lua_State* L, vm& v, int index) {
   lua_pushinteger(L, encode_need(need));
   return 0;
 }
-
-void push_lines(lua_State* L) { lua_pushcclosure(L, protect::native<next_body>, 1); }
 
 void close_stream(lua_stream& stream) noexcept {
   if (stream.in) stream.in.close();

@@ -39,9 +39,6 @@ read_need decode_need(lua_Integer code) noexcept;
 // refuses; otherwise the code of the need has been pushed.
 reply push_need(lua_State* L, vm& v, int index);
 
-// Replaces the code of a need on top by the iterator that reads so; its state is the stream.
-void push_lines(lua_State* L);
-
 // Defines the types, unless that was done before.
 void open_streams(lua_State* L);
 

@@ -187,7 +187,7 @@ end
 
 function methods:iter()
   check_self(self, "iter")
-  return methods.recv, self
+  return function() return self:recv() end
 end
 
 function methods:work(fn, options)

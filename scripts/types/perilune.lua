@@ -73,7 +73,7 @@ function peri.on_unobserved(report) end
 ---@field labels? table<string, any> Shown by `peri.tasks`; read back as `task.labels`.
 ---@field daemon? boolean Cancelled when the parent's body ends, instead of waited for.
 ---@field detached? boolean Not in the tree below the caller: it outlives it.
----@field local_data? table Its `peri.data`, instead of a copy of the caller's.
+---@field local_data? table Stands in its `peri.data`, beside and over what it has from the caller.
 
 ---Queues a child of the current task. It never runs inside `spawn`, but when the caller waits next. The parent waits for
 ---its children when its body returns, and cancels them when it fails.
@@ -1841,7 +1841,6 @@ function pipe:read_op(what, limit) end
 ---@param what? perilune.read_what Default `"line"`; not `"all"`.
 ---@param limit? integer
 ---@return fun(): string?
----@return perilune.pipe
 function pipe:lines(what, limit) end
 
 ---Waits while 64 KiB or more have not left yet, then hands the bytes over as a whole; they leave in the background. Raises
@@ -2115,7 +2114,6 @@ function watcher:next_op() end
 
 ---`for event in watcher:events() do`: until it is closed.
 ---@return fun(): perilune.watch_event?
----@return perilune.watcher
 function watcher:events() end
 
 ---Drops what nobody has taken; waiting tasks see the end. Idempotent.
@@ -2243,7 +2241,6 @@ function net_listener:accept_op() end
 
 ---`for stream in listener:iter() do`: until it is closed.
 ---@return fun(): perilune.pipe?
----@return perilune.net_listener
 function net_listener:iter() end
 
 ---@return string host Or the path.
@@ -2401,7 +2398,6 @@ function http_body:read_all(limit) end
 
 ---`for piece in body:pieces() do`
 ---@return fun(): string?
----@return perilune.http_body
 function http_body:pieces() end
 
 function http_body:close() end
@@ -2542,7 +2538,6 @@ function nats_subscription:recv_op() end
 
 ---`for message in sub:iter() do`: until the end; says nothing of what is lost.
 ---@return fun(): perilune.nats_message?
----@return perilune.nats_subscription
 function nats_subscription:iter() end
 
 ---Messages that have come already are still received. Idempotent.
@@ -2619,7 +2614,6 @@ function distributed_queue:recv_op() end
 
 ---`for message in q:iter() do`: until the queue is closed.
 ---@return fun(): perilune.queue_message?
----@return perilune.distributed_queue
 function distributed_queue:iter() end
 
 ---@class perilune.work_options
@@ -2749,7 +2743,6 @@ function signal_listener:recv_op() end
 
 ---`for name in listener:iter() do`: until it is closed.
 ---@return fun(): string?
----@return perilune.signal_listener
 function signal_listener:iter() end
 
 ---Waiting receivers see the end. Idempotent.

@@ -34,3 +34,18 @@ case("CHN-03: a capacity that is none says what was got", function()
     check.raises("bad argument #1 to 'channel' (capacity must be a non-negative integer, got ", function() peri.channel(capacity) end)
   end
 end)
+
+-- All guards are one type underneath: a method asks for its kind, in isolates too.
+case("a method of one kind of guard refuses those of the others", function()
+  local semaphore, rwlock = peri.semaphore(2), peri.rwlock()
+  local permit <close> = semaphore:acquire()
+  local write <close> = rwlock:write()
+  local guard <close> = peri.mutex():lock()
+  for _, other in ipairs { guard, write } do
+    check.raises("bad argument #1 to 'forget' (a permit expected", function() local g = { forget = permit.forget } g.forget(other) end)
+    check.raises("(a permit expected", permit.split, other, 1)
+    check.raises("(a permit expected", permit.merge, other, permit)
+  end
+  for _, other in ipairs { guard, permit } do check.raises("(a guard of a rwlock expected", write.downgrade, other) end
+  check.equal(semaphore.available, 1)
+end)

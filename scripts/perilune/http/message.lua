@@ -131,7 +131,9 @@ function body:read_all(limit)
 end
 
 -- `for piece in body:pieces() do`
-function body:pieces() return body.read, self end
+function body:pieces()
+  return function() return self:read() end
+end
 
 function body:close()
   self.over = true

@@ -36,14 +36,14 @@ function subscription:recv() return self.receiver:recv() end
 function subscription:recv_op() return self.receiver:recv_op() end
 
 -- Messages that were lost are not told here.
-local function next_message(self)
-  while true do
-    local message, why = self:recv()
-    if message or why == "closed" then return message end
+function subscription:iter()
+  return function()
+    while true do
+      local message, why = self:recv()
+      if message or why == "closed" then return message end
+    end
   end
 end
-
-function subscription:iter() return next_message, self end
 
 function subscription:close()
   self.client:detach_(self)
