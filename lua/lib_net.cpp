@@ -228,6 +228,9 @@ reply udp_body(lua_State* L, vm& v) {
 reply send_body(lua_State* L, vm& v) {
   const lua_udp* socket = to_object<lua_udp>(L, 1);
   if (!socket) return wrong_udp(L, v);
+  if (!lua_isstring(L, 2)) return bad_argument(v, 2, "a string expected", L);
+  if (lua_type(L, 3) != LUA_TSTRING) return bad_argument(v, 3, "the address of a host expected", L);
+  if (read_count(L, 4, 65535) < 0) return bad_argument(v, 4, "a port from 0 to 65535 expected", L);
   std::size_t size = 0;
   const char* bytes = lua_tolstring(L, 2, &size);
   auto sent = socket->open->send(std::string(bytes, size), endpoint_at(L, 3));

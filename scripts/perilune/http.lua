@@ -3,12 +3,13 @@ local peri = require "perilune"
 local net = require "perilune.net"
 local checks = require "perilune.options"
 local raise_on_behalf = require "perilune.on_behalf"
+local is_token = require("perilune.http.message").is_token
 
-local error, pcall, tostring, type = error, pcall, tostring, type
+local error, pairs, pcall, tostring, type = error, pairs, pcall, tostring, type
 
 local http = {}
 
-local request_kinds <const> = { url = "any", method = "string", headers = "table", body = "any", timeout = "number", stream = "any",
+local request_kinds <const> = { url = "any", method = "string", headers = "table", body = "any", timeout = "seconds", stream = "any",
                                 redirects = "number", body_limit = "any", tls = "any" }
 local serve_kinds <const> = { body_limit = "any", idle_timeout = "any", tls = "any" }
 
@@ -26,6 +27,18 @@ local function read_tls(call, given, server, level)
   return { context = context }
 end
 
+-- What would not stand in the head of a request as it is meant.
+local function check_head(call, request, level)
+  if request.method and not is_token(request.method) then
+    error(("bad option 'method' to '%s' (%q is no method)"):format(call, request.method), level + 1)
+  end
+  for name in pairs(request.headers or {}) do
+    if type(name) ~= "string" or not is_token(name) then
+      error(("bad option 'headers' to '%s' (%q is no name of a header field)"):format(call, tostring(name)), level + 1)
+    end
+  end
+end
+
 -- A request from a URL or a table; `level` is that of the script's call.
 local function read_request(call, url, options)
   if type(url) == "table" then options = url end
@@ -39,6 +52,7 @@ local function read_request(call, url, options)
   if request.body ~= nil and type(request.body) ~= "string" and type(request.body) ~= "function" then
     error(("bad option 'body' to '%s' (a string or a function that gives pieces expected, got %s)"):format(call, type(request.body)), 3)
   end
+  check_head(call, request, 3)
   request.tls = read_tls(call, request.tls, false, 3)
   return request
 end

@@ -255,10 +255,15 @@ end
 
 local function named(task) return "task " .. task.id .. (task.name and " (" .. task.name .. ")" or "") end
 
+local function on(resource)
+  if resource == "operations" then return " on operations" end
+  return (resource:find("^[aei]") and " on an " or " on a ") .. resource
+end
+
 local function describe_task(task, depth)
   local text = ("  "):rep(depth) .. named(task) .. " " .. task.state
   local wait = task.waiting_on
-  if wait then text = text .. format(" in %s on a %s for %.3f s", wait.op, wait.resource, wait.since) end
+  if wait then text = text .. format(" in %s%s for %.3f s", wait.op, on(wait.resource), wait.since) end
   if task.line then text = text .. " at " .. task.line end
   text = text .. format(", age %.3f s", task.age)
   return task.spawned_at and text .. ", spawned at " .. task.spawned_at or text
@@ -275,7 +280,7 @@ end
 local function describe_edge(edge)
   local text = (edge.cycle and "  cycle " .. edge.cycle .. ": " or "  ") .. "task " .. edge.task
   if edge.resource == "task" and edge.on then return text .. " waits in " .. edge.op .. " for task " .. edge.on end
-  text = text .. " waits in " .. edge.op .. " on a " .. edge.resource
+  text = text .. " waits in " .. edge.op .. on(edge.resource)
   return edge.on and text .. " held by task " .. edge.on .. (edge.held_at and " since " .. edge.held_at or "") or text
 end
 

@@ -7,7 +7,7 @@ local native = require "perilune.native.groups"
 local options = require "perilune.native.options"
 local backoff = require "perilune.backoff"
 
-local error, ipairs, setmetatable, tostring, type = error, ipairs, setmetatable, tostring, type
+local error, ipairs, pairs, setmetatable, tostring, type = error, ipairs, pairs, setmetatable, tostring, type
 local callable, huge = options.callable, math.huge
 
 local supervisor_names = { "strategy", "intensity", "period", "children", "auto_shutdown", "name", "on_failure" }
@@ -20,7 +20,12 @@ local function refuse(what) error(what, 0) end
 
 local function choice(value, default, known, name)
   if value == nil then return default end
-  if not known[value] then refuse(("bad option '%s' to 'supervisor' (not known: %s)"):format(name, tostring(value))) end
+  if not known[value] then
+    local names = {}
+    for each in pairs(known) do names[#names + 1] = '"' .. each .. '"' end
+    table.sort(names)
+    refuse(("bad option '%s' to 'supervisor' (one of %s expected, got %s)"):format(name, table.concat(names, ", "), tostring(value)))
+  end
   return value
 end
 
@@ -39,6 +44,9 @@ local function read_child(given, i)
     if problem then refuse(problem) end
   end
   local child = { name = given.name or given[1] or "child " .. i, start = given.start or given[2], place = i }
+  if type(child.name) ~= "string" then
+    refuse(("bad option 'children[%d].name' to 'supervisor' (a string expected, got %s)"):format(i, type(child.name)))
+  end
   if not callable(child.start) then
     refuse(("bad option 'children[%d].start' to 'supervisor' (a function expected, got %s)"):format(i, type(child.start)))
   end
@@ -70,7 +78,7 @@ local function read(opts)
   self.on_failure = opts.on_failure or function(name, e)
     peri.log.warn("a supervised task failed", { child = name, error = tostring(e) })
   end
-  if type(opts.children) ~= "table" or #opts.children == 0 then refuse("bad option 'children' to 'supervisor' (a list of children expected)") end
+  if type(opts.children) ~= "table" or #opts.children == 0 then refuse("bad option 'children' to 'supervisor' (a list of at least one child expected)") end
   for i, given in ipairs(opts.children) do self.children[i] = read_child(given, i) end
   return self
 end

@@ -139,7 +139,8 @@ case("what is no HTTP is refused with its status", function()
     equal(status("GET / HTTP/1.1\r\n\r\n"), "400")
     equal(status("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n"), "400")
     equal(status("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), "400")
-    equal(status("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\nx"), "400")
+    equal(status("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nx"), "400")
+    equal(status("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\nx"), "413")
   end)
 end)
 
@@ -208,9 +209,50 @@ case("misuse is told at its line", function()
   package.preload["perilune.tls"] = function() error("not in this build") end
   misuse("https needs perilune.tls", function() http.get("https://localhost:1/") end)
   package.preload["perilune.tls"] = there
-  misuse("bad option 'timeout' to 'get' (a number expected, got string)", function() http.get("http://x", { timeout = "soon" }) end)
+  misuse("bad option 'timeout' to 'get' (seconds expected, got string)", function() http.get("http://x", { timeout = "soon" }) end)
   misuse("unknown option 'metod' to 'get'; did you mean 'method'?", function() http.get("http://x", { metod = "GET" }) end)
   misuse("bad argument #3 to 'post' (a table of options expected, got number)", function() http.post("http://x", "", 3) end)
   misuse("bad argument #2 to 'serve' (a function expected, got nil)", function() http.serve(0) end)
   misuse("bad argument #1 to 'serve' (a host expected, got nil)", function() http.serve(nil, print) end)
+end)
+
+case("nothing in a request or a response can end its head early", function()
+  with_server(function() return 200, "x", { ["two words"] = "value" } end, function(url)
+    equal(http.get(url).status, 500)
+    for _, path in ipairs { "/a b", "/\r\nInjected: 1", "/\n", "/\0" } do
+      check.raises("no URL, it has a space or a control character: \"http://127", http.get, url .. path)
+    end
+    misuse([[bad option 'method' to 'request' ("A B" is no method)]], function() http.request(url, { method = "A B" }) end)
+    misuse([[bad option 'headers' to 'get' ("a:" is no name of a header field)]], function() http.get(url, { headers = { ["a:"] = "b" } }) end)
+    misuse([[bad option 'headers' to 'post' ("1" is no name of a header field)]], function() http.post(url, "", { headers = { "b" } }) end)
+    misuse("bad option 'timeout' to 'get' (seconds expected, got -1)", function() http.get(url, { timeout = -1 }) end)
+  end)
+  misuse("no port from 0 to 65535: http://127.0.0.1:99999/", function() http.get("http://127.0.0.1:99999/") end)
+end)
+
+case("a location with a space is gone to", function()
+  with_server(function(request)
+    if request.path == "/" then return 302, "", { Location = "/two words" } end
+    return request.path
+  end, function(url) equal(http.get(url).body, "/two words") end)
+end)
+
+case("a piece of a body that is no string is told", function()
+  with_server(print, function(url)
+    check.raises("a piece of a body must be a string, got a number", http.post, url, function() return 5 end)
+  end)
+end)
+
+case("what a server does not read to its end is answered at once", function()
+  with_server(print, function(_, server)
+    local function first_line_of(bytes)
+      local stream <close> = net.tcp_connect("127.0.0.1", server.port)
+      stream:write(bytes)
+      return (stream:read("line"):gsub("\r", ""))
+    end
+    local head = "POST / HTTP/1.1\r\nHost: x\r\n"
+    equal(first_line_of(head .. "Content-Length: 99999999999999999999999\r\n\r\n"), "HTTP/1.1 413 Content Too Large")
+    equal(first_line_of(head .. "Transfer-Encoding: chunked\r\n\r\n" .. ("F"):rep(18) .. "\r\n"), "HTTP/1.1 400 Bad Request")
+    equal(first_line_of("GET /" .. ("x"):rep(20000)), "HTTP/1.1 431 Request Header Fields Too Large")
+  end)
 end)

@@ -182,7 +182,10 @@ end)
 case("supervisor: misuse is told at the caller's line", function()
   check.misuse("table of options", function() peri.supervisor(1) end)
   check.misuse("children", function() peri.supervisor({}) end)
-  check.misuse("strategy", function() peri.supervisor({ strategy = "all", children = {} }) end)
+  check.misuse([[bad option 'strategy' to 'supervisor' (one of "one_for_all", "one_for_one", "rest_for_one" expected, got all)]],
+               function() peri.supervisor({ strategy = "all", children = {} }) end)
+  check.misuse("bad option 'children[1].name' to 'supervisor' (a string expected, got number)",
+               function() peri.supervisor({ children = { { name = 5, start = print } } }) end)
   check.misuse("children[1].start", function() peri.supervisor({ children = { {} } }) end)
   check.misuse("restart", function() peri.supervisor({ children = { { start = print, restart = "always" } } }) end)
 end)

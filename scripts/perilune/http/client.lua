@@ -8,7 +8,9 @@ local error, ipairs, pcall, tostring, type = error, ipairs, pcall, tostring, typ
 
 local default_ports = { http = 80, https = 443 }
 
+-- What a URL says, or nil and what is wrong with it. Nothing in it may end the request's first line.
 local function split_url(url)
+  if url:find("[%c ]") then return nil, ("no URL, it has a space or a control character: %q"):format(url) end
   local scheme, authority, rest = url:match("^(%a[%w+.-]*)://([^/?#]*)([^#]*)")
   if not scheme then return nil, "no URL: " .. url end
   scheme = scheme:lower()
@@ -22,11 +24,13 @@ local function split_url(url)
   if not host or host == "" then return nil, "no host: " .. url end
   if rest:sub(1, 1) ~= "/" then rest = "/" .. rest end
   port = port ~= "" and tonumber(port) or default_ports[scheme]
+  if port > 65535 then return nil, "no port from 0 to 65535: " .. url end
   return { scheme = scheme, host = host, port = port, authority = authority, target = rest, url = url }
 end
 
 -- The URL that a location means, seen from another.
 local function relative(url, location)
+  location = location:gsub(" ", "%%20")
   if location:match("^%a[%w+.-]*://") then return location end
   local base = url.scheme .. "://" .. url.authority
   if location:sub(1, 2) == "//" then return url.scheme .. ":" .. location end

@@ -1,8 +1,10 @@
 -- HTTP/1.1 messages on a stream: heads, and bodies of a length, in chunks, or to the end. Shared by client and server. What does
 -- not conform raises a problem (`message.problem`), with the status a server answers it with.
+local peri = require "perilune"
+
 local message = {}
 
-local error, getmetatable, ipairs, pairs, setmetatable = error, getmetatable, ipairs, pairs, setmetatable
+local error, getmetatable, ipairs, pairs, pcall, setmetatable = error, getmetatable, ipairs, pairs, pcall, setmetatable
 local tonumber, tostring, type = tonumber, tostring, type
 local concat = table.concat
 
@@ -12,6 +14,9 @@ local most_fields <const> = 200
 local problem_type = { __tostring = function(p) return p.text end }
 function message.refuse(status, text) error(setmetatable({ status = status, text = text }, problem_type), 0) end
 function message.is_problem(value) return getmetatable(value) == problem_type end
+
+-- Whether a text may be a method or the name of a header field.
+function message.is_token(text) return text:match("^[!#$%%&'*+%-.^_`|~%w]+$") ~= nil end
 
 -- Header fields, found by their name in whatever case.
 local fields_type = {}
@@ -23,7 +28,9 @@ function message.fields(from)
 end
 
 local function read_line(stream)
-  local line = stream:read("line", longest_line)
+  local ok, line = pcall(stream.read, stream, "line", longest_line)
+  if not ok and peri.is_error(line, "limit") then message.refuse(431, "a line of more than " .. longest_line .. " bytes") end
+  if not ok then error(line, 0) end
   return line and line:gsub("\r$", "")
 end
 
@@ -33,9 +40,9 @@ local function read_fields(stream)
     local line = read_line(stream)
     if not line then message.refuse(400, "the head ends in the middle") end
     if line == "" then return fields end
-    local name, value = line:match("^([!#$%%&'*+%-.^_`|~%w]+):[ \t]*(.-)[ \t]*$")
+    local name, value = line:match("^([^:]*):[ \t]*(.-)[ \t]*$")
     count = count + 1
-    if not name then message.refuse(400, "no header field: " .. line:sub(1, 60)) end
+    if not name or not message.is_token(name) then message.refuse(400, "no header field: " .. line:sub(1, 60)) end
     if count > most_fields then message.refuse(431, "too many header fields") end
     name = name:lower()
     fields[name] = fields[name] and fields[name] .. ", " .. value or value
@@ -71,8 +78,8 @@ local function in_chunks(stream)
   return function(most)
     if over then return nil end
     if left == 0 then
-      local line = read_line(stream)
-      left = line and tonumber(line:match("^%s*(%x+)") or "", 16)
+      local digits = (read_line(stream) or ""):match("^%s*(%x+)")
+      left = digits and #digits < 16 and tonumber(digits, 16)
       if not left then message.refuse(400, "no size of a chunk") end
       if left == 0 then
         read_fields(stream)
@@ -95,17 +102,18 @@ end
 -- The body that a head announces, as an object to read. `open_ended`: without a length it goes on to the end of the stream.
 function message.body(stream, fields, open_ended)
   local length, coding = fields["content-length"], fields["transfer-encoding"]
-  local next_piece
+  local next_piece, announced
   if coding then
     if not coding:lower():match("chunked%s*$") then message.refuse(501, "unknown transfer coding " .. coding) end
     next_piece = in_chunks(stream)
   elseif length then
     if not length:match("^%d+$") then message.refuse(400, "content-length is " .. length) end
-    next_piece = of_length(stream, tonumber(length))
+    announced = tonumber(length)
+    next_piece = of_length(stream, announced)
   else
     next_piece = open_ended and to_the_end(stream) or of_length(stream, 0)
   end
-  return setmetatable({ next_piece = next_piece, over = false }, body)
+  return setmetatable({ next_piece = next_piece, over = false, announced = announced or 0 }, body)
 end
 
 -- The next piece, at most `most` bytes; nil at the end.
@@ -122,9 +130,13 @@ end
 
 function body:read_all(limit)
   local pieces, size = {}, 0
+  local function check(bytes)
+    if limit and bytes > limit then message.refuse(413, "the body exceeds " .. limit .. " bytes") end
+  end
+  check(self.announced)
   for piece in self:pieces() do
     size = size + #piece
-    if limit and size > limit then message.refuse(413, "the body exceeds " .. limit .. " bytes") end
+    check(size)
     pieces[#pieces + 1] = piece
   end
   return concat(pieces)
@@ -151,6 +163,7 @@ function message.write(stream, first, fields, content, without_body)
   for name in pairs(fields) do names[#names + 1] = name end
   table.sort(names)
   for _, name in ipairs(names) do
+    if not message.is_token(name) then error(("%q is no name of a header field"):format(name), 0) end
     local value = fields[name]
     for _, one in ipairs(type(value) == "table" and value or { value }) do lines[#lines + 1] = clean(name) .. ": " .. clean(one) end
   end
@@ -159,6 +172,7 @@ function message.write(stream, first, fields, content, without_body)
   if type(content) == "string" then return stream:write(head, content) end
   stream:write(head)
   for piece in content do
+    if type(piece) ~= "string" then error("a piece of a body must be a string, got a " .. type(piece), 0) end
     if piece ~= "" then stream:write(("%x\r\n"):format(#piece), piece, "\r\n") end
   end
   stream:write("0\r\n\r\n")
