@@ -44,6 +44,7 @@ steps = {s["key"]: s for s in data["steps"]}
 assert data["status"] == "failure" and data["first_failure"] == "bad" and data["pipeline"] == 'a <b> & "c"'
 assert data["counts"] == {"succeeded": 7, "failed": 1, "blocked": 1, "skipped": 1}, data["counts"]
 assert len(steps) == sum(data["counts"].values())
+assert list(steps)[-5:] == ["items[1]", "items[2]", "items", "never", "left"], "added ones before who added them: %s" % list(steps)
 bad = steps["bad"]
 assert [a.get("why") for a in bad["attempts"]] == ["exit 3", None] and bad["allowed"] == 2 and bad["place"] == "p.toml:10:8"
 assert bad["tail"] == ["x\ufffdy \x1b[31mred\x1b[0m ]]> \x01"]

@@ -34,6 +34,26 @@ function record:add(fields)
   return step
 end
 
+-- The steps with added ones before the step that added them, as the rows of a matrix stand before their group.
+local function added_first(steps, by_key)
+  local added, out = {}, json.array {}
+  local function put(step)
+    for _, one in ipairs(added[step.key] or {}) do put(one) end
+    out[#out + 1] = step
+  end
+  for _, step in ipairs(steps) do
+    local adder = by_key[step.added_by or false]
+    if adder then
+      added[adder.key] = added[adder.key] or {}
+      table.insert(added[adder.key], step)
+    end
+  end
+  for _, step in ipairs(steps) do
+    if not by_key[step.added_by or false] then put(step) end
+  end
+  return out
+end
+
 local on = {}
 
 function on.run_started(self, event)
@@ -87,6 +107,7 @@ end
 function on.run_finished(self, event)
   local data = self.data
   data.status, data.duration, data.first_failure, data.resume = event.status, event.duration, event.first_failure, event.resume
+  data.steps = added_first(data.steps, self.by_key)
   self:analyse()
 end
 
