@@ -130,13 +130,9 @@ void child::kill_now() noexcept {
   arm_timer();
 }
 
-// A group is empty when nothing answers to its number. Where this process adopts orphans, they are reaped on the way.
+// A group is empty when nothing answers to its number.
 void child::check_group() noexcept {
-  if (!group_gone_) {
-    while (::waitpid(-pid_, nullptr, WNOHANG) > 0) {
-    }
-    group_gone_ = poll_ >= thorough_poll ? !group_runs(pid_) : !group_answers(pid_);
-  }
+  if (!group_gone_) group_gone_ = poll_ >= thorough_poll ? !group_runs(pid_) : !group_answers(pid_);
   if (group_gone_ || (ending_ == ending::killing && steady::now() >= deadline_)) return finish();
   arm_timer();
 }

@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "unique_fd.hpp"
@@ -43,9 +44,16 @@ bool member_runs(int proc, const char* pid, pid_t group) noexcept {
   return size > 0 && runs_in(group, {text, static_cast<std::size_t>(size)});
 }
 
+bool answers(pid_t group) noexcept { return ::kill(-group, 0) == 0 || errno != ESRCH; }
+
+void reap_adopted(pid_t group) noexcept {
+  while (::waitpid(-group, nullptr, WNOHANG) > 0) {
+  }
+}
+
 // Counts up to `enough`.
 std::size_t count_members(pid_t group, std::size_t enough) noexcept {
-  if (!group_answers(group)) return 0;
+  if (!answers(group)) return 0;
   const std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), [](DIR* d) { return ::closedir(d); });
   if (!proc) return 1;
   std::size_t count = 0;
@@ -58,9 +66,17 @@ std::size_t count_members(pid_t group, std::size_t enough) noexcept {
 
 }  // namespace
 
-bool group_answers(pid_t group) noexcept { return ::kill(-group, 0) == 0 || errno != ESRCH; }
+bool group_answers(pid_t group) noexcept {
+  reap_adopted(group);
+  return answers(group);
+}
 
-bool group_runs(pid_t group) noexcept { return count_members(group, 1) > 0; }
+bool group_runs(pid_t group) noexcept {
+  reap_adopted(group);
+  const bool runs = count_members(group, 1) > 0;
+  if (!runs) reap_adopted(group);  // who has ended meanwhile
+  return runs;
+}
 
 std::size_t group_members(pid_t group) noexcept {
   return count_members(group, std::numeric_limits<std::size_t>::max());

@@ -27,6 +27,22 @@ run report -f left.toml
 grep -q '^ *"left": 1' out || fail "the report: $(cat out)"
 rm pid
 
+it "reaps the dead that a command leaves before the next step begins"
+given dead.toml <<'END'
+[steps.a]
+sh = """
+sh -c 'true & echo $! >pid'
+n=0; until ! [ -e /proc/$(cat pid) ] || grep -q '^State:.Z' /proc/$(cat pid)/status || [ $((n += 1)) -gt 1000 ]; do sleep 0.01; done
+"""
+[steps.b]
+needs = ["a"]
+sh = "! kill -0 $(cat pid)"
+END
+run run dead.toml
+[ "$status" -eq 0 ] || fail "$status $(cat err)"
+grep -q "left" err && fail "$(cat err)"
+rm pid
+
 it "ends what has left its group, at the end of the run"
 given escaped.toml <<'END'
 [steps.a]
