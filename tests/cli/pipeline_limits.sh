@@ -55,7 +55,7 @@ return p
 END
 run run -v pool.lua
 [ "$status" -eq 0 ] && [ "$(grep -c ': done, ' err)" -eq 11 ] || fail "$status $(cat err)"
-grep -qx "b: waits for a slot of pool one" err || fail "$(cat err)"
+grep -qx "[abc]: waits for a slot of pool one" err || fail "$(cat err)"
 
 it "starts no second process above the load limit"
 run run -q -j 8 -l 0 jobs.toml b
