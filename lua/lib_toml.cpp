@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -71,7 +72,7 @@ void put_value(json_tape& tape, const toml::node& node) {
 // Places --------------------------------------------------------------------------------------------------------------
 //
 // For each table, and each list with some in it: {at = position, keys = {name: position of the name}, within = {name or index:
-// the same of what is inside}}.
+// the same of what is inside}}. Tables that lie more than `depth` deep are left out.
 
 bool has_place(const toml::node& node) {
   if (node.is_table()) return true;
@@ -79,9 +80,9 @@ bool has_place(const toml::node& node) {
   return list && std::any_of(list->begin(), list->end(), has_place);
 }
 
-void put_place(json_tape& tape, const toml::node& node);
+void put_place(json_tape& tape, const toml::node& node, lua_Integer depth);
 
-void put_places_within(json_tape& tape, const toml::table& table) {
+void put_places_within(json_tape& tape, const toml::table& table, lua_Integer depth) {
   bool any = false;
   for (const auto& [key, item] : table) {
     if (!has_place(item)) continue;
@@ -90,12 +91,12 @@ void put_places_within(json_tape& tape, const toml::table& table) {
       tape.open_object();
     }
     tape.put_key(key.str());
-    put_place(tape, item);
+    put_place(tape, item, depth);
   }
   if (any) tape.close();
 }
 
-void put_places_within(json_tape& tape, const toml::array& list) {
+void put_places_within(json_tape& tape, const toml::array& list, lua_Integer depth) {
   tape.put_key("within");
   tape.open_object();
   std::size_t index = 0;
@@ -103,12 +104,12 @@ void put_places_within(json_tape& tape, const toml::array& list) {
     ++index;
     if (!has_place(item)) continue;
     tape.put_key(std::to_string(index));
-    put_place(tape, item);
+    put_place(tape, item, depth);
   }
   tape.close();
 }
 
-void put_place(json_tape& tape, const toml::node& node) {
+void put_place(json_tape& tape, const toml::node& node, lua_Integer depth) {
   tape.open_object();
   tape.put_key("at");
   tape.put_integer(position(node.source()));
@@ -120,20 +121,20 @@ void put_place(json_tape& tape, const toml::node& node) {
       tape.put_integer(position(key.source()));
     }
     tape.close();
-    put_places_within(tape, *table);
-  } else {
-    put_places_within(tape, *node.as_array());
+    if (depth > 1) put_places_within(tape, *table, depth - 1);
+  } else if (depth > 1) {
+    put_places_within(tape, *node.as_array(), depth - 1);
   }
   tape.close();
 }
 
 // Records the list of the values and their places, or leaves the problem as "line:column: what" in vm::message.
-bool read(std::string_view source, json_tape& tape, vm& v) {
+bool read(std::string_view source, json_tape& tape, lua_Integer depth, vm& v) {
   try {
     const toml::table table = toml::parse(source);
     tape.open_list();
     put_table(tape, table);
-    put_place(tape, table);
+    put_place(tape, table, depth);
     tape.close();
     return true;
   } catch (const toml::parse_error& problem) {
@@ -143,15 +144,16 @@ bool read(std::string_view source, json_tape& tape, vm& v) {
   }
 }
 
-// read(text) -> {values, places}, or nil and what is wrong with the text.
+// read(text [, depth of places]) -> {values, places}, or nil and what is wrong with the text.
 reply read_body(lua_State* L, vm& v) {
   if (lua_type(L, 1) != LUA_TSTRING) return bad_argument(v, 1, "a TOML text (string) expected", L);
+  const lua_Integer depth = lua_isinteger(L, 2) ? lua_tointeger(L, 2) : std::numeric_limits<lua_Integer>::max();
   lua_settop(L, 1);
   auto& tape = push_object<json_tape>(L, type_name::json_tape, 0);
   push_type(L, type_name::json_list);
   std::size_t size = 0;
   const char* text = lua_tolstring(L, 1, &size);
-  const bool good = read({text, size}, tape, v);
+  const bool good = read({text, size}, tape, depth, v);
   if (good) {
     tape.push(L, 3, 3);  // TOML has no null
   } else {

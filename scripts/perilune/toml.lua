@@ -2,7 +2,7 @@
 local native = require "perilune.native.toml"
 require "perilune.json" -- whose way into Lua is taken
 
-local error, type = error, type
+local error, pairs, setmetatable, type = error, pairs, setmetatable, type
 local toml = {}
 
 function toml.decode(text)
@@ -12,6 +12,23 @@ function toml.decode(text)
   local both, problem = native.read(text)
   if not both then return nil, problem end
   return both[1], both[2]
+end
+
+-- The same for files of many tables: the places of what lies deeper than the tables of the outermost one are read when one is asked
+-- for, by its name.
+function toml.decode_(text)
+  local both, problem = native.read(text, 2)
+  if not both then return nil, problem end
+  local values, places = both[1], both[2]
+  local whole
+  for name, place in pairs(places.within or {}) do
+    place.within = setmetatable({}, { __index = function(_, key)
+      whole = whole or native.read(text)[2]
+      local within = whole.within[name].within
+      return within and within[key]
+    end })
+  end
+  return values, places
 end
 
 return toml

@@ -49,7 +49,7 @@ function stream:emit(kind, event)
       if type(event[field]) == "string" then event[field] = self.mask(event[field]) end
     end
   end
-  for _, listener in ipairs(self.listeners) do listener(event) end
+  for i = 1, #self.listeners do self.listeners[i](event) end
 end
 
 return events

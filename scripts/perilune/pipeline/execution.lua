@@ -20,7 +20,7 @@ local good = execution.good
 function execution.new(parts)
   local self = setmetatable(parts, execution)
   self.outcomes, self.live, self.counts, self.folders, self.awaited = {}, {}, {}, {}, {}
-  self.halting, self.killing = peri.token(), peri.token()
+  self.halting, self.killing, self.ends = peri.token(), peri.token(), false
   self.slots, self.terminal = peri.semaphore(self.options.jobs), peri.mutex()
   self.pool_slots = {}
   for name, size in pairs(self.pipeline.pools) do self.pool_slots[name] = peri.semaphore(size) end
@@ -40,7 +40,7 @@ local is_always = execution.is_always
 
 -- What ends a step: for most the end of the run, for those that run whatever happens only the second signal.
 function execution:end_token(step) return is_always(step) and self.killing or self.halting end
-function execution:is_ending(step) return self:end_token(step):is_cancelled() end
+function execution:is_ending(step) return self.ends and self:end_token(step):is_cancelled() end
 
 function execution:why_halted()
   if self.broken then return "the run was broken off" end
@@ -66,7 +66,7 @@ end
 
 -- Starts nothing more: a step has failed, or somebody asks for the end.
 function execution:halt(key)
-  self.halted_by = self.halted_by or key
+  self.halted_by, self.ends = self.halted_by or key, true
   if self.halting:is_cancelled() then return end
   self.halting:cancel(self:why_halted())
   self:end_steps(false)
@@ -74,7 +74,7 @@ end
 
 -- The first reason stays; asked once more, nothing is waited for.
 function execution:stop(reason, code, count)
-  if not self.stopped then self.stopped, self.code = reason, code end
+  if not self.stopped then self.stopped, self.code, self.ends = reason, code, true end
   if (count or 1) > 1 then
     self.killing:cancel("killed")
     self:end_steps(true, 0)
@@ -92,9 +92,9 @@ end
 -- Judging -----------------------------------------------------------------------------------------------------------
 
 local function first_bad_of(outcomes, keys)
-  for _, key in ipairs(keys) do
-    local outcome = outcomes[key]
-    if outcome and not good[outcome.state] then return key, outcome.state end
+  for i = 1, #keys do
+    local outcome = outcomes[keys[i]]
+    if outcome and not good[outcome.state] then return keys[i], outcome.state end
   end
 end
 
@@ -161,14 +161,14 @@ function execution:settle(step, outcome)
   self.outcomes[step.key] = outcome
   self.counts[outcome.state] = (self.counts[outcome.state] or 0) + 1
   self.scope.steps[step.key] = { value = outcome.value, stdout = outcome.stdout, status = outcome.state, code = outcome.code }
-  local failed = take_note_of_failure(self, step, outcome)
+  local failed, needs = take_note_of_failure(self, step, outcome), step.needs
   self:record(step, outcome)
   self.events:emit("step_finished", {
     key = step.key, name = step.name, state = outcome.state, reason = outcome.reason, code = outcome.code, place = step.place,
     signal = outcome.signal, duration = outcome.duration, attempts = outcome.attempts, allowed = outcome.allowed or 1,
     command = outcome.command, log = outcome.log, tail = failed and outcome.tail and json.array(outcome.tail) or nil, message = outcome.message,
     silent = outcome.silent or nil, user = outcome.user, system = outcome.system, left = outcome.left,
-    needs = json.array({ table.unpack(step.needs) }),
+    needs = needs[1] and needs or json.array {},
   })
   return outcome
 end
@@ -188,9 +188,15 @@ function execution:summarize(step)
   return { state = skipped and "skipped" or "succeeded", value = next(values) and values or nil }
 end
 
+-- A condition may raise, nothing else.
+local function try_to_judge(self, step)
+  if step.condition then return pcall(self.judge, self, step) end
+  return true, self:judge(step)
+end
+
 function execution:carry_out(step)
   if step.members then return self:settle(step, self:summarize(step)) end
-  local judged, state, reason = pcall(self.judge, self, step)
+  local judged, state, reason = try_to_judge(self, step)
   if not judged then return self:settle(step, { state = "failed", message = "if: " .. tostring(state), started = peri.clock() }) end
   if state then return self:settle(step, { state = state, reason = reason }) end
   local ok, outcome = pcall(self.perform, self, step)

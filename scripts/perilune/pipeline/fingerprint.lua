@@ -11,7 +11,8 @@ local fingerprint = {}
 local none <const> = {}
 
 local function is_plain(patterns)
-  for _, pattern in ipairs(patterns) do
+  for i = 1, #patterns do
+    local pattern = patterns[i]
     if pattern:byte() == 47 or pattern:find("[%*%?%[]") then return false end
   end
   return true
@@ -35,9 +36,10 @@ end
 -- The hashes of all names of a list, where they have been read ahead.
 local function foreseen(known, names)
   local found = { [names[1]] = known[names[1]] }
-  for _, name in ipairs(names) do
-    if known[name] == nil then return nil end
-    found[name] = known[name]
+  for i = 1, #names do
+    local content = known[names[i]]
+    if content == nil then return nil end
+    found[names[i]] = content
   end
   return found
 end
@@ -53,7 +55,7 @@ local function hash_patterns(step, patterns)
   local contents = hash.contents(paths, step.folder)
   local found = #paths > 0 and { [shown[1]] = contents[1] } or {}
   for i = 2, #paths do found[shown[i]] = contents[i] end
-  for _, pattern in ipairs(without) do found[pattern] = "missing" end
+  for i = 1, #without do found[without[i]] = "missing" end
   return found
 end
 
@@ -76,7 +78,8 @@ end
 -- {name = hash} of everything by name that the step depends on.
 local function hash_values(ready, step, context)
   local values, mask = {}, context.mask
-  for _, name in ipairs(step.names) do
+  for i = 1, #step.names do
+    local name = step.names[i]
     if name:sub(1, 4) ~= "run." then values[name] = hash_of(text.value(ready.names, name), mask) end
   end
   for name, value in pairs(context.own_environment) do values["$" .. name] = hash_of(value, mask) end

@@ -11,11 +11,16 @@ local portion <const> = 1024 -- files read in one go
 -- The names, relative to the pipeline's folder, that steps have without templates, each once.
 local function names_of(steps)
   local names, seen = {}, {}
+  local function add(list)
+    for i = 1, #list do
+      local name = list[i]
+      if not seen[name] then names[#names + 1], seen[name] = name, true end
+    end
+  end
   for _, step in ipairs(steps) do
-    for _, list in ipairs(#step.names == 0 and { step.inputs, step.outputs } or {}) do
-      for _, name in ipairs(list) do
-        if not seen[name] then names[#names + 1], seen[name] = name, true end
-      end
+    if #step.names == 0 then
+      add(step.inputs)
+      add(step.outputs)
     end
   end
   return names

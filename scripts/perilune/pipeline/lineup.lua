@@ -21,7 +21,9 @@ local nobody <const> = {} -- shared, never changed
 
 local function arrange(self, step)
   local open = 0
-  for _, key in ipairs(model.dependencies(step)) do
+  local keys = model.dependencies(step)
+  for i = 1, #keys do
+    local key = keys[i]
     local list = self.behind[key]
     if list == nobody then
       self.behind[key] = { step }
@@ -57,7 +59,8 @@ end
 function lineup:has_started(key) return self.started[key] end
 
 local function release(self, steps)
-  for _, step in ipairs(steps) do
+  for i = 1, #steps do
+    local step = steps[i]
     local key = step.key
     self.open[key] = self.open[key] - 1
     if self.open[key] == 0 then arrange(self, step) end -- what has been started meanwhile may stand before it

@@ -104,13 +104,13 @@ local function refuse_all(problems)
 end
 
 local function add_step(pipeline, reader, values, name, spec, places)
-  local place = places and places.within and places.within[name]
+  local function place() return places and places.within and places.within[name] end
   if not pipeline.plain then check_templates(reader, values, name, spec, place) end
   local ok, made = pcall(pipeline.add_spec, pipeline, name, spec, reader:where(places, name))
   if not ok then
     if not text.is_problem(made) then error(made, 0) end
     local key = made.message:match("^(%a+)[.:]") -- "retry.on: ..." is about a key of the step
-    if place and key and place.keys[key] then return reader:complain(place, key, "steps.%s: %s", name, made.message) end
+    if key and place() and place().keys[key] then return reader:complain(place, key, "steps.%s: %s", name, made.message) end
     return reader:complain(places, name, "steps.%s: %s", name, made.message)
   end
   local one = made.members and pipeline.by_key[made.members[1]] or made
@@ -194,7 +194,7 @@ end
 
 -- Reads a TOML text that calls itself `shown`; `folder` is where its steps run.
 function load_file.toml(source, shown, folder, told)
-  local values, places = toml.decode(source)
+  local values, places = toml.decode_(source)
   if not values then text.refuse(3, "%s:%s", shown, places) end
   local reader = schema.read(shown, values, places)
   refuse_all(reader.problems)

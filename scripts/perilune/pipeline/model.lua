@@ -284,7 +284,9 @@ function table_type:add_spec(name, spec, place)
 end
 
 local function check_keys(self, step, field, relation, complain)
-  for _, key in ipairs(step[field]) do
+  local keys = step[field]
+  for i = 1, #keys do
+    local key = keys[i]
     if not self.by_key[key] then
       self.known_keys = self.known_keys or text.sorted_keys(self.by_key)
       complain(step, field, ("step '%s' %s '%s', which does not exist%s"):format(step.key, relation, key, text.suggestion(key, self.known_keys)))

@@ -17,8 +17,10 @@ record.__index = record
 
 local layout <const> = 1
 
+-- With room for all that it will have.
 local function new_step(fields)
-  return { key = fields.key, name = fields.name or fields.key, doc = fields.doc, place = fields.place, added_by = fields.by, added = fields.added, last = fields.last, executor = fields.executor,
+  return { started = nil, ended = nil, duration = nil, reason = nil, message = nil, code = nil, signal = nil, user = nil, system = nil,
+           key = fields.key, name = fields.name or fields.key, doc = fields.doc, place = fields.place, added_by = fields.by, added = fields.added, last = fields.last, executor = fields.executor,
            needs = json.array(fields.needs or {}), after = json.array(fields.after or {}), state = "pending", attempts = json.array {} }
 end
 

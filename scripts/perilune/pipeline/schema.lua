@@ -42,8 +42,8 @@ end
 local function list_of_strings(value)
   if type(value) == "string" then return true end
   if not is_list(value) then return false, "a string or a list of strings expected" end
-  for _, word in ipairs(value) do
-    if type(word) ~= "string" then return false, "a list of strings expected" end
+  for i = 1, #value do
+    if type(value[i]) ~= "string" then return false, "a list of strings expected" end
   end
   return true
 end
@@ -99,8 +99,9 @@ end
 local reader = {}
 reader.__index = reader
 
--- "file:line:column" of a key in a table's place.
+-- "file:line:column" of a key in a table's place, which may be a function that finds it.
 function reader:where(place, key)
+  if type(place) == "function" then place = place() end
   local at = place and place.keys and place.keys[key] or place and place.at
   return at and ("%s:%d:%d"):format(self.file, at >> 16, at & 0xffff) or self.file
 end
@@ -140,9 +141,9 @@ local function within(place, key) return place and place.within and place.within
 function reader:each_of(values, places, section, check)
   if not by_name(values[section]) then return end
   local place, known = within(places, section), #self.problems
-  local function look(name, value)
+  local function look(name, value, at)
     if type(value) == "table" then
-      check(name, value, within(place, name))
+      check(name, value, at)
     else
       self:complain(place, name, "%s.%s: a table expected, got %s", section, name, got(value))
     end
@@ -150,7 +151,7 @@ function reader:each_of(values, places, section, check)
   for name, value in pairs(values[section]) do look(name, value) end
   if #self.problems == known then return end
   self.problems = table.move(self.problems, 1, known, 1, {})
-  for _, name in ipairs(text.sorted_keys(values[section])) do look(name, values[section][name]) end
+  for _, name in ipairs(text.sorted_keys(values[section])) do look(name, values[section][name], within(place, name)) end
 end
 
 function reader:check_section(values, places, section, keys)

@@ -61,7 +61,8 @@ end
 function selection.closure(pipeline, roots)
   local wanted, queue, last = {}, {}, 0
   local function want(keys)
-    for _, key in ipairs(keys) do
+    for i = 1, #keys do
+      local key = keys[i]
       if not wanted[key] then
         wanted[key], last = true, last + 1
         queue[last] = key

@@ -129,7 +129,8 @@ end
 function text.expand_all(values, scope)
   local changed
   for key, value in pairs(values) do
-    local expanded = text.expand(tostring(value), scope)
+    local expanded = type(value) == "string" and value or tostring(value)
+    if expanded:find("${", 1, true) then expanded = text.expand(expanded, scope) end
     if expanded ~= value then
       changed = changed or {}
       changed[key] = expanded
@@ -162,8 +163,9 @@ end
 
 function text.command_line(argv)
   local words = argv
-  for i, word in ipairs(argv) do
-    local shown = quoted(tostring(word))
+  for i = 1, #argv do
+    local word = argv[i]
+    local shown = quoted(type(word) == "string" and word or tostring(word))
     if shown ~= word then
       if words == argv then words = table.move(argv, 1, #argv, 1, {}) end
       words[i] = shown
