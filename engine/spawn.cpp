@@ -175,7 +175,7 @@ error start_error(const std::string& program, const std::string& folder, int cod
 result<launched> launch(const process_options& options) {
   if (auto problem = check(options)) return *std::move(problem);
   launched made;
-  made.start = std::make_unique<program_start>();
+  made.start = std::make_unique_for_overwrite<program_start>();
   program_start& start = *made.start;
   start.own_group = options.own_group;
   auto in = prepare(start, options.in, STDIN_FILENO, made.input);

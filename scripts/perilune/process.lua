@@ -42,7 +42,8 @@ local function check_argv(opts, call)
   local argv = opts.argv
   if type(argv) ~= "table" or #argv == 0 then return bad("argv", call, "a list of at least one string", argv) end
   local words = {}
-  for i, word in ipairs(argv) do
+  for i = 1, #argv do
+    local word = argv[i]
     if type(word) ~= "string" and type(word) ~= "number" then return bad("argv[" .. i .. "]", call, "a string", word) end
     words[i] = tostring(word)
     if has_zero(words[i]) then return nil, ("bad option 'argv[%d]' to '%s' (a zero byte in it)"):format(i, call) end
@@ -67,7 +68,7 @@ local function check_env(opts, call)
   if type(opts.env) ~= "table" then return bad("env", call, "a table of variables", opts.env) end
   local pairs_in_order, names = {}, {}
   for name, value in pairs(opts.env) do
-    if type(name) ~= "string" or name == "" or name:find("[=\0]") then
+    if type(name) ~= "string" or name == "" or name:find("=", 1, true) or has_zero(name) then
       return nil, ("bad option 'env' to '%s' (%s is no name of a variable)"):format(call, tostring(name))
     end
     if value ~= false and type(value) ~= "string" and type(value) ~= "number" or type(value) == "string" and has_zero(value) then
@@ -75,11 +76,11 @@ local function check_env(opts, call)
     end
     names[#names + 1] = name
   end
-  sort(names)
-  for _, name in ipairs(names) do
-    local value = opts.env[name]
-    pairs_in_order[#pairs_in_order + 1] = name
-    pairs_in_order[#pairs_in_order + 1] = value and tostring(value)
+  if #names > 1 then sort(names) end
+  for i = 1, #names do
+    local value = opts.env[names[i]]
+    pairs_in_order[2 * i - 1] = names[i]
+    pairs_in_order[2 * i] = value and tostring(value)
   end
   return pairs_in_order
 end
@@ -151,7 +152,8 @@ local function check(opts, call, names)
   if opts[1] ~= nil then return nil, ("bad argument #1 to '%s' (the program's words go into argv = {...})"):format(call) end
   local problem = options.problem(opts, call, names)
   if problem then return nil, problem end
-  local read = {}
+  local read = { argv = nil, cwd = nil, env = nil, clear_env = nil, streams = nil, grace = nil, group = nil, kill_on_close = nil,
+                 confirm_start = nil } -- room for all
   local function keep(name, value, why)
     if value == nil then problem = problem or why end
     read[name] = value

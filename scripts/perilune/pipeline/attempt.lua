@@ -49,7 +49,7 @@ local pipes = {}
 pipes.__index = pipes
 
 local function open_pipes(proc, command, deliver)
-  local readers, waits = {}, {}
+  local readers, waits = {}, { stdout = nil, stderr = nil, over = nil, held = nil, late = nil, silent = nil } -- room for all
   for _, stream in ipairs(proc.stdout and { "stdout", "stderr" } or {}) do
     local one = new_reader(proc[stream], command.mask, function(line, partial) deliver(stream, line, partial) end)
     readers[stream], waits[stream] = one, one.next
@@ -139,7 +139,9 @@ end
 
 local function ended(status, late)
   local state = late and "timeout" or status.ok and "succeeded" or "failed"
-  return { state = state, code = status.code, signal = status.signal, user = status.rusage.user, system = status.rusage.system }
+  return { state = state, code = status.code, signal = status.signal, user = status.rusage.user, system = status.rusage.system,
+           left = nil, tail = nil, log = nil, silent = nil, started = nil, allowed = nil, attempts = nil, reason = nil, fingerprint = nil,
+           command = nil, duration = nil } -- room for all
 end
 
 local function not_started(problem)

@@ -79,7 +79,7 @@ end
 
 function line.first(text)
   local first = text:match("^%s*([^\n]*)")
-  return text:find("%S[^\n]*\n%s*%S") and first .. " ..." or first
+  return text:find("\n", 1, true) and text:find("%S[^\n]*\n%s*%S") and first .. " ..." or first
 end
 
 return line

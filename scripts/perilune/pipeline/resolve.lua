@@ -128,7 +128,7 @@ end
 
 -- What a step's process finds in its environment, above what the runner itself found there.
 function resolve.environment(ready, own_environment)
-  local environment = {}
+  local environment = { PERILUNE_RUN_ID = nil, PERILUNE_RUN_DIR = nil, PERILUNE_STEP = nil } -- room for what is added
   for name, value in pairs(own_environment) do environment[name] = value end
   for name, value in pairs(ready.env) do environment[name] = value end
   return environment
