@@ -49,6 +49,8 @@ bool is_transparent(lua_State* L, const lua_Debug& frame, int function) {
 void push_name_of(lua_State* L, const lua_Debug& frame, int function) {
   if (protect::is_message_handler(lua_tocfunction(L, function)))
     lua_pushliteral(L, "a message handler (xpcall)");
+  else if (lua_tocfunction(L, function) == vm_of(L).stock_load)
+    lua_pushliteral(L, "load");
   else if (!push_library_name(L, function))
     lua_pushstring(L, frame.name ? frame.name : "a C function");
 }

@@ -1,4 +1,4 @@
-// The globals in our form: pcall, xpcall, print, os.exit, debug.sethook, load for text only; and coroutine.*.
+// The globals in our form: pcall, xpcall, load, print, os.exit, debug.sethook; and coroutine.*.
 #include <cstdio>
 #include <cstring>
 
@@ -104,8 +104,13 @@ void open_base(lua_State* L) {
   };
   set_functions(L, functions);
   lua_pushglobaltable(L);
-  constexpr library_function globals[] = {
-      {"pcall", protect::pcall}, {"xpcall", protect::xpcall}, {"print", protect::native<print_body>}};
+  lua_getfield(L, -1, "load");
+  vm_of(L).stock_load = lua_tocfunction(L, -1);
+  lua_pop(L, 1);
+  constexpr library_function globals[] = {{"pcall", protect::pcall},
+                                          {"xpcall", protect::xpcall},
+                                          {"load", protect::load},
+                                          {"print", protect::native<print_body>}};
   set_functions(L, globals);
   lua_getfield(L, -1, LUA_OSLIBNAME);
   lua_pushcfunction(L, protect::native<exit_body>);

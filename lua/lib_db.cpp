@@ -26,13 +26,14 @@ struct lua_database {
   sqlite3_stmt* statement = nullptr;
   std::array<sqlite3_stmt*, 8> kept{};
 
-  // Leaves it in `statement`, which is null for a text that says nothing.
-  int prepare(std::string_view sql) {
+  // Leaves it in `statement`, which is null for a text that says nothing, and in `behind` where the text goes on.
+  int prepare(std::string_view sql, const char*& behind) {
+    behind = sql.data() + sql.size();
     const auto same = [sql](sqlite3_stmt* one) { return one && sqlite3_sql(one) == sql; };
     const auto found = std::find_if(kept.begin(), kept.end(), same);
     if (found == kept.end())
       return sqlite3_prepare_v3(open, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &statement,
-                                nullptr);
+                                &behind);
     statement = std::exchange(*found, nullptr);
     return SQLITE_OK;
   }
@@ -69,7 +70,7 @@ reply open_body(lua_State* L, vm& v) {
   auto& made = push_object<lua_database>(L, type_name::database, 0);
   const int access = lua_toboolean(L, 2) ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
   if (sqlite3_open_v2(path, &made.open, access | SQLITE_OPEN_URI, nullptr) != SQLITE_OK)
-    return raise_sqlite(v, made.open, std::string("open ") + path);
+    return raise_sqlite(v, made.open, std::string("open ") + lua_tostring(L, 3));
   sqlite3_busy_timeout(made.open, busy_ms);
   return 1;
 }
@@ -142,6 +143,18 @@ int push_rows(lua_State* L, sqlite3_stmt* statement) {
   return step;
 }
 
+// Whether a text has no statement in it, only blanks and comments.
+bool says_nothing(std::string_view sql) {
+  for (;;) {
+    sql.remove_prefix(std::min(sql.find_first_not_of("; \t\r\n\f"), sql.size()));
+    const std::string_view end = sql.starts_with("--") ? "\n" : sql.starts_with("/*") ? "*/" : "";
+    if (end.empty()) return sql.empty();
+    const std::size_t at = sql.find(end, 2);
+    if (at == sql.npos) return true;
+    sql.remove_prefix(at + end.size());
+  }
+}
+
 // query(db, sql, ...) -> list of rows by column name, the number of changed rows; or nil and which parameter is no value
 reply query_body(lua_State* L, vm& v) {
   auto& db = object_at<lua_database>(L, 1);
@@ -149,7 +162,10 @@ reply query_body(lua_State* L, vm& v) {
   db.end_statement();
   std::size_t size = 0;
   const char* sql = lua_tolstring(L, 2, &size);
-  if (db.prepare({sql, size}) != SQLITE_OK) return raise_sqlite(v, db.open, "prepare");
+  const char* behind = nullptr;
+  if (db.prepare({sql, size}, behind) != SQLITE_OK) return raise_sqlite(v, db.open, "prepare");
+  if (!says_nothing({behind, static_cast<std::size_t>(sql + size - behind)}))
+    return raise_error(v, {error_kind::io, "prepare: one statement expected, and another stands behind it", 0, {}});
   const int last = lua_gettop(L);
   for (int at = 3; at <= last; ++at) {
     const int bound = bind(L, db.statement, at - 2, at);

@@ -202,6 +202,28 @@ int xpcall(lua_State* L) {
   return pcall_done(L, status, context);
 }
 
+// Lua's own load catches what a reader raises, or the parser, while the handler of the task is still in force: this keeps an error
+// that load returns from being the task's failure, and a cancellation from being a result.
+int load(lua_State* L) {
+  if (!lua_isstring(L, 1)) luaL_checktype(L, 1, LUA_TFUNCTION);
+  luaL_optstring(L, 2, nullptr);
+  luaL_optstring(L, 3, nullptr);
+  vm& v = vm_of(L);
+  lua_task& task = v.running();
+  const std::uint32_t depth = task.depth;
+  const std::uint32_t guard = task.guard;
+  task.guard = depth;
+  lua_pushcfunction(L, on_guarded_error);
+  lua_insert(L, 1);
+  lua_pushcfunction(L, v.stock_load);
+  lua_insert(L, 2);
+  const int status = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 1);
+  task.guard = guard;
+  if (status == LUA_ERRMEM) note_exhaustion(L, task);
+  if (task.depth > depth) return pass_unwinding(L, task);
+  return status == LUA_OK ? lua_gettop(L) - 1 : lua_error(L);
+}
+
 int critical(lua_State* L) {
   if (!is_callable(L, 1)) luaL_typeerror(L, 1, "a function");
   lua_task& task = vm_of(L).running();

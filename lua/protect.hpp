@@ -76,6 +76,7 @@ int task_main(lua_State* L);
 // Stock functions in our form: they let cancellation and suspension through.
 int pcall(lua_State* L);
 int xpcall(lua_State* L);
+int load(lua_State* L);
 int call_yieldable(lua_State* L, int arguments, int results, lua_KContext context, lua_KFunction then);
 
 // peri.critical(fn, ...): nothing inside may suspend.

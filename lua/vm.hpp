@@ -172,6 +172,7 @@ class vm {
   bool unyielding = false;                  // the budget is spent where nothing can yield: the next operation is free
   bool refused_to_suspend = false;          // the last error said that Lua cannot suspend here
   lua_CFunction stock_traceback = nullptr;  // debug.traceback
+  lua_CFunction stock_load = nullptr;       // load
   bool exiting = false;                     // os.exit was called
   int exit_code = 0;
 

@@ -1,4 +1,5 @@
 -- perilune.db: SQLite. A statement runs to its end at once, so it should be short. Failures raise kind "io".
+local critical = require("perilune").critical
 local native = require "perilune.native.db"
 local options = require "perilune.native.options"
 
@@ -44,14 +45,14 @@ function unfinished:__close()
   if self.of.open_ and not self.committed then pcall(native.query, self.of.open_, "ROLLBACK") end
 end
 
--- All or nothing: an error or a cancellation undoes it. The function should not wait: there is one connection, so what other
--- tasks write meanwhile is in the transaction too.
+-- All or nothing: an error or a cancellation undoes it. There is one connection, so what other tasks wrote meanwhile would be in the
+-- transaction too: nobody else has a turn.
 function database:transaction(fn, ...)
   check_open(self, 3)
   if not options.callable(fn) then error(("bad argument #1 to 'transaction' (a function expected, got %s)"):format(type(fn)), 2) end
   native.query(self.open_, "BEGIN IMMEDIATE")
   local undone <close> = setmetatable({ of = self }, unfinished)
-  local results = table.pack(fn(...))
+  local results = table.pack(critical(fn, ...))
   check_open(self, 3)
   native.query(self.open_, "COMMIT")
   undone.committed = true
@@ -75,12 +76,13 @@ end
 
 function db.open(path, opts)
   if type(path) ~= "string" then error(("bad argument #1 to 'open' (a path expected, got %s)"):format(type(path)), 2) end
+  if path:find("\0", 1, true) then error("bad argument #1 to 'open' (a path holds no zero byte)", 2) end
   if opts ~= nil then
     local problem = options.problem(opts, "open", { "read_only" })
     if problem then error(problem, 2) end
   end
   local read_only = opts and opts.read_only
-  return setmetatable({ open_ = native.open(read_only and read_only_name(path) or path, read_only) }, database)
+  return setmetatable({ open_ = native.open(read_only and read_only_name(path) or path, read_only, path) }, database)
 end
 
 return db

@@ -3,7 +3,7 @@ local peri = require "perilune"
 local net = require "perilune.net"
 local checks = require "perilune.options"
 local raise_on_behalf = require "perilune.on_behalf"
-local is_token = require("perilune.http.message").is_token
+local message = require "perilune.http.message"
 
 local error, pairs, pcall, tostring, type = error, pairs, pcall, tostring, type
 
@@ -29,12 +29,12 @@ end
 
 -- What would not stand in the head of a request as it is meant.
 local function check_head(call, request, level)
-  if request.method and not is_token(request.method) then
-    error(("bad option 'method' to '%s' (%q is no method)"):format(call, request.method), level + 1)
+  if request.method and not message.is_token(request.method) then
+    error(("bad option 'method' to '%s' (%s is no method)"):format(call, message.quoted(request.method)), level + 1)
   end
   for name in pairs(request.headers or {}) do
-    if type(name) ~= "string" or not is_token(name) then
-      error(("bad option 'headers' to '%s' (%q is no name of a header field)"):format(call, tostring(name)), level + 1)
+    if type(name) ~= "string" or not message.is_token(name) then
+      error(("bad option 'headers' to '%s' (%s is no name of a header field)"):format(call, message.quoted(tostring(name))), level + 1)
     end
   end
 end

@@ -180,3 +180,37 @@ case("is_error", function()
   equal(peri.is_error(io.stdout), false)
   misuse("bad argument #2 to 'is_error'", function() peri.is_error(e, 1) end)
 end)
+
+-- Lua's own load catches errors with the handler of the task still in force.
+case("what load's reader or the parser raises is a result of load, and no failure of the task", function()
+  local task = peri.spawn(function()
+    local nothing, why = load(function() error("in the reader", 0) end)
+    local deep, overflow = load(("("):rep(100000))
+    return nothing, why, deep, overflow
+  end)
+  local ok, nothing, why, deep, overflow = task:join()
+  equal(ok, true)
+  equal(nothing, nil)
+  equal(why, "in the reader")
+  equal(deep, nil)
+  contains(overflow, "overflow")
+  contains(select(2, load(function() peri.sleep(0) end)), "cannot suspend inside load")
+  check.misuse("bad argument #1 to 'load' (function expected, got nil)", function() load(nil) end)
+  equal(load("return ...", "chunk", "t", {})("x"), "x")
+end)
+
+case("a task that is cancelled in load's reader ends there", function()
+  local went_on
+  local task
+  task = peri.spawn(function()
+    load(function()
+      task:cancel("enough")
+      peri.sleep(0)
+    end)
+    went_on = true
+  end)
+  local ok, e = task:join()
+  equal(ok, false)
+  equal(e.reason, "enough")
+  equal(went_on, nil)
+end)

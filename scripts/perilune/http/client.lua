@@ -10,7 +10,7 @@ local default_ports = { http = 80, https = 443 }
 
 -- What a URL says, or nil and what is wrong with it. Nothing in it may end the request's first line.
 local function split_url(url)
-  if url:find("[%c ]") then return nil, ("no URL, it has a space or a control character: %q"):format(url) end
+  if url:find("[%c ]") then return nil, "no URL, it has a space or a control character: " .. message.quoted(url) end
   local scheme, authority, rest = url:match("^(%a[%w+.-]*)://([^/?#]*)([^#]*)")
   if not scheme then return nil, "no URL: " .. url end
   scheme = scheme:lower()

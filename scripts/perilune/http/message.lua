@@ -15,6 +15,9 @@ local problem_type = { __tostring = function(p) return p.text end }
 function message.refuse(status, text) error(setmetatable({ status = status, text = text }, problem_type), 0) end
 function message.is_problem(value) return getmetatable(value) == problem_type end
 
+-- A text in quotes and on one line.
+function message.quoted(text) return (("%q"):format(text):gsub("\\\n", "\\n")) end
+
 -- Whether a text may be a method or the name of a header field.
 function message.is_token(text) return text:match("^[!#$%%&'*+%-.^_`|~%w]+$") ~= nil end
 
@@ -163,7 +166,7 @@ function message.write(stream, first, fields, content, without_body)
   for name in pairs(fields) do names[#names + 1] = name end
   table.sort(names)
   for _, name in ipairs(names) do
-    if not message.is_token(name) then error(("%q is no name of a header field"):format(name), 0) end
+    if not message.is_token(name) then error(message.quoted(name) .. " is no name of a header field", 0) end
     local value = fields[name]
     for _, one in ipairs(type(value) == "table" and value or { value }) do lines[#lines + 1] = clean(name) .. ": " .. clean(one) end
   end
