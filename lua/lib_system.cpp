@@ -1,14 +1,21 @@
 // The native half of perilune.env and of the runner: the environment, the folder and the title of this program, a lock on a file that
-// the system drops with the process, so that none is ever stale, the machine's load, and what is known of a terminal.
+// the system drops with the process, so that none is ever stale, the machine's load, memory that will be needed, and what is known of a
+// terminal.
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "library.hpp"
@@ -114,6 +121,28 @@ reply set_title_body(lua_State* L, vm& v) {
   return 0;
 }
 
+// expect_memory(bytes): so much will soon be taken from the system's allocator, in small pieces. It is got here at once and stays with
+// the allocator, in large pages: to get it page by page costs more than what is put into it. The whole process is told, so this is for
+// the program alone.
+reply expect_memory_body(lua_State* L, vm&) {
+#if defined(__GLIBC__)
+  constexpr int most = 32 * 1024 * 1024;  // larger blocks are none of the allocator's heap
+  constexpr std::size_t piece = most / 2;
+  constexpr std::uintptr_t page = 4096;
+  if (!mallopt(M_MMAP_THRESHOLD, most) || !mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max())) return 0;
+  std::array<void*, 32> pieces{};
+  auto left = static_cast<std::size_t>(std::max(lua_tointeger(L, 1), lua_Integer{0}));
+  for (void*& each : pieces) {
+    if (left == 0 || !(each = std::malloc(piece))) break;
+    const auto begin = (reinterpret_cast<std::uintptr_t>(each) + page - 1) / page * page;
+    madvise(reinterpret_cast<void*>(begin), piece - page, MADV_HUGEPAGE);
+    left -= std::min(left, piece);
+  }
+  for (auto each = pieces.rbegin(); each != pieces.rend(); ++each) std::free(*each);
+#endif
+  return 0;
+}
+
 }  // namespace
 
 int open_system(lua_State* L) {
@@ -125,8 +154,9 @@ int open_system(lua_State* L) {
                                             {"load", protect::native<load_body>},
                                             {"title", protect::native<title_body>},
                                             {"set_title", protect::native<set_title_body>},
+                                            {"expect_memory", protect::native<expect_memory_body>},
                                             {"change_directory", protect::native<change_directory_body>}};
-  lua_createtable(L, 0, 10);
+  lua_createtable(L, 0, 11);
   set_functions(L, functions);
   lua_pushliteral(L, PERILUNE_VERSION);
   lua_setfield(L, -2, "version");

@@ -25,6 +25,16 @@ expect 3 err <<'END'
 perilune: bad.toml:2:1: unknown key 'neds' in steps.a; did you mean 'needs'?
 END
 
+it "does so in a large file too, and takes it when it is right"
+awk 'BEGIN { for (i = 1; i <= 8000; i++) printf "[steps.s%d]\nargv = [\"true\", \"number %d\"]\n", i, i }' >large.toml
+run check large.toml
+[ "$status" -eq 0 ] || fail "status $status: $(cat err)"
+printf '[steps.bad]\nargv = ["true"]\n  inputs = ["a", 1]\n' >>large.toml
+run check large.toml
+expect 3 err <<'END'
+perilune: large.toml:16003:3: steps.bad.inputs: a list of strings expected, got table
+END
+
 it "prints a cycle"
 given cycle.toml <<'END'
 [steps.a]

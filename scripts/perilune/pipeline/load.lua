@@ -4,6 +4,7 @@ local model = require "perilune.pipeline.model"
 local modules = require "perilune.pipeline.modules"
 local params = require "perilune.pipeline.params"
 local schema = require "perilune.pipeline.schema"
+local system = require "perilune.native.system"
 local text = require "perilune.pipeline.text"
 local toml = require "perilune.toml"
 
@@ -192,8 +193,12 @@ local function expand_settings(pipeline, told)
   end
 end
 
+local large <const> = 256 * 1024 -- bytes of a text
+local memory_of_text <const> = 64 -- what a run takes, as a multiple of its size
+
 -- Reads a TOML text that calls itself `shown`; `folder` is where its steps run.
 function load_file.toml(source, shown, folder, told)
+  if #source > large then system.expect_memory(memory_of_text * #source) end
   local values, places = toml.decode_(source)
   if not values then text.refuse(3, "%s:%s", shown, places) end
   local reader = schema.read(shown, values, places)
