@@ -43,6 +43,12 @@ void fellowship::rise(fellow_place& self) noexcept {
   self.stalled = false;
 }
 
+namespace {
+
+bool has_news(const fellow_place& each) noexcept { return !each.daemon && each.told_at != each.resumes; }
+
+}  // namespace
+
 // What one fellow said to another before it came to rest lies at the other's door. Whom nothing has resumed since he was told
 // has nothing new to end.
 bool fellowship::stall(fellow_place& self, std::uint64_t resumes) {
@@ -51,13 +57,17 @@ bool fellowship::stall(fellow_place& self, std::uint64_t resumes) {
   self.resumes = resumes;
   for (const fellow_place& each : places_)
     if (!each.stalled || each.who->has_messages()) return false;
+  const bool anew = std::any_of(places_.begin(), places_.end(), has_news);
+  if (!anew && pressed_) return false;
+  pressed_ = !anew;
   bool ends = false;
   for (fellow_place& each : places_) {
-    if (each.daemon || std::exchange(each.told_at, each.resumes) == each.resumes) continue;
+    if (each.daemon || (anew && !has_news(each))) continue;
+    each.told_at = each.resumes;
     if (&each == &self)
       ends = true;
     else
-      each.who->end_waits();
+      each.who->end_waits(!anew);
   }
   return ends;
 }

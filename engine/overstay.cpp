@@ -4,6 +4,7 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "waits_for.hpp"
@@ -33,6 +34,13 @@ std::string report_of(const std::vector<task_header*>& waiting) {
 
 bool joins(const task_header& task) { return !task.selecting && std::string_view(task.op->describe().verb) == "join"; }
 
+// Whether this wait would go on although it were interrupted, as that for a call elsewhere does.
+bool holds_on(task_header& task) { return !task.selecting && task.op && task.op->holds(task); }
+
+bool began_before(const task_header* a, const task_header* b) {
+  return std::tie(a->stamp, a->id) < std::tie(b->stamp, b->id);
+}
+
 // The ages of cancellations are kept in 32 bits; a longer grace never ends.
 constexpr std::uint64_t longest_age = std::numeric_limits<std::uint32_t>::max() / 2;
 
@@ -49,8 +57,9 @@ void visit_tasks(scheduler& tasks, void (*visit)(task_header&, void*), void* arg
 }
 
 // Those who join get the outcomes of the tasks they wait for; where everybody joins, the cycle is broken everywhere. Daemons
-// wait on: the end of those who wait for them, or spawned them, ends them.
-void worker::break_stall() {
+// wait on: the end of those who wait for them, or spawned them, ends them. Where that ends nothing, the cycle goes through a
+// call on another VM: then the youngest wait ends that does not hold on, be it a join.
+void worker::break_stall(bool again) {
   std::vector<task_header*> waiting;
   for_each_task(scheduler_, [&](task_header& task) {
     if (task.status == task_state::waiting && !task.is(task_header::trait::uninterruptible)) waiting.push_back(&task);
@@ -59,6 +68,12 @@ void worker::break_stall() {
   if (!std::all_of(waiting.begin(), waiting.end(), is_daemon)) std::erase_if(waiting, is_daemon);
   if (waiting.empty()) return;
   const bool all_join = std::all_of(waiting.begin(), waiting.end(), [](task_header* task) { return joins(*task); });
+  if (again) {
+    std::erase_if(waiting, [](task_header* task) { return holds_on(*task); });
+    const auto youngest = std::max_element(waiting.begin(), waiting.end(), began_before);
+    if (youngest != waiting.end()) scheduler_.interrupt(**youngest, wake_kind::deadlock);
+    return;
+  }
   runtime_.report_stall(report_of(waiting));
   for (task_header* task : waiting)
     if (task->status == task_state::waiting && (all_join || !joins(*task)))

@@ -43,13 +43,14 @@ bool quiescence::rest(worker& self) {
   if (all.outside) return true;
   const bool ahead = all.deadline != timer_queue::never;
   if (ahead && (moves_by_itself(owner_.time()) || !leaving())) return true;
-  if (all.tasks && stalled(all) && all.resumes != stalled_at_) end_stall(all);
+  if (all.tasks && stalled(all)) end_stall(all);
   return true;
 }
 
-// Whether no fellow can go on either. A run that ends waits for a fellow that it needs, and for no other.
+// Whether there is a stall to be ended: no fellow can go on either, and not all has been tried. A run that ends waits for a fellow
+// that it needs, and for no other.
 bool quiescence::stalled(const note& all) {
-  if (!circle_ || leaving()) return !all.external;
+  if (!circle_ || leaving()) return !all.external && (all.resumes != stalled_at_ || !pressed_);
   return circle_->stall(*place_, all.resumes);
 }
 
@@ -79,8 +80,9 @@ bool quiescence::has_messages() const noexcept {
 
 void quiescence::look_again() noexcept { owner_.worker(0).door().tell(); }
 
-void quiescence::end_waits() {
-  for (unsigned i = 0; i < owner_.workers(); ++i) owner_.post(i, [&each = owner_.worker(i)] { each.break_stall(); });
+void quiescence::end_waits(bool again) {
+  for (unsigned i = 0; i < owner_.workers(); ++i)
+    owner_.post(i, [&each = owner_.worker(i), again] { each.break_stall(again); });
 }
 
 void quiescence::rise(const worker& self) noexcept {
@@ -180,16 +182,19 @@ void quiescence::wake(unsigned index) noexcept {
   owner_.worker(index).door().tell();
 }
 
-// Nothing can run and nothing can wake anything. A run that is to end kills what still holds on; otherwise the waits end.
+// Nothing can run and nothing can wake anything. A run that is to end kills what still holds on; otherwise the waits end, in two
+// steps where the first resumes nobody.
 void quiescence::end_stall(const note& all) {
+  pressed_ = all.resumes == stalled_at_;
   stalled_at_ = all.resumes;
+  if (pressed_ && leaving()) return;
   for (unsigned i = 0; i < notes_.size(); ++i) {
     if (notes_[i].tasks == 0) continue;
-    owner_.post(i, [&each = owner_.worker(i), kill = leaving()] {
+    owner_.post(i, [&each = owner_.worker(i), kill = leaving(), again = pressed_] {
       if (kill)
         each.kill_all(reason_ptr::make(cancel_source::grace, "nothing could end it", 0, "runtime"));
       else
-        each.break_stall();
+        each.break_stall(again);
     });
   }
 }

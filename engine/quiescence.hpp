@@ -52,8 +52,8 @@ class quiescence {
   void look_again() noexcept;
   // Whether a worker has been told something that it has not taken yet. Any thread.
   bool has_messages() const noexcept;
-  // The run has stalled, as another has found: every worker ends its waits. Any thread.
-  void end_waits();
+  // The run has stalled, as another has found: every worker ends its waits; `again`: see worker::break_stall. Any thread.
+  void end_waits(bool again);
 
   // The threads of workers 1..N-1 end: not with a run, but with the runtime.
   bool over() const noexcept { return leaving() && reached(); }
@@ -89,6 +89,7 @@ class quiescence {
   std::shared_ptr<fellowship> circle_;  // where there are fellows
   fellow_place* place_ = nullptr;
   std::uint64_t stalled_at_ = ~std::uint64_t{0};  // how many resumes had been when the run stalled last
+  bool pressed_ = false;                          // it stalled twice then
   std::atomic<bool> reached_{false};
   std::atomic<bool> leaving_{false};
 };

@@ -95,8 +95,8 @@ class worker {
   void admit_daemons() noexcept { ends_daemons_ = false; }
   // A new daemon hangs below no other task.
   void daemon_spawned(task_header& task) noexcept;
-  // Ends every wait that is not for a task with kind deadlock: nothing can end them.
-  void break_stall();
+  // Ends every wait that is not for a task with kind deadlock: nothing can end them. `again`: that ended nothing; ends another.
+  void break_stall(bool again = false);
 
   // Tasks that wait until nothing else can run, each at the instant in its waiter; see virtual_time.hpp.
   wait_queue& quiet_waiters() noexcept { return quiet_waiters_; }
