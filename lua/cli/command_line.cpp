@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <string_view>
 
 #include <unistd.h>
@@ -51,12 +52,6 @@ bool runs_pipeline(const std::vector<std::string>& words) {
   return !looks_like_file(first) && access(first.c_str(), F_OK) != 0;
 }
 
-// The words behind `run` as they were given: the flags that this program reads itself are the pipeline's too.
-std::vector<std::string> words_behind_run(int argc, char** argv) {
-  const std::vector<std::string> all(argv + 1, argv + argc);
-  return {std::find(all.begin(), all.end(), "run") + 1, all.end()};
-}
-
 // What the program itself has to know, wherever among the words it stands.
 void read_late_number(const std::vector<std::string>& words, const std::string& flag, std::uint64_t& into) {
   for (std::size_t i = 0; i < words.size() && words[i] != "--"; ++i) {
@@ -67,7 +62,8 @@ void read_late_number(const std::vector<std::string>& words, const std::string& 
   }
 }
 
-// A command that is Lua (perilune.pipeline.cli), which reads the words behind it and knows whether there is one of that name.
+// A command that is Lua (perilune.pipeline.cli), which reads the words behind it and knows whether there is one of that name; "--"
+// stands for whichever follows the flags that the words begin with.
 command_line lua_line(command_line line, const std::string& command, const std::vector<std::string>& words) {
   read_late_number(words, "--workers", line.workers);
   read_late_number(words, "--seed", line.seed);
@@ -79,73 +75,94 @@ command_line lua_line(command_line line, const std::string& command, const std::
   return line;
 }
 
-// Flags and a file stand for `run`, as a file alone does.
-bool names_file(const std::vector<std::string>& words) {
-  return std::any_of(words.begin(), words.end(),
-                     [](const std::string& word) { return word.ends_with(".lua") || word.ends_with(".toml"); });
+// Reads the flags that stand in front of all other words, the first word being the command's name. What is wrong with them, or that
+// help is asked for, is the whole answer.
+std::optional<command_line> read_flags(CLI::App& app, const std::string& command, int argc, char** argv) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    return lua_line({}, "help", {command});
+  } catch (const CLI::ParseError& problem) {
+    return wrong(command + ": " + problem.what());
+  }
+  return std::nullopt;
 }
 
-command_line behind_run(int argc, char** argv) {
-  std::string run = "run";
-  std::vector<char*> words{argv[0], run.data()};
-  words.insert(words.end(), argv + 1, argv + argc);
-  return read_command_line(static_cast<int>(words.size()), words.data());
+// The flags of `run` that this program reads itself, as far as they stand before all others; or their variables.
+void add_run_flags(CLI::App& run, command_line& line) {
+  run.prefix_command();
+  add_duration(run, "--grace", line.grace)->envname("PERILUNE_GRACE");
+  add_number(run, "--seed", line.seed)->envname("PERILUNE_SEED");
+  add_number(run, "--workers", line.workers)->envname("PERILUNE_WORKERS");
+  const char* inspect = std::getenv("PERILUNE_INSPECT");
+  if (inspect && std::string_view(inspect) != "0") line.inspect = inspect;
+  run.add_flag("--inspect", line.inspect);
 }
 
-command_line without_command(command_line line, const std::vector<std::string>& words, int argc, char** argv) {
-  if (words.empty()) return wrong("no command; see perilune --help");
-  const std::string& first = words.front();
-  if (is_flag(first) && first != "--" && names_file(words)) return behind_run(argc, argv);
-  if (is_flag(first)) return wrong(unknown("flag", first, {"--version", "--help"}));
-  if (first.ends_with(".toml")) return lua_line(std::move(line), "run", words);
-  if (looks_like_file(first)) return run_line(std::move(line), words, argc, argv);
-  return lua_line(std::move(line), first, {words.begin() + 1, words.end()});
-}
-
-command_line with_run(command_line line, const std::vector<std::string>& words, int argc, char** argv) {
-  if (runs_pipeline(words)) return lua_line(std::move(line), "run", words_behind_run(argc, argv));
+// `at`: where the words begin that are read, the first of them standing for the command.
+command_line run_command(int argc, char** argv, int at) {
+  command_line line;
+  CLI::App run;
+  add_run_flags(run, line);
+  if (auto answer = read_flags(run, "run", argc - at, argv + at)) return *answer;
+  const std::vector<std::string> words = run.remaining();
+  if (runs_pipeline(words)) return lua_line(std::move(line), "run", {argv + at + 1, argv + argc});
   return run_line(std::move(line), words, argc, argv);
 }
 
-command_line with_test(command_line line, const CLI::App& test) {
+command_line test_command(int argc, char** argv) {
+  command_line line;
+  line.test.program = argv[0];
+  CLI::App test;
+  add_test_flags(test, line.test);
+  if (auto answer = read_flags(test, "test", argc - 1, argv + 1)) return *answer;
   if (std::string problem = read_test_words(test, line.test); !problem.empty()) return wrong(std::move(problem));
   line.what = command_line::verb::test;
   return line;
 }
 
+// Flags before the command mean what they mean behind it; before a file they stand for `run`, as a file alone does. Behind a flag
+// that this program does not read itself only Lua knows which word is the command.
+command_line flags_first(int argc, char** argv) {
+  command_line line;
+  CLI::App run;
+  add_run_flags(run, line);
+  if (auto answer = read_flags(run, "run", argc, argv)) return *answer;
+  const std::vector<std::string> words = run.remaining();
+  if (words.empty()) return wrong("no command; see perilune --help");
+  const std::string& first = words.front();
+  if (first == "run" || first == "test") {
+    std::vector<char*> moved(argv, argv + argc);
+    const auto command = moved.end() - static_cast<std::ptrdiff_t>(words.size());
+    std::rotate(moved.begin() + 1, command, command + 1);
+    return read_command_line(argc, moved.data());
+  }
+  if (!is_flag(first) && looks_like_file(first)) return run_command(argc, argv, 0);
+  return lua_line(std::move(line), "--", {argv + 1, argv + argc});
+}
+
+// A command that is Lua, to which the variables of flags mean the same.
+command_line other_command(int argc, char** argv) {
+  command_line line;
+  CLI::App none;
+  add_run_flags(none, line);
+  if (auto answer = read_flags(none, argv[1], 1, argv)) return *answer;
+  return lua_line(std::move(line), argv[1], {argv + 2, argv + argc});
+}
+
 }  // namespace
 
 command_line read_command_line(int argc, char** argv) {
-  command_line line;
-  CLI::App app;
-  app.prefix_command();
-  app.set_version_flag("-V,--version", "");
-  CLI::App* run = app.add_subcommand("run")->prefix_command();
-  add_duration(*run, "--grace", line.grace)->envname("PERILUNE_GRACE");
-  add_number(*run, "--seed", line.seed)->envname("PERILUNE_SEED");
-  add_number(*run, "--workers", line.workers)->envname("PERILUNE_WORKERS");
-  const char* inspect = std::getenv("PERILUNE_INSPECT");
-  if (inspect && std::string_view(inspect) != "0") line.inspect = inspect;
-  run->add_flag("--inspect", line.inspect);
-  line.test.program = argc > 0 ? argv[0] : "perilune";
-  const CLI::App* test = add_test_command(app, line.test);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp&) {
-    const bool of_one = run->parsed() || test->parsed();
-    return lua_line(std::move(line), "help",
-                    of_one ? std::vector<std::string>{run->parsed() ? "run" : "test"} : std::vector<std::string>{});
-  } catch (const CLI::CallForVersion&) {
-    return asks_for(command_line::verb::version);
-  } catch (const CLI::ParseError& problem) {
-    return wrong((run->parsed() ? "run: " : test->parsed() ? "test: " : "") + std::string(problem.what()));
-  }
-  if (const std::string first = argc > 1 ? argv[1] : "";
-      (run->parsed() || test->parsed()) && is_flag(first) && first != "--")
-    return wrong(first + " stands behind the command");
-  if (test->parsed()) return with_test(line, *test);
-  return run->parsed() ? with_run(line, run->remaining(), argc, argv)
-                       : without_command(line, app.remaining(), argc, argv);
+  if (argc < 2) return wrong("no command; see perilune --help");
+  const std::string first = argv[1];
+  if (first == "--version" || first == "-V") return asks_for(command_line::verb::version);
+  if (first == "--help" || first == "-h") return lua_line({}, "help", {});
+  if (first == "run") return run_command(argc, argv, 1);
+  if (first == "test") return test_command(argc, argv);
+  if (first == "--") return wrong(unknown("flag", first, {"--version", "--help"}));
+  if (is_flag(first)) return flags_first(argc, argv);
+  if (looks_like_file(first)) return run_command(argc, argv, 0);
+  return other_command(argc, argv);
 }
 
 }  // namespace perilune::cli

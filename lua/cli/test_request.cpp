@@ -21,22 +21,21 @@ bool is_set(const char* variable) {
 
 }  // namespace
 
-CLI::App* add_test_command(CLI::App& app, test_request& request) {
-  CLI::App* test = app.add_subcommand("test")->prefix_command(false)->allow_extras();
-  const auto text = [&](const char* name, std::string& into) { return test->add_option(name, into); };
-  add_number(*test, "--seed", request.seed)->envname("PERILUNE_SEED");
-  add_number(*test, "--rounds", request.rounds)->envname("PERILUNE_TEST_ROUNDS");
-  test->add_flag("--shuffle", request.shuffle)->envname("PERILUNE_TEST_SHUFFLE");
-  test->add_flag("--cancel-here", request.cancel_here)->envname("PERILUNE_TEST_CANCEL_HERE");
-  test->add_flag("--list", request.list)->envname("PERILUNE_TEST_LIST");
-  test->add_flag("-v,--verbose", request.verbose)->envname("PERILUNE_TEST_VERBOSE");
-  test->add_flag("--tap", request.tap)->envname("PERILUNE_TEST_TAP");
+void add_test_flags(CLI::App& test, test_request& request) {
+  test.allow_extras();
+  const auto text = [&](const char* name, std::string& into) { return test.add_option(name, into); };
+  add_number(test, "--seed", request.seed)->envname("PERILUNE_SEED");
+  add_number(test, "--rounds", request.rounds)->envname("PERILUNE_TEST_ROUNDS");
+  test.add_flag("--shuffle", request.shuffle)->envname("PERILUNE_TEST_SHUFFLE");
+  test.add_flag("--cancel-here", request.cancel_here)->envname("PERILUNE_TEST_CANCEL_HERE");
+  test.add_flag("--list", request.list)->envname("PERILUNE_TEST_LIST");
+  test.add_flag("-v,--verbose", request.verbose)->envname("PERILUNE_TEST_VERBOSE");
+  test.add_flag("--tap", request.tap)->envname("PERILUNE_TEST_TAP");
   text("--filter", request.filter)->envname("PERILUNE_TEST_FILTER");
-  add_duration(*test, "--timeout", request.timeout)->envname("PERILUNE_TEST_TIMEOUT");
+  add_duration(test, "--timeout", request.timeout)->envname("PERILUNE_TEST_TIMEOUT");
   text("--junit", request.junit)->envname("PERILUNE_TEST_JUNIT");
   text("--trace", request.trace)->envname("PERILUNE_TEST_TRACE");
   text("--color", request.color)->envname("PERILUNE_TEST_COLOR");
-  return test;
 }
 
 std::string read_test_words(const CLI::App& command, test_request& request) {

@@ -30,9 +30,9 @@ struct test_request {
   std::string color = "auto";
 };
 
-// Adds the subcommand, which fills `request`.
-CLI::App* add_test_command(CLI::App& app, test_request& request);
-// What is wrong with what the subcommand was given, one line, or "". Its other words become the paths.
+// Adds the flags of the command, which fill `request`.
+void add_test_flags(CLI::App& test, test_request& request);
+// What is wrong with what the command was given, one line, or "". Its other words become the paths.
 std::string read_test_words(const CLI::App& command, test_request& request);
 
 // Whether to colour standard output: --color, then NO_COLOR, then CLICOLOR_FORCE, then whether it is a terminal.

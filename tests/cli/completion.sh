@@ -59,6 +59,14 @@ candidates "" why --file missing.toml ""
 printf 'broken [' >bad.toml
 candidates "" why -f bad.toml ""
 
+it "completes behind flags that stand before the command"
+candidates "watch why :file " -C other w
+candidates "away " -C other why ""
+candidates "away " --file=other/perilune.toml -v show a
+candidates "publish " -j 4 run --skip p
+candidates ":folder " -C ""
+candidates "--param= --params-file= --pool= " --p
+
 it "completes runs that there were"
 run run -q publish
 candidates "last " logs l

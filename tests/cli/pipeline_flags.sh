@@ -189,7 +189,7 @@ END
 run run --unknown s.lua
 [ "$status" -eq 2 ] || fail "status $status"
 
-it "takes flags before a file without a command, and none before a command"
+it "takes flags before a file without a command, and before a command what it takes behind it"
 given words.lua <<'END'
 print(require("perilune").workers(), ...)
 END
@@ -201,10 +201,57 @@ run -q -f project/perilune.toml a
 expect 0 out <<'END'
 a | a
 END
-run -q run d
-expect 2 err <<'END'
-perilune: -q stands behind the command
+for words in "-q run -C project d" "-C project run -q d" "--directory=project -j 4 -q run d" "--seed 1 run -q -C project d" \
+  "--workers 2 -qC project run d" "-q -f project/perilune.toml run d" "-q -C project perilune.toml d"; do
+  run $words
+  expect 0 out <<'END'
+d | d
 END
+done
+run -C project list
+[ "$status" -eq 0 ] && grep -q "^a *first$" out || fail "$status $(cat out err)"
+run -q run words.lua -q list
+expect 0 out <<'END'
+1	-q	list
+END
+run -C project list --help
+[ "$status" -eq 0 ] && grep -q "^usage: perilune list" out || fail "$status $(cat out err)"
+
+it "says what is missing behind flags"
+refuses() {
+  said=$1
+  shift
+  run "$@"
+  expect 2 err <<END
+perilune: $said
+END
+}
+refuses "no command; see perilune --help" -C project
+refuses "unknown command 'lits'; did you mean 'list'?" -C project lits
+refuses "unknown flag '--keep-gong'; did you mean '--keep-going'?" --keep-gong run
+refuses "list: unknown flag '-j'; see perilune list --help" -j 4 list
+refuses "test: its flags stand behind it; see perilune test --help" -C project test
+refuses "test: no path given; use: perilune test PATH..." --seed 7 test
+refuses "-C needs a value" -C
+
+it "runs targets that are called like commands"
+mkdir named
+given named/perilune.toml <<'END'
+[steps.test]
+sh = "echo tested"
+[steps.run]
+sh = "echo ran"
+[steps.list]
+sh = "echo listed"
+END
+run run -C named -q -j 1 test run list
+[ "$status" -eq 0 ] && [ "$(wc -l <out)" -eq 3 ] || fail "$status $(cat out err)"
+cd named
+run run test
+[ "$status" -eq 0 ] && [ "$(cat out)" = "test | tested" ] || fail "$status $(cat out err)"
+run -q run run
+[ "$status" -eq 0 ] && [ "$(cat out)" = "run | ran" ] || fail "$status $(cat out err)"
+cd ..
 cd project
 run run -- -q d
 [ "$status" -eq 0 ] && [ "$(cut -d' ' -f1 out | sort -u | tr '\n' ' ')" = "a b " ] || fail "$status $(cat out err)"

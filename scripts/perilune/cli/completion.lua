@@ -201,14 +201,24 @@ function search:in_command(command, words)
   end
 end
 
+-- Where the first word stands that is neither a flag nor a flag's value: it is the command.
+local function command_at(words)
+  local at = 1
+  while words[at] and words[at]:sub(1, 1) == "-" do at = at + (open_flag(vocabulary.flags_of(vocabulary.commands.run), words[at]) and 2 or 1) end
+  return at
+end
+
 function completion.candidates(words)
   local word = table.remove(words) or ""
   local self = setmetatable({ word = word, prefix = "", values = {}, before = {}, found = {} }, search)
-  if #words == 0 then
+  local at = command_at(words)
+  if at == #words + 1 and word:sub(1, 1) ~= "-" then
     self:commands()
     self.found[#self.found + 1] = ":file"
-  elseif vocabulary.commands[words[1]] then
-    self:in_command(vocabulary.commands[table.remove(words, 1)], words)
+  elseif at > #words then
+    self:in_command(vocabulary.commands.run, words)
+  elseif vocabulary.commands[words[at]] then
+    self:in_command(vocabulary.commands[table.remove(words, at)], words)
   else
     self.found[1] = ":file"
   end

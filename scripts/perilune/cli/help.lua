@@ -59,7 +59,7 @@ function help.overview()
   print "       perilune COMMAND [FLAGS] [WORDS]\n"
   print "commands:"
   for _, command in ipairs(vocabulary.commands) do print(("  %-11s %s"):format(command.name, command.summary)) end
-  print "\nperilune COMMAND --help lists the flags of a command, and for each the variable that sets it."
+  print "\nperilune COMMAND --help lists the flags of a command, and for each the variable that sets it. They may stand before it too."
   print("\n" .. vocabulary.exit_codes)
 end
 

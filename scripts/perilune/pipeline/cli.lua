@@ -82,11 +82,35 @@ local function post_guard()
   return peri.defer(orphans.drop_guard)
 end
 
+-- The command and its words, of words that begin with flags: they stand before the command, or before a file, or name one, and then
+-- the command is run.
+local function behind_flags(words)
+  local values, at = flags.leading(words)
+  local word = words[at]
+  if vocabulary.commands[word] then return table.remove(words, at), words end
+  if values.file or word and is_pipeline_file(word) then return "run", words end
+  if values.help then return "help", {} end
+  if not word then text.refuse(2, "no command; see perilune --help") end
+  check_command(word)
+end
+
+-- The values of flags with those behind a Lua file, as far as they are flags: whether it holds a pipeline turns out when it has run.
+local function told_behind(values, rest, command)
+  local told = {}
+  for name, value in pairs(values) do told[name] = type(value) == "table" and table.move(value, 1, #value, 1, {}) or value end
+  pcall(flags.read_more, told, table.move(rest, 1, #rest, 1, {}), command)
+  pcall(flags.read_environment, told, command)
+  return told
+end
+
 -- given: {source, shown, folder} of a text that has been read already.
 local function carry_out(given, command, ...)
+  local told = { ... }
+  if command == "--" then command, told = behind_flags(told) end
   check_command(command)
-  if command == "completion" and ... == "candidates" then return require("perilune.cli.completion").answer(select(2, ...)) end
-  local values, words, behind, rest = flags.read({ ... }, command, command == "run" and not given and is_script)
+  if command == "completion" and told[1] == "candidates" then return require("perilune.cli.completion").answer(table.unpack(told, 2)) end
+  if vocabulary.commands[command].own_flags then text.refuse(2, "%s: its flags stand behind it; see perilune %s --help", command, command) end
+  local values, words, behind, rest = flags.read(told, command, command == "run" and not given and is_script)
   if values.help then return require("perilune.cli.help").main({}, { command }) end
   if without_pipeline[command] then
     refuse_surplus(command, words)
@@ -104,7 +128,7 @@ local function carry_out(given, command, ...)
   end
   if rest and not load_file.mentions_pipelines(source) then return nil, plain_script(source, shown, folder, rest) end
   local guard <close> = guarded[command] and post_guard() or nil
-  local read, pipeline, not_one = pcall(load_file.text, source, shown, folder, rest or words, values)
+  local read, pipeline, not_one = pcall(load_file.text, source, shown, folder, rest or words, rest and told_behind(values, rest, command) or values)
   if not read then
     if command == "check" and values.json and text.is_problem(pipeline) and pipeline.code == 3 then
       require("perilune.pipeline.commands").tell_problems(shown, pipeline.message)

@@ -10,8 +10,9 @@ for name, flag in pairs(known) do
   if flag.short then short[flag.short] = name end
 end
 
--- The flags of a command, as a set.
+-- The flags of a command, as a set; of all commands where it is not known yet.
 local function allowed(command)
+  if not command then return known end
   local set = {}
   for _, flag in ipairs(vocabulary.flags_of(vocabulary.commands[command])) do set[flag.name] = true end
   return set
@@ -82,10 +83,12 @@ local function read_flag(values, words, at, command)
   if not name or not known[name] or not allowed(command)[name] then
     local all = {}
     for key in pairs(allowed(command)) do all[#all + 1] = "--" .. key end
+    if not command then all[#all + 1] = "--version" end
     table.sort(all)
     local flag = word:match("^[^=]+")
     local meant = text.suggestion(flag, all)
-    text.refuse(2, "%s: unknown flag '%s'%s", command, flag, meant ~= "" and meant or ("; see perilune %s --help"):format(command))
+    local told, help = command and command .. ": " or "", command and command .. " " or ""
+    text.refuse(2, "%sunknown flag '%s'%s", told, flag, meant ~= "" and meant or ("; see perilune %s--help"):format(help))
   end
   if known[name].kind == "flag" then
     values[name] = true
@@ -104,6 +107,8 @@ local function read_flag(values, words, at, command)
   return at + 2
 end
 
+local function is_flag(word) return word:sub(1, 1) == "-" and #word > 1 end
+
 local function read_words(values, words, command, stops)
   local rest, behind, at = {}, {}, 1
   while at <= #words do
@@ -111,7 +116,7 @@ local function read_words(values, words, command, stops)
     if word == "--" then
       table.move(words, at + 1, #words, 1, behind)
       break
-    elseif word:sub(1, 1) == "-" and #word > 1 then
+    elseif is_flag(word) then
       at = read_flag(values, words, at, command)
     elseif stops and stops(word) then
       return rest, behind, table.move(words, at, #words, 1, {})
@@ -130,6 +135,13 @@ function flags.read(words, command, stops)
   local rest, behind, unread = read_words(values, words, command, stops)
   if not unread then flags.read_environment(values, command) end
   return values, rest, behind, unread
+end
+
+-- The flags that words begin with, whatever command they are for: their values, and where the first other word stands.
+function flags.leading(words)
+  local values, copy, at = {}, table.move(words, 1, #words, 1, {}), 1
+  while copy[at] and copy[at] ~= "--" and is_flag(copy[at]) do at = read_flag(values, copy, at) end
+  return values, at
 end
 
 -- Reads on into the same values: returns words and what stands behind `--`.
