@@ -1498,7 +1498,7 @@ peri.pipeline = nil
 ---@field finally? boolean
 
 ---@class perilune.step_outcome
----@field state "succeeded"|"cached"|"skipped"|"failed"|"timeout"|"blocked"|"cancelled"
+---@field state "succeeded"|"cached"|"skipped"|"failed"|"timeout"|"blocked"|"cancelled"|"not_run" `"cancelled"`: it had begun when the run was ended; `"not_run"`: it had not.
 ---@field value? any Captured, or what the function returned.
 ---@field stdout? string
 ---@field code? integer

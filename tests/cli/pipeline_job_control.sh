@@ -85,6 +85,34 @@ await_line '^success: '
 shows '^plain \| over$' && shows '^middleready> bg$' && ! shows "$block" || fail "$(screen)"
 terminal kill-server
 
+it "limits of time stand still meanwhile, of the run too"
+rm go
+given limits.toml <<'END'
+[steps.limited]
+timeout = "8s"
+sh = "echo begun; until test -e go; do sleep 0.02; done; echo over"
+[steps.function]
+lua = "limited.lua:wait"
+timeout = "8s"
+END
+cat >limited.lua <<'END'
+local peri = require "perilune"
+return { wait = function()
+  while not peri.fs.exists "go" do peri.sleep(0.02) end
+end }
+END
+in_shell
+types "'$PERILUNE' run --timeout 8s limits.toml" Enter
+await_line '^limited \| begun$'
+types C-z
+await_line "$stopped"
+sleep 9
+types "fg" Enter
+await_line "$block"
+touch go
+await_line '^success: '
+terminal kill-server
+
 it "where no shell could continue it, Ctrl-Z stops nothing for good"
 rm go
 on_terminal -- run -j 2 ask.toml

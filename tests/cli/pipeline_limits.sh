@@ -93,6 +93,57 @@ END
 run run -q --timeout 300ms run.toml
 [ "$status" -eq 124 ] && grep -qx "bye | bye cancelled" out || fail "$status $(cat out err)"
 
+it "... and these within a limit: their own, or the grace"
+given ends.toml <<'END'
+[steps.slow]
+sh = "sleep 60"
+[steps.own]
+when = "always"
+after = ["slow"]
+timeout = "200ms"
+sh = "echo own; sleep 60"
+[steps.grace]
+when = "always"
+after = ["slow"]
+sh = "echo grace; sleep 60"
+[steps.first]
+sh = "true"
+[steps.beside]
+when = "always"
+after = ["first"]
+sh = "echo beside; sleep 60"
+[steps.quick]
+finally = true
+sh = "echo quick"
+END
+run run -q --timeout 300ms --grace 200ms ends.toml
+[ "$status" -eq 124 ] && [ "$(sort out | tr '\n' ';')" = "beside | beside;grace | grace;own | own;quick | quick;" ] || fail "$status $(cat out err)"
+[ "$(grep -c "it did not end within 0.2s" err)" -eq 1 ] || fail "$(cat err)"
+[ "$(grep -c "it did not end within the grace of 0.2s that is left when the run's time is over; a timeout of its own gives it more" err)" -eq 2 ] ||
+  fail "$(cat err)"
+given ends.lua <<'END'
+local peri = require "perilune"
+local p = require("perilune.pipeline").new("ends", { timeout = "200ms", grace = "200ms" })
+p:step("slow", { sh = "sleep 60" })
+p:step("fn", { finally = true, fn = function() peri.sleep(60) end })
+p:finally("made", function() return { sh = "echo made; sleep 60" } end)
+p:finally("making", function() peri.sleep(60) end)
+p:step("items", { finally = true, each = { sh = "echo a; sleep 60" }, sh = "echo ${item}" })
+return p
+END
+run run -q ends.lua
+[ "$status" -eq 124 ] && [ "$(cat out)" = "made | made" ] || fail "$status $(cat out err)"
+[ "$(grep -c "^  it did not end within the grace of 0.2s that" err)" -eq 4 ] || fail "$(cat err)"
+
+it "a limit of all steps is one of functions too"
+given function.lua <<'END'
+local p = require("perilune.pipeline").new("function")
+p:step("f", function() require("perilune").sleep(60) end)
+return p
+END
+run run -q --step-timeout 100ms function.lua
+[ "$status" -eq 1 ] && grep -q "it did not end within 0.1s" err || fail "$status $(cat err)"
+
 it "tries again, as often and for what it was told"
 given retry.toml <<'END'
 [steps.flaky]

@@ -245,7 +245,7 @@ for step in shielded closing; do
   await "$step | begun"
   send INT
   finish
-  [ "$status" -eq 130 ] && grep -qx "1 not run: $step" err || fail "$step: $status $(cat err)"
+  [ "$status" -eq 130 ] && grep -qx "1 cancelled: $step" err || fail "$step: $status $(cat err)"
   start run stubborn.lua -q --grace 1h "$step"
   await "$step | begun"
   send INT

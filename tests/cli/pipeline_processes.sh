@@ -88,6 +88,12 @@ for signal in INT:130 TERM:143 HUP:129; do
   [ "$status" -eq "${signal#*:}" ] || fail "$signal: status $status"
   grep -qx "slow | cleaning" out && grep -qx "always | always cancelled" out && ! grep -q never out || fail "$(cat out)"
   grep -q "^SIG${signal%:*}: .*slow" err || fail "$(cat err)"
+  grep -qx "1 cancelled: slow" err && grep -qx "1 not run: never" err || fail "$(cat err)"
+  grep -q "^cancelled: 1 succeeded, 1 cancelled, 1 not run in " err || fail "$(cat err)"
+  run history -f slow.toml
+  sed -n 2p out | grep -q "1 succeeded, 1 cancelled, 1 not run" || fail "$(cat out)"
+  run report -f slow.toml last
+  [ "$(tr -d ' \n' <out | grep -o '"counts":{[^}]*}')" = '"counts":{"cancelled":1,"not_run":1,"succeeded":1}' ] || fail "$(cat out)"
   gone "$(cat pid)" || fail "$(cat pid) is left"
 done
 

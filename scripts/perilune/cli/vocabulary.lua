@@ -28,7 +28,7 @@ local flags = {
   { "no-cache", kind = "flag", doc = "take no step for up to date" },
   { "stale", kind = "flag", doc = "exit with 10 where a step would run, and say which and why" },
   { "retries", kind = "integer", value = "N", doc = "further attempts at steps that do not say how many", default = "0" },
-  { "timeout", kind = "duration", value = "DUR", doc = "limit of the whole run (exit code 124)" },
+  { "timeout", kind = "duration", value = "DUR", doc = "limit of the whole run (exit code 124); what runs always still does, within its own timeout or the grace" },
   { "step-timeout", kind = "duration", value = "DUR", doc = "limit of each step that has none of its own" },
   { "grace", kind = "duration", value = "DUR", doc = "how long what is being stopped may take before it is killed", default = "10s" },
   { "debounce", kind = "duration", value = "DUR", doc = "how long nothing must have changed before it runs again", default = "100ms" },
@@ -101,7 +101,9 @@ searched here and above. A step runs once, after what it needs; one whose output
 A script is a task. It finds its arguments in `arg` and `...`, the library in require "perilune", and its own modules beside
 itself. Flags stand before FILE then, all behind it is the script's; --grace, --seed, --workers and --inspect mean something there.
 
-The first INT, TERM or HUP starts nothing more and ends what runs; the second kills it; the third exits at once.]] },
+The first INT, TERM or HUP starts nothing more and ends what runs; the second kills it; the third exits at once. When the time
+of --timeout is over nothing more starts either; steps that run always, or at the end, still do, each within its own timeout or, without
+one, the grace. While Ctrl-Z has stopped a run, time counts for no limit.]] },
   { "watch", usage = "[FLAGS] [FILE] [TARGET...]", words = "target", flags = all(where, given, running, chosen, { "debounce" }, shown),
     summary = "run targets again whenever what they depend on has changed",
     detail = [[

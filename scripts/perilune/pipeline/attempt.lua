@@ -2,6 +2,7 @@
 -- afterwards, and all that it has written has been handed over.
 local peri = require "perilune"
 local process = require "perilune.process"
+local time_limit = require "perilune.pipeline.time_limit"
 
 local attempt = {}
 
@@ -79,16 +80,17 @@ end
 
 -- Reads until `over` is ready; what that gives. With `seconds`, true when that time has passed before.
 function pipes:read_until(over, seconds)
-  local waits, late = self.waits, seconds and peri.now() + seconds
+  local waits, late = self.waits, seconds and time_limit.now() + seconds
   waits.over = over
   while true do
-    local hold, rest = self:patience(), late and math.max(late - peri.now(), 0)
+    local hold, rest = self:patience(), late and math.max(late - time_limit.now(), 0)
     waits.held = hold and (not rest or hold < rest) and peri.sleep_op(hold) or nil
     waits.late = rest and not waits.held and peri.sleep_op(rest) or nil
     local what, value = peri.select(waits)
     if what == "over" then return value end
-    if what == "late" then return nil, true end
-    if what == "held" then
+    if what == "late" then
+      if time_limit.now() >= late then return nil, true end
+    elseif what == "held" then
       self:release_late()
     elseif value then
       self.readers[what]:take(value)

@@ -10,6 +10,7 @@ local retries = require "perilune.pipeline.retry"
 local reuse = require "perilune.pipeline.reuse"
 local resolve = require "perilune.pipeline.resolve"
 local step_log = require "perilune.pipeline.step_log"
+local time_limit = require "perilune.pipeline.time_limit"
 
 local attempts = {}
 
@@ -35,6 +36,7 @@ function attempts.try(run, step, ready, reason, announce, taken)
   for n = 1, retry.attempts do
     local outcome = attempts.once(run, step, ready, reason, n, retry.attempts, announce, taken)
     if outcome.state == "succeeded" and n < retry.attempts and #ready.outputs > 0 then reuse.check_outputs(ready, outcome) end
+    if outcome.state == "not_run" and n > 1 then outcome.state, outcome.attempts = "cancelled", n - 1 end
     user, kernel = user + (outcome.user or 0), kernel + (outcome.system or 0)
     outcome.started, outcome.allowed, outcome.user, outcome.system = began, retry.attempts, user, kernel
     outcome.attempts, outcome.silent = outcome.attempts or n, outcome.silent and n == 1
@@ -94,13 +96,12 @@ local function make_folders(run, ready)
   for _, path in ipairs(ready.outputs) do run:make_folder_of(ready, path) end
 end
 
-local function not_begun(run) return { state = "cancelled", reason = run:why_halted(), attempts = 0 } end
 
 function attempts.once(run, step, ready, reason, n, allowed, announce, taken)
   if ready.fn then
     local place <close> = attempts.turn()
     place:take_pool(run, step)
-    if run:is_ending(step) then return not_begun(run) end
+    if run:is_ending(step) then return run:not_run() end
     if announce then announce() end
     local log <close> = step_log.open(run, step)
     make_folders(run, ready)
@@ -110,7 +111,7 @@ function attempts.once(run, step, ready, reason, n, allowed, announce, taken)
   local own <close> = taken or attempts.turn()
   own:take(run, step)
   wait_for_load(run, step)
-  if run:is_ending(step) then return not_begun(run) end
+  if run:is_ending(step) then return run:not_run() end
   if announce then announce() end
   return attempts.run_process(run, step, ready, reason, n, allowed)
 end
@@ -128,31 +129,32 @@ function attempts.run_process(run, step, ready, reason, n, allowed)
   local environment = resolve.environment(ready, run.own_environment)
   ready.environment = environment
   environment.PERILUNE_RUN_ID, environment.PERILUNE_RUN_DIR, environment.PERILUNE_STEP = run.run, run.folder, step.key
-  local command = { argv = ready.run_argv, cwd = ready.cwd, env = environment, timeout = step.timeout or run.options.step_timeout,
+  local command = { argv = ready.run_argv, cwd = ready.cwd, env = environment, timeout = time_limit.of(run, step),
                     grace = step.grace or run.options.grace, interactive = step.interactive, mask = run.mask }
   if step.executor then
     environment.PERILUNE_RUN_DIR = nil
     local result, cancelled = require("perilune.pipeline.executor").run_job(run, step, ready, n, command, function(...) log:line(...) end)
     if cancelled and result.state ~= "succeeded" then result.state, result.reason = "cancelled", run:why_halted() end
-    return attempts.conclude(step, result, log, command.timeout)
+    return attempts.conclude(run, step, result, log)
   end
-  local live = { always = run.is_always(step) }
+  local live
   local result = attempt.run(command, function(...) log:line(...) end, function(proc)
-    live.proc = proc
-    run.live[step.key] = live
+    live = run:make_live(step, { proc = proc })
     return step.interactive and job_control.give_terminal(run, proc.pid) or nil
   end)
   run.live[step.key] = nil
   if step.interactive then run.events:emit("terminal", { key = step.key, taken = false }) end
-  if live.cancelled and result.state ~= "succeeded" then result.state, result.reason = "cancelled", run:why_halted() end
-  return attempts.conclude(step, result, log, command.timeout)
+  if live and live.late then result.state = "timeout" end
+  if live and live.cancelled and result.state ~= "succeeded" then result.state, result.reason = "cancelled", run:why_halted() end
+  return attempts.conclude(run, step, result, log)
 end
 
 local readers = {}
 function readers.text(whole) return (whole:gsub("\n$", "")) end
 function readers.lines(whole)
   local lines = {}
-  for line in whole:gmatch("[^\n]+") do lines[#lines + 1] = line end
+  if whole:find("[^\n]$") then whole = whole .. "\n" end
+  for line in whole:gmatch("([^\n]*)\n") do lines[#lines + 1] = line end
   return lines
 end
 readers.json = json.decode
@@ -167,9 +169,9 @@ local function take_value(step, outcome, whole)
   outcome.stdout = whole
 end
 
-function attempts.conclude(step, result, log, timeout)
+function attempts.conclude(run, step, result, log)
   result.tail = log:tail()
-  if result.state == "timeout" then result.message = ("it did not end within %gs"):format(timeout) end
+  if result.state == "timeout" then result.message = time_limit.told(run, step) end
   if log.captured and result.state == "succeeded" then take_value(step, result, table.concat(log.captured)) end
   return log:finish(result)
 end

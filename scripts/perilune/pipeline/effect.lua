@@ -23,8 +23,12 @@ local function ask(run, step, before)
   io.stderr:write(("%s: run %s may or may not have carried out its effect.\n  [a] carry it out again  [d] it is done  [l] leave it: ")
     :format(step.key, before.run))
   io.stderr:flush()
-  local answer = answer_from_terminal()
+  local asking = peri.spawn({ name = "question about " .. step.key }, answer_from_terminal)
+  run:make_live(step, { in_process = true, proc = { kill = function() asking:cancel "its step is to end" end } })
+  local answered, answer = asking:join()
+  run.live[step.key] = nil
   run.events:emit("terminal", { key = step.key, taken = false })
+  if not answered then return "leave" end
   return answer == "a" and "again" or answer == "d" and "done" or "leave"
 end
 

@@ -15,7 +15,7 @@
 --                  left (processes of its group that its command had left; they were ended), silent (it printed nothing, so that
 --                  there is no log)
 --                  state: "succeeded" "cached" "skipped" "failed" "timeout" "blocked" (something it needs did not succeed)
---                  "cancelled"
+--                  "cancelled" (it had begun when the run was ended) "not_run" (it had not)
 --   terminal       key, taken      a step or a question has the terminal to itself, until it is told again with taken = false
 --   suspended      Ctrl-Z: the program is about to stop
 --   continued      it goes on

@@ -9,6 +9,7 @@ local model = require "perilune.pipeline.model"
 local resolve = require "perilune.pipeline.resolve"
 local reuse = require "perilune.pipeline.reuse"
 local selection = require "perilune.pipeline.selection"
+local time_limit = require "perilune.pipeline.time_limit"
 
 local execution = {}
 execution.__index = execution
@@ -47,6 +48,9 @@ function execution:why_halted()
   return self.stopped and "the run was stopped by " .. self.stopped or self.halted_by and self.halted_by .. " failed" or "the run was halted"
 end
 
+-- How a step ends that has not begun when the run is ended.
+function execution:not_run() return { state = "not_run", reason = self:why_halted(), attempts = 0 } end
+
 function execution:has_processes()
   for _, live in pairs(self.live) do
     if not live.in_process then return true end
@@ -70,6 +74,14 @@ function execution:halt(key)
   if self.halting:is_cancelled() then return end
   self.halting:cancel(self:why_halted())
   self:end_steps(false)
+end
+
+-- What is known of a step while it runs: whether it runs whatever happens, whether it is limited, how long it may take to end.
+function execution:make_live(step, fields)
+  fields.always, fields.limited = is_always(step), time_limit.of(self, step) ~= nil
+  fields.grace = step.grace or self.options.grace
+  self.live[step.key] = fields
+  return fields
 end
 
 -- The first reason stays; asked once more, nothing is waited for.
@@ -117,13 +129,13 @@ end
 
 -- What stands in the way of a step: a state and a reason, or nil.
 function execution:judge(step)
-  if self:is_ending(step) and (self.stopped or self.broken) then return "cancelled", self:why_halted() end
+  if self:is_ending(step) and (self.stopped or self.broken) then return "not_run", self:why_halted() end
   local bad, state = self:first_bad(step)
   local passes, why = passes_when(self, step, bad)
   if not passes then return "skipped", why end
   if not is_always(step) then
     if bad then return "blocked", ("%s %s"):format(bad, state) end
-    if self:is_ending(step) then return "cancelled", self:why_halted() end
+    if self:is_ending(step) then return "not_run", self:why_halted() end
   end
   if self.options.skip[step.key] or self.options.skip[step.name] then return "skipped", "--skip" end
   if step.condition and not step.judges_items and not step.condition(self:scope_of(step)) then return "skipped", "if: " .. step.condition_text end
@@ -178,7 +190,7 @@ end
 -- One that stands for the rows of its matrix.
 function execution:summarize(step)
   local bad, state = self:first_bad(step)
-  if bad then return { state = state == "cancelled" and state or "blocked", reason = ("%s %s"):format(bad, state) } end
+  if bad then return { state = (state == "cancelled" or state == "not_run") and state or "blocked", reason = ("%s %s"):format(bad, state) } end
   local values, skipped = {}, #step.members > 0
   for _, key in ipairs(step.members) do
     local outcome = self.outcomes[key]
@@ -204,10 +216,10 @@ function execution:carry_out(step)
   return self:settle(step, outcome)
 end
 
--- A step that says only now what it does; nil where it does nothing.
+-- A step that says only now what it does; nil where it does nothing, and how that ends.
 function execution:made_step(step)
-  local spec = require("perilune.pipeline.lua_step").make(self, step)
-  if not spec then return nil end
+  local spec, ended = require("perilune.pipeline.lua_step").make(self, step)
+  if not spec then return nil, ended or { state = "succeeded", reason = "it has nothing to do" } end
   spec.when, spec.finally = step.when, step.finally
   local made = self.pipeline:place_on_executor(model.make_step(step.key, step.name, spec, step.place))
   self.pipeline.by_key[step.key] = made
@@ -228,13 +240,17 @@ function execution:perform(step)
   if step.each then return require("perilune.pipeline.fan_out").run(self, step) end
   if step.make then
     self:drop_foresight()
-    step = self:made_step(step)
-    if not step then return { state = "succeeded", reason = "it has nothing to do" } end
+    local began, made, ended = peri.clock(), self:made_step(step)
+    if not made then
+      ended.started = began
+      return ended
+    end
+    step = made
   end
   local turn <close> = runs_anyway(self, step) and require("perilune.pipeline.attempts").turn() or nil
   if turn then
     turn:take(self, step)
-    if self:is_ending(step) then return { state = "cancelled", reason = self:why_halted(), attempts = 0 } end
+    if self:is_ending(step) then return self:not_run() end
   end
   local ready = resolve.step(self.pipeline, step, self:scope_now())
   if not ready.shown then return { state = "succeeded", reason = "all it needs is done" } end

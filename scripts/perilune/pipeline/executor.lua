@@ -187,14 +187,13 @@ end
 
 -- Returns whether the run has ended it.
 local function wait_for(self, job, step)
-  local live = { always = self.run.is_always(step), in_process = true }
-  live.proc = { kill = function(_, grace)
+  local proc = { kill = function(_, grace)
     if self.unreachable then return end -- the job may go on, and be taken up
     job.folder:mark "dropped"
     if grace == 0 then follower.kill(job) else follower.cancel(self, job) end
     self.woken:notify_one()
   end }
-  self.run.live[step.key] = live
+  local live = self.run:make_live(step, { proc = proc, in_process = true })
   follower.begin(self, job)
   if self.run:is_ending(step) then
     live.cancelled = true
@@ -204,6 +203,7 @@ local function wait_for(self, job, step)
   self.jobs[job], self.run.live[step.key] = nil, nil
   follower.read_output(job, true)
   if job.result then job.folder:forget_command() end
+  job.late = job.late or live.late
   return live.cancelled
 end
 

@@ -118,7 +118,7 @@ function job_folder.left(run, step) return folders_in(base_of(run.store, step.ke
 -- Whether its run has seen the end of its step.
 local function is_final(store, key, one)
   local row = store:step_of(one.run, key)
-  return row ~= nil and row.state ~= "cancelled"
+  return row ~= nil and row.state ~= "cancelled" and row.state ~= "not_run"
 end
 
 -- Whether an earlier run has begun a step and not seen its end: its job is taken up, never sent twice.

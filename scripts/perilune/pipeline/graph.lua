@@ -12,7 +12,7 @@ local graph = {}
 local draw = {}
 
 local colors = { succeeded = "#2da44e", cached = "#8bb8d0", skipped = "#b1bac4", failed = "#d1242f", timeout = "#d1242f", blocked = "#d4a72c",
-                 cancelled = "#d4a72c", pending = "#eaeef2", running = "#4493f8" }
+                 cancelled = "#d4a72c", not_run = "#d4a72c", pending = "#eaeef2", running = "#4493f8" }
 
 -- Calls fn(from, to, kind) for each edge; kind is "needs", "after" or "added".
 local function each_edge(steps, fn)

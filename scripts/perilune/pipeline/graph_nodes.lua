@@ -4,7 +4,7 @@ local graph_nodes = {}
 
 local most_of_a_name <const> = 8
 local most_nodes <const> = 60
-local bad_first = { "failed", "timeout", "blocked", "cancelled", "running", "pending", "succeeded", "cached", "skipped" }
+local bad_first = { "failed", "timeout", "blocked", "cancelled", "not_run", "running", "pending", "succeeded", "cached", "skipped" }
 
 local function before(step)
   local keys = { table.unpack(step.needs) }

@@ -21,7 +21,7 @@ pre{margin:8px 0 0;padding:10px 12px;background:var(--code);border:1px solid var
 .facts dt{color:var(--soft);font-size:12px}.facts dd{margin:0;font-variant-numeric:tabular-nums}
 .success{--state:var(--succeeded)}.failure{--state:var(--failed)}.interrupted{--state:var(--blocked)}
 .succeeded{--state:var(--succeeded)}.cached{--state:var(--cached)}.skipped,.pending,.planned{--state:var(--skipped)}
-.failed,.timeout{--state:var(--failed)}.blocked,.cancelled{--state:var(--blocked)}.running{--state:var(--running)}
+.failed,.timeout{--state:var(--failed)}.blocked,.cancelled,.not_run{--state:var(--blocked)}.running{--state:var(--running)}
 .pill{background:var(--state,var(--skipped))}
 @media(prefers-color-scheme:dark){.pill{color:#0d1117}}
 .dot{display:inline-block;width:10px;height:10px;border-radius:50%;background:var(--state);flex:none}

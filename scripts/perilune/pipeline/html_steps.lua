@@ -19,7 +19,7 @@ function show() {
   const words = find.value.toLowerCase();
   for (const step of steps) {
     const hit = step.querySelector('.key').textContent.toLowerCase().includes(words);
-    step.hidden = !hit || bad.checked && !/failed|timeout|blocked|cancelled/.test(step.className);
+    step.hidden = !hit || bad.checked && !/failed|timeout|blocked|cancelled|not_run/.test(step.className);
   }
 }
 function open() {

@@ -1,9 +1,10 @@
 -- A run as a job of a shell: Ctrl-Z stops its steps and then the runner, and when the shell continues it they go on. An interactive
--- step has the keys for itself, so there it is the step that stops first, and the runner that follows. Time limits know nothing
--- of it: they are real time.
+-- step has the keys for itself, so there it is the step that stops first, and the runner that follows. Time limits stand still
+-- meanwhile.
 local peri = require "perilune"
 local signal = require "perilune.signal"
 local terminal = require "perilune.native.terminal"
+local time_limit = require "perilune.pipeline.time_limit"
 
 local job_control = {}
 
@@ -17,7 +18,7 @@ end
 local function suspend(work, whole)
   work.events:emit("suspended", {})
   to_processes(work, "STOP")
-  terminal.suspend(whole)
+  time_limit.stand_still(terminal.suspend, whole)
   to_processes(work, "CONT")
   work.events:emit("continued", {})
 end

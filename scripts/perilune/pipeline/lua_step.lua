@@ -5,7 +5,9 @@ local lua_print = require "perilune.pipeline.lua_print"
 local model = require "perilune.pipeline.model"
 local schema = require "perilune.pipeline.schema"
 local step_log = require "perilune.pipeline.step_log"
+local summary = require "perilune.pipeline.summary"
 local text = require "perilune.pipeline.text"
+local time_limit = require "perilune.pipeline.time_limit"
 
 local lua_step = {}
 local context = {}
@@ -126,7 +128,7 @@ end
 
 local function describe(key, outcome)
   local what = outcome.message or outcome.signal and "signal " .. outcome.signal or outcome.code and "exit " .. outcome.code or outcome.reason
-  return ("step '%s' %s%s"):format(key, outcome.state, what and ": " .. what or "")
+  return ("step '%s' %s%s"):format(key, summary.words[outcome.state] or outcome.state, what and ": " .. what or "")
 end
 
 -- Makes a step, or takes the one of that key where no spec is given, and waits for it. Raises when it does not succeed.
@@ -194,22 +196,22 @@ function ending:kill(grace)
   self.task:join()
 end
 
--- Runs fn as long as the step may. Returns "returned" and its value, "failed" and the error, "late", or "cancelled".
+-- Runs fn as long as the step may. Returns "returned" and its value, "failed" and the error, "late" and why, or "cancelled".
 local function supervised(run, step, fn)
   local task = peri.spawn({ name = "function of " .. step.key }, pcall, fn)
-  local live = { always = run.is_always(step), in_process = true }
-  live.proc = setmetatable({ task = task, grace = step.grace or run.options.grace }, ending)
-  run.live[step.key] = live
-  local ended, ok, value = task:join(step.timeout)
-  local late = ended == nil
-  if late then
+  local live = run:make_live(step, { in_process = true })
+  live.proc = setmetatable({ task = task, grace = live.grace }, ending)
+  local ended, ok, value = time_limit.join(task, time_limit.of(run, step))
+  if ended == nil then
+    live.late = true
     live.proc:kill()
     ended, ok, value = task:join()
   end
   run.live[step.key] = nil
-  if not ended then value = ok end
   if ended and ok then return "returned", value end
-  return live.cancelled and "cancelled" or late and "late" or "failed", value
+  if live.cancelled then return "cancelled" end
+  if live.late then return "late", time_limit.told(run, step) end
+  return "failed", ended and value or ok
 end
 
 -- Calls a function of the step with its ctx. log: where it prints (step_log.lua).
@@ -225,16 +227,17 @@ function lua_step.run(run, step, ready, log, place)
   local how, value = call(run, step, ready.fn, log, place)
   if how == "returned" then return { state = "succeeded", value = value } end
   if how == "cancelled" then return { state = "cancelled", reason = run:why_halted() } end
-  return { state = how == "late" and "timeout" or "failed", tail = log:tail(),
-           message = how == "late" and ("it did not end within %gs"):format(step.timeout) or tostring(value) }
+  return { state = how == "late" and "timeout" or "failed", tail = log:tail(), message = tostring(value) }
 end
 
--- What a function says that its step does; nil where that is nothing.
+-- What a function says that its step does; nil where that is nothing, and how the step ends where the function did not.
 function lua_step.make(run, step)
   local log <close> = step_log.open(run, step)
   local how, spec = call(run, step, step.make, log)
   if how == "failed" then error(spec, 0) end
-  if how == "cancelled" or spec == nil then return nil end
+  if how == "late" then return nil, { state = "timeout", message = spec } end
+  if how == "cancelled" then return nil, { state = "cancelled", reason = run:why_halted() } end
+  if spec == nil then return nil end
   if type(spec) == "function" then spec = { fn = spec } end
   local problem = schema.problem_of_step(step.key, spec)
   if problem then error(("what '%s' returned is no step: %s"):format(step.key, problem), 0) end

@@ -56,7 +56,7 @@ function output_text:break_silences()
 end
 
 local endings = { succeeded = "done", cached = "cached", skipped = "skipped", failed = "FAILED", timeout = "TIMED OUT",
-                  blocked = "blocked", cancelled = "cancelled" }
+                  blocked = "blocked", cancelled = "cancelled", not_run = "not run" }
 
 local tell = {}
 
@@ -101,8 +101,10 @@ function tell.stopping(self, event)
   self.place:say(self.style:paint("yellow", ("%s: %s; waiting for %s"):format(event.signal, what, waits)))
 end
 
+local never_ran <const> = { blocked = true, not_run = true }
+
 local function worth_telling(self, event)
-  if self.reader.quiet or event.state == "blocked" or event.state == "cancelled" then return false end
+  if self.reader.quiet or never_ran[event.state] or event.state == "cancelled" then return false end
   if event.state == "succeeded" then return event.command ~= nil end
   return self.reader.verbose or not self.options.marks or not (event.state == "cached" or event.state == "skipped")
 end
@@ -151,14 +153,17 @@ local function tell_marks(self)
   end
 end
 
+-- What ended before its time, and what never began.
 local function tell_followers(self)
-  local followers = {}
+  local ended, unbegun = {}, {}
   for _, step in ipairs(self.record.data.steps) do
-    if step.state == "blocked" or step.state == "cancelled" then followers[#followers + 1] = step end
+    local list = step.state == "cancelled" and ended or never_ran[step.state] and unbegun or {}
+    list[#list + 1] = step
   end
-  if #followers == 0 then return end
-  local words = #self.record.failures > 0 and "%d more not run because of that: %s" or "%d not run: %s"
-  self.place:say(words:format(#followers, keys_after(followers, 1, 5)))
+  local words = #self.record.failures > 0 and "%d more %s because of that: %s" or "%d %s: %s"
+  for _, both in ipairs { { ended, "cancelled" }, { unbegun, "not run" } } do
+    if #both[1] > 0 then self.place:say(words:format(#both[1], both[2], keys_after(both[1], 1, 5))) end
+  end
 end
 
 function tell.run_finished(self, event)

@@ -41,10 +41,10 @@ end
 
 -- The first failure first.
 local function problems(data)
-  local list, followers = {}, 0
+  local list, followers = {}, { blocked = 0, cancelled = 0, not_run = 0 }
   for i, step in ipairs(data.steps) do
     if failed[step.state] then list[#list + 1] = { step = step, anchor = i } end
-    if step.state == "blocked" or step.state == "cancelled" then followers = followers + 1 end
+    if followers[step.state] then followers[step.state] = followers[step.state] + 1 end
   end
   if #list == 0 then return resume_words(data) end
   table.sort(list, function(a, b)
@@ -56,7 +56,9 @@ local function problems(data)
   if #list > most_problems then
     out[#out + 1] = ('<p class="note">%d more failed, see the steps below.</p>'):format(#list - most_problems)
   end
-  if followers > 0 then out[#out + 1] = ('<p class="note">%d more not run because of that.</p>'):format(followers) end
+  local unbegun = followers.blocked + followers.not_run
+  if followers.cancelled > 0 then out[#out + 1] = ('<p class="note">%d more cancelled because of that.</p>'):format(followers.cancelled) end
+  if unbegun > 0 then out[#out + 1] = ('<p class="note">%d more not run because of that.</p>'):format(unbegun) end
   out[#out + 1] = resume_words(data)
   return table.concat(out, "\n")
 end

@@ -5,7 +5,7 @@ local failure = require "perilune.pipeline.failure"
 local attribute, content = markup.attribute, markup.text
 
 local failed = { failed = true, timeout = true }
-local not_run = { skipped = true, blocked = true, cancelled = true, pending = true }
+local not_run = { skipped = true, blocked = true, cancelled = true, not_run = true, pending = true }
 
 local function place_attributes(step)
   local file, line = (step.place or ""):match("^(.-):(%d+)")

@@ -5,7 +5,7 @@ local summary = require "perilune.pipeline.summary"
 local text = require "perilune.pipeline.text"
 
 local most_rows <const> = 200
-local signs = { succeeded = "✅", cached = "🟰", skipped = "⏭️", failed = "❌", timeout = "⏰", blocked = "🚫", cancelled = "🛑" }
+local signs = { succeeded = "✅", cached = "🟰", skipped = "⏭️", failed = "❌", timeout = "⏰", blocked = "🚫", cancelled = "🛑", not_run = "🚫" }
 
 local function plain(words) return line.without_controls(line.valid(words), false) end
 

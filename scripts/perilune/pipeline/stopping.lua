@@ -7,6 +7,7 @@ local signal = require "perilune.signal"
 local job_control = require "perilune.pipeline.job_control"
 local terminal = require "perilune.native.terminal"
 local text = require "perilune.pipeline.text"
+local time_limit = require "perilune.pipeline.time_limit"
 
 local stopping = {}
 
@@ -56,8 +57,9 @@ local function obey_signals(work, heard)
 end
 
 local function limit_time(work, seconds)
-  peri.sleep(seconds)
+  time_limit.sleep(seconds)
   stop(work, "--timeout", 124, 1)
+  time_limit.end_of_run(work)
 end
 
 -- `token`: cancelled by whoever wants the run to end, with the reason.

@@ -5,8 +5,8 @@ style.__index = style
 local codes = { bold = 1, dim = 2, red = 31, green = 32, yellow = 33, blue = 34, magenta = 35, cyan = 36 }
 local key_colors = { "cyan", "magenta", "blue", "yellow", "green" }
 local state_colors = { succeeded = "green", cached = "dim", skipped = "dim", failed = "red", timeout = "red", blocked = "yellow",
-                       cancelled = "yellow", success = "green", failure = "red", interrupted = "yellow" }
-local signs = { succeeded = "✓", cached = "=", skipped = "-", failed = "✗", timeout = "✗", blocked = "!", cancelled = "!" }
+                       cancelled = "yellow", not_run = "yellow", success = "green", failure = "red", interrupted = "yellow" }
+local signs = { succeeded = "✓", cached = "=", skipped = "-", failed = "✗", timeout = "✗", blocked = "!", cancelled = "!", not_run = "!" }
 local plain_signs = { succeeded = "+", failed = "x", timeout = "x" }
 
 function style.new(color, unicode) return setmetatable({ color = color, unicode = unicode, keys = {} }, style) end

@@ -3,8 +3,9 @@ local text = require "perilune.pipeline.text"
 
 local summary = {}
 
-local order = { "succeeded", "cached", "skipped", "failed", "timeout", "blocked", "cancelled" }
-local words = { timeout = "timed out" }
+local order = { "succeeded", "cached", "skipped", "failed", "timeout", "blocked", "cancelled", "not_run" }
+local words = { timeout = "timed out", not_run = "not run" }
+summary.words = words
 summary.order = order
 
 -- "2 succeeded, 1 failed", or what to say of a run without steps.
