@@ -1,7 +1,9 @@
 -- perilune.pipeline: pipelines written in Lua. What `new` returns is what a pipeline file returns; it becomes the same step
 -- table that TOML becomes.
+local early = require "perilune.pipeline.early"
 local model = require "perilune.pipeline.model"
 local schema = require "perilune.pipeline.schema"
+local text = require "perilune.pipeline.text"
 
 local pipeline = {}
 local builder = {}
@@ -19,11 +21,13 @@ function pipeline.new(name, options)
   for _, key in ipairs { "doc", "env", "cwd", "timeout", "jobs", "grace", "executor" } do settings[key] = options[key] end
   local made = model.new(settings)
   made.executors = options.executors or {}
-  if settings.executor and settings.executor ~= "local" and not made.executors[settings.executor] then
+  if settings.executor and settings.executor ~= "local" and not text.is_template(settings.executor) and not made.executors[settings.executor] then
     error(("bad argument #2 to 'new' (executor: there is no executor '%s'%s)"):format(settings.executor,
       model.suggest_executor(settings.executor, made.executors)), 2)
   end
-  made.name, made.pools, made.params, made.secrets = name, options.pools or {}, options.params or {}, options.secrets or {}
+  made.name, made.params, made.secrets = name, options.params or {}, options.secrets or {}
+  for pool, size in pairs(options.pools or {}) do made.pools[pool] = size end
+  made.early_names = early.names_in_lua(made)
   local at = debug.getinfo(2, "Sl")
   pipeline.made_at_ = ("%s:%d"):format(at.short_src, at.currentline)
   made.default_place = pipeline.made_at_

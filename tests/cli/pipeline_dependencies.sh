@@ -66,6 +66,35 @@ run run -q e.toml
 [ "$status" -eq 0 ] || fail "$(cat err)"
 [ "$(cut -d'|' -f2 out | sort | tr -d '\n')" = " end ix iy la lb v1 v2" ] || fail "$(cat out)"
 
+it "lines are all lines, empty ones too; an empty line is no item"
+given lines.lua <<'END'
+local p = require("perilune.pipeline").new("lines")
+for name, text in pairs { none = "", empty = "\\n", open = "a", ended = "a\\n", holes = "\\na\\n\\n\\nb\\n\\n" } do
+  p:step(name, { argv = { "printf", text }, capture = "lines" })
+end
+p:step("tell", { needs = { "none", "empty", "open", "ended", "holes" }, fn = function(ctx)
+  for _, name in ipairs { "none", "empty", "open", "ended", "holes" } do
+    local lines = ctx:step(name).value
+    print(name, #lines, table.concat(lines, "|"))
+  end
+end })
+p:step("items", { needs = "holes", each = "steps.holes.value", argv = { "echo", "${item}" } })
+return p
+END
+run run -q lines.lua tell
+expect_only 0 out <<'END'
+tell | none	0	
+tell | empty	1	
+tell | open	1	a
+tell | ended	1	a
+tell | holes	6	|a|||b|
+END
+run run -q -j 1 lines.lua items
+expect_only 0 out <<'END'
+items[a] | a
+items[b] | b
+END
+
 it "refuses a list that makes one step twice"
 given t.toml <<'END'
 [steps.test]

@@ -84,7 +84,7 @@ same_words "b c[on=box]" "$(on_box -p where=local -p whole=box)"
 run run -f named.toml -p where=bix
 [ "$status" -eq 3 ] && grep -qF "named.toml:10:1: steps.a: executor: there is no executor 'bix'; did you mean 'box'?" err || fail "$status $(cat err)"
 run run -f named.toml -p where=box -p whole=bix
-[ "$status" -eq 3 ] && grep -qF "named.toml: pipeline.executor: there is no executor 'bix'; did you mean 'box'?" err || fail "$status $(cat err)"
+[ "$status" -eq 3 ] && grep -qF "named.toml:2:1: pipeline.executor: there is no executor 'bix'; did you mean 'box'?" err || fail "$status $(cat err)"
 
 it "runs its commands in the pipeline's folder, with the values of parameters"
 fresh

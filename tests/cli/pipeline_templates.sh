@@ -105,6 +105,130 @@ STAGE=prod run run -C whole -q -p limit=50ms
 run list -C whole
 [ "$status" -eq 3 ] || fail "status $status"
 
+it "in numbers and lists: of jobs, pools, limits, retries, items, exclusions; in patterns and choices, names of secrets and of the whole"
+given every.toml <<'END'
+[pipeline]
+name = "release ${params.v}"
+jobs = "${params.n}"
+[params]
+n     = { default = "2" }
+v     = { default = "1.2", choices = ["1.2", "${env.OTHER}"] }
+w     = { default = "${params.n}nd", pattern = '^${params.n}nd$' }
+codes = { default = "6,7" }
+what  = { default = "exit" }
+list  = { default = "a\nb" }
+stage = { default = "dev" }
+[secrets]
+key = { file = "${params.stage}.key" }
+[pools]
+net = "${params.n}"
+[steps.again]
+sh    = 'echo x >>tries; test "$(wc -l <tries)" -ge 3 || exit 7'
+retry = { attempts = "${params.n}", backoff = ["1ms", "${params.n}ms"], factor = "${params.n}", jitter = "0.${params.n}", on = ["${params.what}:${params.codes}"] }
+[steps.items]
+each  = "${params.list}"
+limit = "${params.n}"
+pool  = "net"
+argv  = ["echo", "${item}", "${secrets.key}"]
+[steps.tables]
+each = [{ name = "${params.v}", n = 1 }]
+sh   = "echo ${item.name}"
+[steps.rows]
+matrix = { a = ["1.2", "x"], exclude = [{ a = "${params.v}" }] }
+sh     = "echo ${matrix.a}"
+[steps.twice]
+sh    = "echo >>twice; exit 1"
+retry = "${params.n}"
+END
+echo sw0rdfish >dev.key
+export OTHER=other
+run run every.toml -q -j 1 items tables rows
+expect_only 0 out <<'END'
+items[a] | a ***
+items[b] | b ***
+tables[{"n":1,"name":"1.2"}] | 1.2
+rows[a=x] | x
+END
+run run every.toml -q again
+[ "$status" -eq 1 ] && [ "$(wc -l <tries)" -eq 2 ] && grep -q "again: attempt 1/2: exit 7, again in [12]ms" err || fail "$status $(cat err)"
+run run every.toml -q -p what=signal -p codes=KILL again
+[ "$status" -eq 0 ] || fail "$status $(cat err)"
+run run every.toml -q twice
+[ "$status" -eq 1 ] && [ "$(wc -l <twice)" -eq 2 ] || fail "$status $(cat err)"
+run show -f every.toml items
+grep -qx '  "limit": 2,' out || fail "$(cat out)"
+run report -f every.toml last
+grep -q '"pipeline": "release 1.2"' out || fail "$(cat out)"
+says() {
+  said=$1 code=$2
+  shift 2
+  run run every.toml "$@"
+  [ "$status" -eq "$code" ] && grep -qxF "perilune: $said" err || fail "$*: $status $(cat err)"
+}
+says "every.toml:3:1: pipeline.jobs: a whole number from 1 on expected, got '0'" 3 -p n=0
+says "every.toml:18:1: steps.again: retry.on: \"exit:6,7\", \"signal:KILL\", \"timeout\" or \"failure\" expected, got 'exot:6,7'" 3 -p what=exot
+says "parameter 'v': one of 1.2, other expected, got '3'" 2 -p v=3
+says "parameter 'w': '2nd' does not match ^3nd\$" 2 -p n=3 -p w=2nd
+
+it "says where a name of the whole is not there"
+given settings.toml <<'END'
+[pipeline]
+timeout = "${params.nope}"
+env     = { A = "${params.no}", B = "${matrix.x}" }
+cwd     = "${matrix.x}"
+[steps.a]
+matrix = { x = ["."] }
+sh     = "true"
+END
+run check settings.toml
+expect 3 err <<'END'
+perilune: settings.toml:2:1: pipeline.timeout: there is no params.nope
+perilune: settings.toml:3:1: pipeline.env: there is no params.no
+perilune: settings.toml:3:1: pipeline.env: there is no matrix.x
+END
+sed -i '2,3d' settings.toml
+run run settings.toml
+[ "$status" -eq 0 ] || fail "$(cat err)"
+printf '[pools]\nnet = "${env.NOT_THERE}"\n[steps.a]\nsh = "true"\nwhen = "${params.x}"\n' >pool.toml
+run check pool.toml
+grep -q "pool.toml:5:1: steps.a.when: one of success, failure, cancelled, always expected, got '\${params.x}'" err || fail "$(cat err)"
+sed -i '/^when/d' pool.toml
+run check pool.toml
+expect 3 err <<'END'
+perilune: pool.toml:2:1: pools.net: ${env.NOT_THERE} has no value
+END
+
+it "in what a pipeline in Lua says before it runs, also by flags behind its file"
+given early.lua <<'END'
+local p = require("perilune.pipeline").new("early", { timeout = "${params.limit}", default = "${params.target}", pools = { net = "${params.n}" },
+  dotenv = "${params.stage}.env", params = { n = { default = "2" }, limit = { default = "1h" }, stage = { default = "dev" },
+                                             pool = { default = "net" }, target = { default = "a" } } })
+p:step("a", { pool = "${params.pool}", limit = "${params.n}", each = { "x", "${params.n}" }, sh = "echo ${item} $WHERE" })
+p:step("b", { needs = { "${params.target}" }, sh = "sleep 5" })
+return p
+END
+echo WHERE=here >dev.env
+echo WHERE=there >prod.env
+run run -q -j 1 early.lua
+expect_only 0 out <<'END'
+a[x] | x here
+a[2] | 2 here
+END
+run run -q -j 1 early.lua -p stage=prod -p n=1
+expect_only 0 out <<'END'
+a[x] | x there
+a[1] | 1 there
+END
+run run early.lua -p pool=nat
+[ "$status" -eq 3 ] && grep -qx "perilune: early.lua:4: step 'a': there is no pool 'nat'; did you mean 'net'?" err || fail "$status $(cat err)"
+run run -p limit=soon early.lua
+[ "$status" -eq 3 ] && grep -qx "perilune: early.lua:1: pipeline.timeout: a duration like \"90s\" or \"2m\" expected, got 'soon'" err ||
+  fail "$status $(cat err)"
+run run early.lua -q -p limit=100ms b
+[ "$status" -eq 124 ] || fail "$status $(cat err)"
+run resume -f early.lua -p limit=1h -p pool=nat
+[ "$status" -eq 3 ] && grep -q "no pool 'nat'" err || fail "$status $(cat err)"
+
 it "knows a namespace that is nearly one of its own"
 given nearly.toml <<'END'
 [params]

@@ -6,22 +6,35 @@ local text = require "perilune.pipeline.text"
 
 local fan_out = {}
 
+-- Lines as items: an empty one is none.
+local function items_of_lines(lines)
+  local items = {}
+  for _, line in ipairs(lines) do
+    if line ~= "" then items[#items + 1] = line end
+  end
+  return items
+end
+
 local function lines_or_json(output)
   local value = json.decode(output)
   if type(value) == "table" then return value end
-  local lines = {}
-  for line in output:gmatch("[^\n]+") do lines[#lines + 1] = line end
-  return lines
+  local items = {}
+  for line in output:gmatch("[^\n]+") do items[#items + 1] = line end
+  return items
 end
 
-local function value_of_step(run, reference)
+-- A list that is no more than the name of a parameter or the like.
+local function value_of_name(run, step, template) return lines_or_json(text.expand(template, run:scope_of(step))) end
+
+local function value_of_step(run, step, reference)
   local key = reference:match("^%${steps%.(.+)%.value}$") or reference:match("^steps%.(.+)%.value$") or reference
-  local of = run.outcomes[key]
+  if text.is_template(key) then return value_of_name(run, step, key) end
+  local of, maker = run.outcomes[key], run.pipeline.by_key[key]
   if not of then error(("each: there is no step '%s' before this one"):format(key), 0) end
   local value = of.value
   if type(value) == "string" then value = lines_or_json(value) end
   if type(value) ~= "table" then error(("each: step '%s' has no list as its value; give it capture = \"json\""):format(key), 0) end
-  return value
+  return maker and maker.capture == "lines" and items_of_lines(value) or value
 end
 
 local function ask_lister(run, step, each)
@@ -38,7 +51,7 @@ end
 -- The list: given, printed by a command, returned by a function, or the value of a step.
 local function items_of(run, step)
   local each = step.each
-  if type(each) == "string" then return value_of_step(run, each) end
+  if type(each) == "string" then return value_of_step(run, step, each) end
   if type(each) == "function" then return ask_lister(run, step, { fn = each }) end
   if each[1] ~= nil or next(each) == nil then return each end
   if each.items then return each.items end
@@ -70,7 +83,7 @@ end
 local function steps_of(run, step, items)
   local steps, known, scope = {}, {}, run:scope_of(step)
   for _, item in ipairs(items) do
-    local one = fan_out.item_step(step, text.is_template(item) and text.expand(item, scope) or item)
+    local one = fan_out.item_step(step, text.has_template(item) and text.expand_within(item, scope) or item)
     one.always = run.is_always(step)
     if known[one.key] then error(("each: the list makes '%s' twice"):format(one.key), 0) end
     steps[#steps + 1], known[one.key] = one, true

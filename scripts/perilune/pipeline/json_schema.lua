@@ -12,7 +12,7 @@ local docs = {
   pipeline = {
     name = "What reports call it; the folder's name without one.", doc = "What it is for.", default = "The targets of a run that names none.",
     dotenv = "Files of NAME=VALUE lines for the environment; what is set already wins.", env = "Environment of all steps.",
-    cwd = "Where steps run, seen from the file.", timeout = "Limit of the whole run.", jobs = "How many steps run at once.",
+    cwd = "Where steps run, seen from the file.", timeout = "Limit of the whole run. What runs always still does after it, within its own timeout or the grace.", jobs = "How many steps run at once.",
     grace = "How long what is being stopped may take before it is killed.",
     executor = "Where commands run that do not say it themselves; \"local\" without one.",
   },
@@ -33,7 +33,7 @@ local docs = {
     attempts = "How many in all.", backoff = "The first and the longest pause: \"1s..30s\".", factor = "How pauses grow.",
     jitter = "Which part of a pause is drawn at random.", on = "Only then: \"failure\", \"timeout\", \"exit:6,7\", \"signal:TERM\".",
   },
-  each = { argv = "Prints the items as JSON.", sh = "Prints the items as JSON.", lua = "FILE:FUNCTION that returns them.", items = "The items." },
+  each = { argv = "Prints the items as JSON, or one in a line; empty lines are none.", sh = "Prints the items as JSON, or one in a line; empty lines are none.", lua = "FILE:FUNCTION that returns them.", items = "The items." },
   step = {
     doc = "What it is for.", argv = "The program and its words, without a shell.", sh = "A script for /bin/sh -eu.",
     lua = "FILE:FUNCTION, run in this process.", needs = "Steps that must have succeeded.", after = "Steps that must have ended.",
@@ -43,7 +43,7 @@ local docs = {
     inputs = "Files, folders and patterns that it reads.", outputs = "What it makes: it is up to date while nothing has changed.",
     pool = "It waits for a place in this pool.", timeout = "Its limit.", retry = "Further attempts.",
     fail = "\"collect\": a failure does not stop the others.", effect = "It changes the world outside: never cached, never repeated by resume.",
-    capture = "Its output becomes ${steps.NAME.value}.", limit = "How many items run at once.",
+    capture = "Its output becomes ${steps.NAME.value}: as text without the last newline, as a list of all its lines, or as what its JSON says.", limit = "How many items run at once.",
     interactive = "It has the terminal.", grace = "How long it may take to stop.", finally = "It runs at the end, whatever happened.",
     executor = "Where its command runs: a name in executors, or \"local\".",
   },
@@ -54,10 +54,15 @@ local words = { anyOf = json.array { { type = "string" }, { type = "array", item
 local duration = { anyOf = json.array { { type = "number", minimum = 0 },
                                         { type = "string", pattern = "^([0-9]+(\\.[0-9]+)?(ms|s|m|h|d)?)+$|\\$\\{" } } }
 
+-- What a template may stand for as well.
+local function or_template(definition) return { anyOf = json.array { definition, { type = "string", pattern = "\\$\\{" } } } end
+
+local count = or_template { type = "integer", minimum = 1 }
+
 local types = {
-  string = { type = "string" }, boolean = { type = "boolean" }, integer = { type = "integer" }, number = { type = "number" },
+  string = { type = "string" }, boolean = { type = "boolean" }, integer = or_template { type = "integer" }, number = or_template { type = "number" },
   table = { type = "object" }, map = { type = "object", additionalProperties = scalar }, list = { type = "array" },
-  argv = { type = "array", items = scalar, minItems = 1 }, count = { type = "integer", minimum = 1 }, names = { type = "object" },
+  argv = { type = "array", items = scalar, minItems = 1 }, count = count, names = { type = "object" },
   words = words, duration = duration, scalar = scalar, any = {},
 }
 for kind, choices in pairs(schema.choices) do types[kind] = { enum = json.array(choices) } end
@@ -79,11 +84,11 @@ local function object(section, special)
   return { type = "object", additionalProperties = false, properties = properties }
 end
 
-local on_what = { type = "string", pattern = "^(failure|timeout|exit:[0-9][0-9,]*|signal:(SIG)?[A-Z0-9]+)$" }
+local on_what = { type = "string", pattern = "^(failure|timeout|exit:[0-9][0-9,]*|signal:(SIG)?[A-Z0-9]+)$|\\$\\{" }
 
 local function retry()
   return object("retry", {
-    attempts = types.count, factor = { type = "number", minimum = 1 }, jitter = { type = "number", minimum = 0, maximum = 1 },
+    attempts = types.count, factor = or_template { type = "number", minimum = 1 }, jitter = or_template { type = "number", minimum = 0, maximum = 1 },
     backoff = { anyOf = json.array { duration, { type = "string", pattern = "^[0-9].*\\.\\.[0-9]|\\$\\{" },
                                      { type = "array", items = duration, minItems = 1, maxItems = 2 } } },
     on = { anyOf = json.array { on_what, { type = "array", items = on_what } } },
@@ -118,7 +123,7 @@ local function file()
     params = named(object("params", { type = { enum = json.array { "string", "integer", "number", "boolean" } } })),
     secrets = named(object "secrets"),
     executors = executors,
-    pools = named { type = "integer", minimum = 1 },
+    pools = named(count),
     steps = steps,
   })
 end

@@ -1,5 +1,6 @@
 -- From a pipeline file to the step table. Every problem of a file is told at once, each with its place.
 local fs = require "perilune.fs"
+local early = require "perilune.pipeline.early"
 local model = require "perilune.pipeline.model"
 local modules = require "perilune.pipeline.modules"
 local params = require "perilune.pipeline.params"
@@ -61,18 +62,34 @@ local function check_template(reader, values, name, spec, place, key, template)
   check_names(reader, values, name, spec, place, key, text.sorted_keys(names))
 end
 
+-- Calls fn with every template in a value.
+local function each_template(value, fn)
+  if text.is_template(value) then return fn(value) end
+  if type(value) ~= "table" then return end
+  for _, key in ipairs(text.sorted_keys(value)) do each_template(value[key], fn) end
+end
+
 local function check_templates(reader, values, name, spec, place)
   for key, value in pairs(spec) do
-    if type(value) == "table" and key ~= "needs" then
-      for _, item in pairs(value) do
-        if text.is_template(item) then check_template(reader, values, name, spec, place, key, item) end
-        for _, inner in ipairs(key == "matrix" and type(item) == "table" and item or {}) do
-          if text.is_template(inner) then check_template(reader, values, name, spec, place, key, inner) end
-        end
+    each_template(value, function(template) check_template(reader, values, name, spec, place, key, template) end)
+  end
+end
+
+-- What [pipeline] names is not there for all steps, and that of no step; where it stands for each of them, cwd may name what is each one's.
+local no_step <const>, of_each <const> = { matrix = {}, item = {}, steps = {} }, {}
+
+local function check_settings(reader, values, places)
+  for key, value in pairs(values.pipeline or {}) do
+    local known = setmetatable({ params = values.params or {}, secrets = values.secrets or {}, run = known_of_runs },
+                               { __index = key == "cwd" and of_each or no_step })
+    each_template(value, function(template)
+      local names = {}
+      text.add_names(names, template)
+      for _, full in ipairs(text.sorted_keys(names)) do
+        local missing, meant = schema.unknown_name(full, known)
+        if missing then reader:complain(places.within.pipeline, key, "pipeline.%s: there is no %s%s", key, missing, meant) end
       end
-    elseif text.is_template(value) then
-      check_template(reader, values, name, spec, place, key, value)
-    end
+    end)
   end
 end
 
@@ -109,7 +126,7 @@ local function add_step(pipeline, reader, values, name, spec, places)
   if not pipeline.plain then check_templates(reader, values, name, spec, place) end
   local ok, made = pcall(pipeline.add_spec, pipeline, name, spec, reader:where(places, name))
   if not ok then
-    if not text.is_problem(made) then error(made, 0) end
+    if not text.is_problem(made) or made.code ~= 3 then error(made, 0) end
     local key = made.message:match("^(%a+)[.:]") -- "retry.on: ..." is about a key of the step
     if key and place() and place().keys[key] then return reader:complain(place, key, "steps.%s: %s", name, made.message) end
     return reader:complain(places, name, "steps.%s: %s", name, made.message)
@@ -143,56 +160,6 @@ function load_file.check_graph(pipeline, problems, where)
   refuse_all(problems)
 end
 
--- What is known before a run, asked for by what decides how steps hang together: `told` are the values of flags. Whether anybody
--- has asked stands in `pipeline.asked_early`: then another run, told otherwise, may be of another graph. `blanks` is what stands
--- for required parameters that were not given: who only looks is told of the rest.
-local function early_names(pipeline, told)
-  return setmetatable({}, { __index = function(self, ns)
-    pipeline.asked_early = true
-    if ns == "params" or ns == "blanks" then
-      self.params = params.read(pipeline.params, params.given(told.param), told["params-file"], self.env, true)
-      self.blanks = params.blanks(pipeline.params, self.params)
-    elseif ns == "env" then
-      self.env = params.environment(pipeline.settings, pipeline.folder, told["env-file"])
-    end
-    return rawget(self, ns)
-  end })
-end
-
--- What [pipeline] says about the whole has its names replaced by what is known before a run; what only a parameter that was not
--- given says is left out. The environment that files of variables are named by is the one without them.
-local function expand_settings(pipeline, told)
-  local settings, names = pipeline.settings, pipeline.early_names
-  local function expand(list, by)
-    local out = {}
-    for _, item in ipairs(list or {}) do
-      local word = text.expand(item, by)
-      if word == item or not model.has_blank(word, by.blanks) then out[#out + 1] = word end
-    end
-    return list and out
-  end
-  local files = settings.dotenv
-  settings.dotenv = {}
-  settings.dotenv = expand(files, early_names(pipeline, told))
-  settings.default = expand(settings.default, names)
-  for _, field in ipairs { "timeout", "grace" } do
-    if text.is_template(settings[field]) then
-      local value = expand({ settings[field] }, names)[1]
-      if value and not text.duration(value) then
-        text.refuse(3, "%s: pipeline.%s: a duration like \"90s\" or \"2m\" expected, got '%s'", pipeline.file, field, value)
-      end
-      settings[field] = value
-    end
-  end
-  if text.is_template(settings.executor) then
-    local value = expand({ settings.executor }, names)[1]
-    if value and value ~= "local" and not pipeline.executors[value] then
-      text.refuse(3, "%s: pipeline.executor: there is no executor '%s'%s", pipeline.file, value, model.suggest_executor(value, pipeline.executors))
-    end
-    settings.executor = value
-  end
-end
-
 local large <const> = 256 * 1024 -- bytes of a text
 local memory_of_text <const> = 64 -- what a run takes, as a multiple of its size
 
@@ -211,8 +178,15 @@ function load_file.toml(source, shown, folder, told)
   pipeline.executors = values.executors or {}
   pipeline.name, pipeline.file, pipeline.folder = pipeline.settings.name or folder:match("[^/]*$"), shown, folder
   pipeline.default_place = reader:where(places.within and places.within.pipeline, "default")
-  pipeline.early_names = early_names(pipeline, told or {})
-  if not pipeline.plain then expand_settings(pipeline, told or {}) end
+  pipeline.early_names = early.names(pipeline, told or {})
+  if not pipeline.plain then
+    check_settings(reader, values, places)
+    refuse_all(reader.problems)
+    early.expand(pipeline, told or {}, function(section, name, key)
+      local place = places.within and places.within[section]
+      return key and reader:where(place and place.within and place.within[name], key) or reader:where(place, name)
+    end)
+  end
   pipeline.read_again = function(told_now) return load_file.toml(source, shown, folder, told_now) end
   fill(pipeline, reader, values, places)
   local step_places = places.within and places.within.steps
@@ -252,7 +226,8 @@ local function warn_of_unreturned()
 end
 
 -- The pipeline that a Lua text makes, or nil and what it returned instead.
-function load_file.lua(source, shown, folder, words)
+function load_file.lua(source, shown, folder, words, told)
+  early.made_in = { folder = folder, told = told or {} }
   local ok, made = pcall(load_file.lua_chunk(source, shown, folder, words), table.unpack(words or {}))
   if not ok then
     if text.is_problem(made) then error(made, 0) end
@@ -261,6 +236,8 @@ function load_file.lua(source, shown, folder, words)
   if made == nil then warn_of_unreturned() end
   if type(made) ~= "table" or not made.table_ then return nil, made end
   made.table_.file, made.table_.folder = shown, folder
+  made.table_.read_again = function(told_now) return load_file.lua(source, shown, folder, words, told_now) end
+  early.expand(made.table_, told or {}, function() return made.table_.default_place end)
   local problems = {}
   check_names_of_steps(made.table_, problems)
   load_file.check_graph(made.table_, problems)
@@ -289,7 +266,7 @@ function load_file.text(source, shown, folder, words, told)
   if shown:match("%.toml$") or not shown:match("%.lua$") and load_file.is_toml(source) then
     return load_file.toml(source, shown, folder, told)
   end
-  return load_file.lua(source, shown, folder, words)
+  return load_file.lua(source, shown, folder, words, told)
 end
 
 -- What stands in a file; who cannot read it is told why.

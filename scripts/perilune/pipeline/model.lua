@@ -75,7 +75,9 @@ local function names_item(step)
 end
 
 -- What decides how steps hang together has its templates replaced before the step is made, by what is known then.
-local early_fields <const> = { "pool", "timeout", "grace", "executor" }
+local early_fields <const> = { "pool", "timeout", "grace", "executor", "limit" }
+local duration <const> = { read = text.duration, expected = "a duration like \"90s\" or \"2m\"" }
+local early_kinds <const> = { timeout = duration, grace = duration, limit = { read = text.count, expected = "a whole number from 1 on" } }
 local early_lists <const> = { "needs", "after" }
 
 local function expand_items(list, names)
@@ -89,12 +91,12 @@ local function expand_items(list, names)
   return out
 end
 
--- Blanks stand for what is not known yet; see early_names of load.lua.
-function model.has_blank(name, blanks)
-  for _, blank in ipairs(blanks) do
-    if name:find(blank, 1, true) then return true end
-  end
-  return false
+-- The value of a field with its names replaced; false where it is not known yet (see early.lua), and there is nothing to be left of it.
+local function early_value(field, template, names)
+  local word, kind = text.expand(template, names), early_kinds[field]
+  if not kind then return word end
+  if text.has_blank(word, names.blanks or none) then return false end
+  return kind.read(word) or text.refuse(3, "%s: %s expected, got '%s'", field, kind.expected, word)
 end
 
 -- The same description, or one with names replaced. names: {matrix, params, env, ...}.
@@ -106,20 +108,9 @@ function model.with_names(spec, names)
   end
   for _, field in ipairs(early_fields) do
     local value = spec[field]
-    if text.is_template(value) then
-      value = text.expand(value, names)
-      if (field == "timeout" or field == "grace") and model.has_blank(value, names.blanks or none) then
-        value = false
-      elseif (field == "timeout" or field == "grace") and not text.duration(value) then
-        text.refuse(3, "%s: a duration like \"90s\" or \"2m\" expected, got '%s'", field, value)
-      end
-      change(field, value)
-    end
+    if text.is_template(value) then change(field, early_value(field, value, names)) end
   end
-  if type(spec.retry) == "table" and text.is_template(spec.retry.backoff) then
-    local backoff = text.expand(spec.retry.backoff, names)
-    change("retry", setmetatable({ backoff = model.has_blank(backoff, names.blanks or none) and 1 or backoff }, { __index = spec.retry }))
-  end
+  if text.has_template(spec.retry) then change("retry", retry.with_names(spec.retry, names, names.blanks or none)) end
   if text.is_template(spec.doc) then
     local ok, doc = pcall(text.expand, spec.doc, names) -- it may name what only a run knows
     if ok then change("doc", doc) end
@@ -146,7 +137,7 @@ function model.make_step(key, name, spec, place, plain)
     env = spec.env or no_variables, cwd = spec.cwd, inputs = as_list(spec.inputs), outputs = as_list(spec.outputs), pool = spec.pool, executor = spec.executor,
     timeout = spec.timeout and text.duration(spec.timeout) or nil, grace = spec.grace and text.duration(spec.grace) or nil,
     retry = retry.read(spec.retry), collect = spec.fail == "collect", effect = spec.effect, capture = spec.capture,
-    each = spec.each, limit = spec.limit, interactive = spec.interactive, matrix = spec.matrix_values,
+    each = spec.each, limit = spec.limit or nil, interactive = spec.interactive, matrix = spec.matrix_values,
     finally = spec.finally, names = plain and none or names_of(spec),
   }
   if step.lua and not text.is_template(step.lua) then model.lua_reference(step.lua) end
@@ -207,11 +198,15 @@ local function combinations(matrix, early)
     end
     rows = wider
   end
-  for _, exclusion in ipairs(matrix.exclude or none) do check_exclusion(exclusion, names) end
+  local exclusions = {}
+  for i, exclusion in ipairs(matrix.exclude or none) do
+    check_exclusion(exclusion, names)
+    exclusions[i] = text.has_template(exclusion) and text.expand_within(exclusion, early) or exclusion
+  end
   local kept = {}
   for _, row in ipairs(rows) do
     local excluded = false
-    for _, exclusion in ipairs(matrix.exclude or none) do excluded = excluded or matches(row, exclusion) end
+    for _, exclusion in ipairs(exclusions) do excluded = excluded or matches(row, exclusion) end
     if not excluded then kept[#kept + 1] = row end
   end
   return kept, names
@@ -241,7 +236,7 @@ function table_type:place_on_executor(step)
     or not step.argv and not step.sh and "there is no command to be run elsewhere"
   if named and named ~= "local" and why then text.refuse(3, "executor: %s", why) end
   if named == nil and not why then named = self.settings.executor end
-  step.executor = named and named ~= "local" and not model.has_blank(named, self:blanks()) and named or false
+  step.executor = named and named ~= "local" and not text.has_blank(named, self:blanks()) and named or false
   if step.executor and not self.executors[step.executor] then
     text.refuse(3, "executor: there is no executor '%s'%s", step.executor, model.suggest_executor(step.executor, self.executors))
   end
@@ -316,7 +311,7 @@ end
 local function without_blanks(list, blanks)
   local kept = {}
   for _, key in ipairs(list) do
-    if not model.has_blank(key, blanks) then kept[#kept + 1] = key end
+    if not text.has_blank(key, blanks) then kept[#kept + 1] = key end
   end
   return #kept == #list and list or kept
 end
@@ -327,7 +322,7 @@ local function leave_out_blanks(self)
   if #blanks == 0 then return end
   for _, step in ipairs(self.steps) do
     step.needs, step.after = without_blanks(step.needs, blanks), without_blanks(step.after, blanks)
-    if step.pool and model.has_blank(step.pool, blanks) then step.pool = nil end
+    if step.pool and text.has_blank(step.pool, blanks) then step.pool = nil end
   end
 end
 

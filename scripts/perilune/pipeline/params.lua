@@ -45,10 +45,14 @@ local function check_value(name, spec, given)
   return value
 end
 
--- A default may name variables and other parameters. Returns what is wrong with those it names, or nil.
-local function problem_of_names(default, specs)
+local named_fields <const> = { "default", "pattern", "choices" } -- may name variables and other parameters
+
+-- What is wrong with the names in one of them, or nil.
+local function problem_of_names(value, specs)
   local names = {}
-  text.add_names(names, default)
+  for _, one in ipairs(type(value) == "table" and value or { value }) do
+    if text.is_template(one) then text.add_names(names, one) end
+  end
   for _, full in ipairs(text.sorted_keys(names)) do
     local ns, name = full:match("^(%a+)%.?([^.]*)")
     if ns ~= "env" and ns ~= "params" then return ("only ${env.NAME} and ${params.NAME} are known here, got ${%s}"):format(full) end
@@ -65,14 +69,14 @@ function params.problem_of(name, specs)
     return "type", ("one of string, integer, number, boolean expected, got '%s'"):format(tostring(spec.type)) ..
       text.suggestion(tostring(spec.type), text.sorted_keys(converters))
   end
-  if spec.pattern then
-    local _, problem = regex.search(spec.pattern, "")
-    if problem then return "pattern", "no regular expression: " .. problem end
+  for _, key in ipairs(named_fields) do
+    local problem = text.has_template(spec[key]) and problem_of_names(spec[key], specs)
+    if problem then return key, problem end
   end
-  if text.is_template(spec.default) then
-    local problem = problem_of_names(spec.default, specs)
-    if problem then return "default", problem end
-  elseif spec.default ~= nil then
+  local _, problem = nil, nil
+  if spec.pattern and not text.is_template(spec.pattern) then _, problem = regex.search(spec.pattern, "") end
+  if problem then return "pattern", "no regular expression: " .. problem end
+  if spec.default ~= nil and not text.has_template { spec.default, spec.pattern, spec.choices } then
     local ok, problem = pcall(check_value, name, spec, spec.default)
     if not ok then return "default", tostring(problem) end
   end
@@ -116,11 +120,11 @@ function params.blanks(declared, values)
   return blanks
 end
 
--- What a default names: variables, and other parameters, which are read on the way.
-local function default_of(name, spec, environment, read_one, lenient)
-  if not text.is_template(spec.default) then return spec.default end
+-- A value of a description with names replaced: of variables, and of other parameters, which are read on the way.
+local function named_value(name, value, environment, read_one, lenient)
+  if not text.has_template(value) then return value end
   local scope = { env = environment, params = setmetatable({}, { __index = function(_, other) return read_one(other) end }), keep_unknown = lenient }
-  local ok, value = pcall(text.expand, spec.default, scope)
+  local ok, value = pcall(text.expand_within, value, scope)
   if ok then return value end
   if not text.is_problem(value) or value.message:match("^parameter") then error(value, 0) end
   text.refuse(value.code, "parameter '%s': %s", name, value.message)
@@ -146,9 +150,10 @@ function params.read(specs, given, file, environment, lenient)
     local raw = given[name]
     if raw == nil then raw = from_file[name] end
     if raw == nil then raw = env.get("PERILUNE_PARAM_" .. name:upper():gsub("%-", "_")) end
-    if raw == nil then raw = default_of(name, spec, environment, read_one, lenient) end
+    local function named(value) return named_value(name, value, environment, read_one, lenient) end
+    if raw == nil then raw = named(spec.default) end
     if raw ~= nil then
-      values[name] = check_value(name, spec, raw)
+      values[name] = check_value(name, { type = spec.type, pattern = named(spec.pattern), choices = named(spec.choices) }, raw)
     elseif spec.required and not lenient then
       text.refuse(2, "parameter '%s' is required%s; give -p %s=VALUE", name, spec.doc and " (" .. spec.doc .. ")" or "", name)
     else
@@ -214,9 +219,9 @@ function params.expand_settings(settings, scope, own)
   end
 end
 
--- The names of variables and files may name variables.
-function params.secrets(specs, environment, folder, lenient)
-  local values, scope = {}, { env = environment, keep_unknown = lenient }
+-- The names of variables and files may name variables and parameters.
+function params.secrets(specs, environment, folder, lenient, given)
+  local values, scope = {}, { env = environment, params = given, keep_unknown = lenient }
   for name, spec in pairs(specs) do
     local value = spec.env and environment[text.expand(spec.env, scope)]
     if not value and spec.file then

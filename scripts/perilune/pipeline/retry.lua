@@ -39,6 +39,21 @@ local function check_number(spec, name, low, high, expected)
   if value ~= nil and (type(value) ~= "number" or value < low or value > high) then text.refuse(3, "retry.%s: %s expected", name, expected) end
 end
 
+local numbers <const> = { attempts = true, factor = true, jitter = true }
+
+-- The same description with names replaced; what has blanks in it is left out.
+function retry.with_names(spec, names, blanks)
+  local function value_of(key, value)
+    local made = text.expand_within(value, names)
+    if text.has_blank(made, blanks) then return nil end
+    return numbers[key] and (math.tointeger(tonumber(made)) or tonumber(made)) or made
+  end
+  if type(spec) ~= "table" then return value_of("attempts", spec) end
+  local copy = {}
+  for key, value in pairs(spec) do copy[key] = value_of(key, value) end
+  return copy
+end
+
 -- {attempts, first, max, factor, jitter, on} of a number of attempts or a table; see perilune.backoff.
 function retry.read(spec)
   if spec == nil then return nil end

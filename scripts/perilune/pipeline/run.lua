@@ -47,10 +47,10 @@ end
 -- Everything a step's templates may name, the masker, and what the environment adds. lenient: for whoever only looks.
 function run.scope(pipeline, values, lenient)
   local environment, own = params.environment(pipeline.settings, pipeline.folder, values["env-file"])
-  local secrets = params.secrets(pipeline.secrets or {}, environment, pipeline.folder, lenient)
   local arguments = values.args or {}
-  local scope = { params = params.read(pipeline.params or {}, params.given(values.param), values["params-file"], environment, lenient),
-                  env = environment,
+  local given = params.read(pipeline.params or {}, params.given(values.param), values["params-file"], environment, lenient)
+  local secrets = params.secrets(pipeline.secrets or {}, environment, pipeline.folder, lenient, given)
+  local scope = { params = given, env = environment,
                   secrets = secrets, steps = {}, args = arguments, keep_unknown = lenient,
                   run = { args = text.command_line(arguments) } }
   params.expand_settings(pipeline.settings, scope, own)

@@ -67,7 +67,7 @@ local function by_name(value) return type(value) == "table" and value[1] == nil 
 local checks = {
   argv = list_of_words,
   names = function(value) return by_name(value), "a table of names expected" end,
-  count = function(value) return math.type(value) == "integer" and value > 0, "a whole number from 1 on expected" end,
+  count = function(value) return text.is_template(value) or math.type(value) == "integer" and value > 0, "a whole number from 1 on expected" end,
   each = function(value)
     local kind = type(value)
     return kind == "table" or kind == "string" or kind == "function", "a list, a command, or the value of a step expected"
@@ -75,7 +75,8 @@ local checks = {
   words = list_of_strings,
   list = function(value) return is_list(value), "a list expected" end,
   map = function(value) return by_name(value) and all_single(value), "a table of names and single values expected" end,
-  integer = function(value) return math.type(value) == "integer", "a whole number expected" end,
+  integer = function(value) return text.is_template(value) or math.type(value) == "integer", "a whole number expected" end,
+  number = function(value) return text.is_template(value) or type(value) == "number", "a number expected" end,
   duration = function(value) return text.is_template(value) or text.duration(value) ~= nil, "a duration like \"90s\" or \"2m\" expected" end,
   scalar = function(value) return type(value) ~= "table", "a single value expected" end,
   any = function() return true end,
@@ -317,7 +318,7 @@ function schema.problem_of_options(options)
   local of_executors = problem_of_executors(options.executors, options)
   if of_executors then return of_executors end
   for name, size in pairs(options.pools or {}) do
-    if math.type(size) ~= "integer" or size < 1 then return ("pools.%s: a whole number from 1 on expected"):format(name) end
+    if not checks.count(size) then return ("pools.%s: a whole number from 1 on expected"):format(name) end
   end
 end
 
@@ -363,7 +364,7 @@ function schema.read(file, values, places)
   self:check_section(values, places, "executors", executor_keys)
   if #self.problems == 0 and values.params then self:check_params(values.params, places) end
   for name, size in pairs(type(values.pools) == "table" and values.pools or {}) do
-    if math.type(size) ~= "integer" or size < 1 then
+    if not checks.count(size) then
       self:complain(within(places, "pools"), name, "pools.%s: a whole number from 1 on expected", name)
     end
   end

@@ -57,6 +57,12 @@ function text.duration(value)
   return total
 end
 
+-- A whole number from 1 on, or what a template became that is one; nil for anything else.
+function text.count(value)
+  if type(value) == "string" then value = math.tointeger(tonumber(value)) end
+  return math.type(value) == "integer" and value > 0 and value or nil
+end
+
 local namespaces = { params = true, matrix = true, item = true, env = true, run = true, secrets = true, steps = true }
 
 local function descend(value, path)
@@ -108,6 +114,29 @@ end
 -- Whether there may be a name in it to replace.
 function text.is_template(value) return type(value) == "string" and value:find("${", 1, true) ~= nil end
 
+-- The same of a value with texts in it.
+function text.has_template(value)
+  if type(value) ~= "table" then return text.is_template(value) end
+  for _, each in pairs(value) do
+    if text.has_template(each) then return true end
+  end
+  return false
+end
+
+-- Whether something in a value only stands for what is not known yet; see early.lua.
+function text.has_blank(value, blanks)
+  if type(value) == "table" then
+    for _, each in pairs(value) do
+      if text.has_blank(each, blanks) then return true end
+    end
+    return false
+  end
+  for _, blank in ipairs(blanks) do
+    if type(value) == "string" and value:find(blank, 1, true) then return true end
+  end
+  return false
+end
+
 -- Replaces `${ns.name}` of known namespaces. Every other `${...}` stays for the shell. What has no value is refused; with
 -- scope.keep_unknown it stays too.
 function text.expand(template, scope)
@@ -139,6 +168,15 @@ function text.expand_all(values, scope)
   if not changed then return values end
   for key, value in pairs(values) do changed[key] = changed[key] or value end
   return changed
+end
+
+-- The same value with every text in it replaced.
+function text.expand_within(value, scope)
+  if type(value) == "string" then return text.expand(value, scope) end
+  if type(value) ~= "table" then return value end
+  local copy = {}
+  for key, each in pairs(value) do copy[key] = text.expand_within(each, scope) end
+  return setmetatable(copy, getmetatable(value))
 end
 
 -- Adds every name that a template mentions, like "params.version" or "item", to a set.
