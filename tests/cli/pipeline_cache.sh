@@ -183,6 +183,57 @@ run run -C mixed
 run run -C mixed
 grep -q "^success: 200 cached" err || fail "$(tail -3 err)"
 
+it "warns of two steps of a run that make the same file, not of alternatives"
+given makers.toml <<'END'
+[steps.a]
+outputs = ["made"]
+sh = "echo a >made"
+[steps.b]
+needs = ["a"]
+outputs = ["./made"]
+sh = "echo b >made"
+[steps.c]
+needs = ["b"]
+outputs = ["made"]
+sh = "echo c >made"
+[steps.alone]
+sh = "echo alone"
+[steps.debug]
+if = "env.DEBUG"
+outputs = ["app"]
+sh = "echo debug >app"
+[steps.release]
+if = "not env.DEBUG"
+outputs = ["app"]
+sh = "echo release >app"
+[steps.strip]
+after = ["debug", "release"]
+if = "env.STRIP"
+outputs = ["app"]
+sh = "echo stripped >app"
+[steps.patterns]
+matrix = { n = [1, 2] }
+outputs = ["objects/*.o"]
+sh = "echo ${matrix.n} >objects/${matrix.n}.o"
+END
+both="makers.toml:4:8: warning: steps 'a' and 'b' both make made: what is written last counts, and the other is never up to date"
+run run makers.toml b
+[ "$status" -eq 0 ] && [ "$(grep -c warning err)" -eq 1 ] && grep -qxF "$both" err || fail "$(cat err)"
+run run makers.toml a alone debug release patterns
+[ "$status" -eq 0 ] && ! grep -q warning err || fail "$(cat err)"
+STRIP=1 run run makers.toml debug release strip
+grep -q "^makers.toml:22:8: warning: steps 'release' and 'strip' both make app:" err || fail "$(cat err)"
+run run makers.toml --output json b
+grep -q '"event":"warning"' out || fail "$(cat out)"
+run check makers.toml
+[ "$status" -eq 0 ] && [ "$(cat out)" = "makers.toml: 10 steps, 1 warning" ] && [ "$(cat err)" = "perilune: $both" ] || fail "$status $(cat out err)"
+run check --json makers.toml
+[ "$status" -eq 0 ] && tr -d ' \n' <out | grep -q '"warnings":\[{"column":8,"file":"makers.toml","line":4,' || fail "$(cat out)"
+run run -n makers.toml b
+[ "$(cat err)" = "perilune: $both" ] || fail "$(cat err)"
+run run -n makers.toml a alone
+[ ! -s err ] || fail "$(cat err)"
+
 it "believes nothing that was read before a step has run"
 mkdir ahead
 awk 'BEGIN { for (i = 0; i < 300; i++) printf "[steps.s%d]\nargv = [\"touch\", \"o%d\"]\noutputs = [\"o%d\"]\n", i, i, i

@@ -95,6 +95,59 @@ items[a] | a
 items[b] | b
 END
 
+it "runs an item alone where it is the target, with what its fan-out needs"
+given item.toml <<'END'
+[steps.pre]
+sh = "echo pre"
+[steps.list]
+sh = "printf '1\\n2\\n3\\n'"
+capture = "lines"
+[steps.known]
+needs = ["pre"]
+each = ["1", "2", "3"]
+sh = "echo known ${item}"
+[steps.found]
+needs = ["list"]
+each = "steps.list.value"
+sh = "echo found ${item}"
+[steps.rows]
+matrix = { a = ["x", "y"] }
+each = { sh = "echo p; echo q" }
+sh = "echo ${matrix.a} ${item}"
+[steps.behind]
+needs = ["known"]
+sh = "echo behind"
+END
+does() {
+  expected=$1
+  shift
+  run run -q -j 1 item.toml "$@"
+  [ "$status" -eq 0 ] && [ "$(sed 's/.* | //' out | tr '\n' ';')" = "$expected" ] || fail "$*: $status $(cat out err)"
+}
+does "pre;known 3;" 'known[3]'
+does "pre;known 1;known 3;" 'known[3]' 'known[1]'
+does "known 2;" --only 'known[2]'
+does "pre;known 2;" --until 'known[2]'
+does "found 2;" 'found[2]'
+does "x q;" 'rows[a=x][q]'
+does "pre;known 1;known 2;known 3;" 'known[1]' known
+does "pre;known 1;known 2;known 3;behind;" 'known[1]' behind
+run run item.toml 'known[4]'
+expect 2 err <<'END'
+perilune: unknown target 'known[4]'; did you mean 'known[1]'?
+END
+run run -q item.toml 'found[4]'
+[ "$status" -eq 1 ] && grep -qx "  each: the list has no item for 'found\[4\]'; did you mean 'found\[1\]'?" err || fail "$status $(cat err)"
+given adds.lua <<'END'
+local p = require("perilune.pipeline").new("adds")
+p:main(function(ctx) ctx:map("made", { 1, 2 }, function(n) return { sh = "echo " .. n } end) end)
+return p
+END
+run run adds.lua 'made[1]'
+expect 2 err <<'END'
+perilune: unknown target 'made[1]'; what a Lua step adds is no target, but that step is, like 'main'
+END
+
 it "refuses a list that makes one step twice"
 given t.toml <<'END'
 [steps.test]

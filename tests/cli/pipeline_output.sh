@@ -227,4 +227,21 @@ END
 run run --output quiet quiet.toml
 [ "$status" -eq 1 ] && [ ! -s out ] && grep -q alas err && ! grep -q "all is well" err || fail "status $status: $(cat out err)"
 
+it "a fan-out whose items failed is not told as one that did not run"
+given fan.toml <<'END'
+[steps.fan]
+each = ["a", "b"]
+fail = "collect"
+sh = "exit 1"
+[steps.rows]
+matrix = { n = [1, 2] }
+fail = "collect"
+sh = "exit 1"
+[steps.behind]
+needs = ["fan", "rows"]
+sh = "echo behind"
+END
+run run fan.toml
+grep -qx "1 more not run because of that: behind" err || fail "$(cat err)"
+
 done_testing

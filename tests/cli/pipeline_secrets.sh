@@ -59,6 +59,66 @@ expect 2 err <<'END'
 perilune: secret 'token' is required; set NO_SUCH
 END
 
+it "masks one of several lines, whole and each line of more than three bytes, wherever that shows"
+mkdir lines
+printf -- '-----BEGIN-----\r\nfirst part\n  second part\nxy\n}\n-----END-----\n' >lines/key
+given lines/perilune.toml <<'END'
+[params]
+note = { default = "none" }
+[secrets]
+key = { file = "key" }
+[steps.words]
+doc = "prints ${secrets.key}"
+argv = ["printf", "%s\\n", "${secrets.key}"]
+[steps.pieces]
+sh = 'printf "%s" "$K" | head -c 24; sleep 0.4; printf "%s" "$K" | tail -c +25; echo "$K" | sed "s/^ *//"; set -x; : "$K"'
+env = { K = "${secrets.key}" }
+[steps.captures]
+sh = 'echo "$K"'
+env = { K = "${secrets.key}" }
+capture = "lines"
+[steps.value]
+needs = ["captures"]
+sh = 'echo "${steps.captures.stdout}"; exit 1'
+[steps.missing]
+argv = ["/nowhere/${secrets.key}"]
+[steps.elsewhere]
+cwd = "${secrets.key}"
+sh = "true"
+[steps.unmade]
+outputs = ["out-${secrets.key}"]
+sh = "true"
+[steps.lua]
+lua = "f.lua:f"
+[steps.items]
+each = { sh = 'echo "$K"' }
+env = { K = "${secrets.key}" }
+sh = "echo ${item}"
+END
+cat >lines/f.lua <<'END'
+function f(ctx)
+  print(ctx.secrets.key)
+  io.stderr:write(ctx.secrets.key .. "\n")
+  require("perilune").log.info("key " .. ctx.secrets.key, { key = ctx.secrets.key })
+  error("no " .. ctx.secrets.key)
+end
+END
+leaks_lines() { grep -rl -e BEGIN -e END -e "first part" -e "second part" out err shown lines/.perilune lines/*.html lines/*.xml lines/*.md lines/*.json; }
+: >shown
+for mode in prefix group json; do
+  run run -C lines -k -v --output "$mode" -p note="$(cat lines/key)" --report html=r.html --report junit=r.xml --report markdown=r.md --trace t.json
+  [ "$status" -eq 1 ] && [ -z "$(leaks_lines)" ] || fail "$mode: $status $(leaks_lines) $(cat out err)"
+done
+run run -C lines -q words
+grep -qx 'words | xy' out && grep -qx 'words | }' out && [ "$(grep -cx 'words | \*\*\*' out)" -ge 3 ] || fail "$(cat out)"
+for command in "show words" "show elsewhere" "show unmade" list "list --json" history "history --json" "logs last" "report last" graph "why unmade" \
+  "check --stale" "check --json" "run -n" "run -n --json"; do
+  bounded $command -C lines >>shown 2>&1
+done
+[ -z "$(leaks_lines)" ] || fail "in $(leaks_lines): $(cat shown)"
+run run -C lines items
+grep -qx "  each: the list makes 'items\[\*\*\*\]' twice" err || fail "$(cat err)"
+
 it "masks them in the words that the system shows of the process"
 given title.toml <<'END'
 [params]

@@ -297,6 +297,38 @@ grep -qxF '  ${steps.whole.value.b.c} has no value' err || fail "$(cat err)"
 grep -qxF "  \${steps.first.value} has no value; capture = \"text\" in step 'first' keeps what it prints" err || fail "$(cat err)"
 grep -qF "  \${steps.frist.value} has no value; no step 'frist' has ended before this one; did you mean 'first'?" err || fail "$(cat err)"
 
+it "a step that is no part of the run has not run, and says so"
+given parts.toml <<'END'
+[steps.one]
+sh = "echo one"
+[steps.two]
+needs = ["one"]
+sh = "echo two"
+capture = "json"
+[steps.tell]
+when = "always"
+after = ["one", "two"]
+sh = "echo ${steps.one.status} ${steps.two.status}"
+[steps.if]
+if = "steps.two.status == 'not_run'"
+after = ["one"]
+sh = "echo not so"
+[steps.value]
+argv = ["echo", "${steps.two.value}"]
+[steps.inner]
+argv = ["echo", "${steps.two.value.a.b}"]
+END
+run run parts.toml -q -j 1 one if
+sort -o out out
+expect_only 0 out <<'END'
+if | not so
+one | one
+tell | succeeded not_run
+END
+run run parts.toml -q -k --only value,inner
+[ "$status" -eq 1 ] && grep -qxF "  \${steps.two.value} has no value; step 'two' has not run" err || fail "$status $(cat err)"
+grep -qxF "  \${steps.two.value.a.b} has no value; step 'two' has not run" err || fail "$status $(cat err)"
+
 it "a resume reads the file with the parameters of its run"
 given graph.toml <<'END'
 [params]

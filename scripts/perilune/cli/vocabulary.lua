@@ -97,13 +97,14 @@ local commands = {
     detail = [[
 FILE is a pipeline in TOML or Lua, a Lua script, or - for standard input. Without one, perilune.toml, then perilune.lua, is
 searched here and above. A step runs once, after what it needs; one whose outputs are as it would make them now does not run.
+TARGET is a step, a row of its matrix, or an item of its fan-out, like 'test[3]': of the fan-out only that item runs then.
 
 A script is a task. It finds its arguments in `arg` and `...`, the library in require "perilune", and its own modules beside
 itself. Flags stand before FILE then, all behind it is the script's; --grace, --seed, --workers and --inspect mean something there.
 
 The first INT, TERM or HUP starts nothing more and ends what runs; the second kills it; the third exits at once. When the time
-of --timeout is over nothing more starts either; steps that run always, or at the end, still do, each within its own timeout or, without
-one, the grace. While Ctrl-Z has stopped a run, time counts for no limit.]] },
+of --timeout is over nothing more starts either; steps that run always, or at the end, still do, each within its own timeout
+or, without one, the grace. While Ctrl-Z has stopped a run, time counts for no limit.]] },
   { "watch", usage = "[FLAGS] [FILE] [TARGET...]", words = "target", flags = all(where, given, running, chosen, { "debounce" }, shown),
     summary = "run targets again whenever what they depend on has changed",
     detail = [[

@@ -4,7 +4,7 @@
 -- stand for them: they are no part of the answers.
 local analysis = {}
 
-local worked = { succeeded = true, failed = true, timeout = true }
+local worked = { succeeded = true, failed = true, timeout = true, cancelled = true }
 
 local function did_work(step) return worked[step.state] and step.command ~= nil and step.started ~= nil and step.ended ~= nil end
 

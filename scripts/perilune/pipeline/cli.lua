@@ -104,6 +104,18 @@ local function told_behind(values, rest, command)
 end
 
 -- given: {source, shown, folder} of a text that has been read already.
+local function text_of(given, rest, values, words)
+  if given then return table.unpack(given) end
+  return read_text(rest and table.remove(rest, 1) or file_of(values, words))
+end
+
+local function fail_to_read(command, values, shown, problem)
+  if command == "check" and values.json and text.is_problem(problem) and problem.code == 3 then
+    require("perilune.pipeline.commands").tell_problems(shown, problem.message)
+  end
+  error(problem, 0)
+end
+
 local function carry_out(given, command, ...)
   local told = { ... }
   if command == "--" then command, told = behind_flags(told) end
@@ -120,21 +132,12 @@ local function carry_out(given, command, ...)
   if values.directory then enter(values.directory) end
   values.entered, values.directory = values.directory, nil
   if values.inspect then require("perilune.cli.inspected").start(values.inspect) end
-  local source, shown, folder
-  if given then
-    source, shown, folder = table.unpack(given)
-  else
-    source, shown, folder = read_text(rest and table.remove(rest, 1) or file_of(values, words))
-  end
+  local source, shown, folder = text_of(given, rest, values, words)
   if rest and not load_file.mentions_pipelines(source) then return nil, plain_script(source, shown, folder, rest) end
   local guard <close> = guarded[command] and post_guard() or nil
-  local read, pipeline, not_one = pcall(load_file.text, source, shown, folder, rest or words, rest and told_behind(values, rest, command) or values)
-  if not read then
-    if command == "check" and values.json and text.is_problem(pipeline) and pipeline.code == 3 then
-      require("perilune.pipeline.commands").tell_problems(shown, pipeline.message)
-    end
-    error(pipeline, 0)
-  end
+  local told_now = rest and told_behind(values, rest, command) or values
+  local read, pipeline, not_one = pcall(load_file.text, source, shown, folder, rest or words, told_now)
+  if not read then fail_to_read(command, values, shown, pipeline) end
   if not pipeline then
     if command == "run" then return 0 end
     text.refuse(3, "the file returns no pipeline but %s", type(not_one))

@@ -150,12 +150,28 @@ function commands.why(pipeline, values, words)
   return code_of(list)
 end
 
+-- What is certain to be told by a run of a set of steps; nothing where a value that is wrong keeps it from being known.
+local function foreseen_warnings(pipeline, values, wanted)
+  local ok, warnings = pcall(function()
+    local view = verdicts.view(pipeline, values, true)
+    return view.mask:within(require("perilune.pipeline.makers").foreseen(pipeline, wanted, view.scope))
+  end)
+  if not ok and not text.is_problem(warnings) then error(warnings, 0) end
+  return ok and warnings or {}
+end
+
+local function tell_warnings(warnings)
+  io.stdout:flush()
+  for _, one in ipairs(warnings) do io.stderr:write(("perilune: %s: warning: %s\n"):format(one.place, one.message)) end
+end
+
 function commands.plan(pipeline, values, wanted)
   local list = verdicts.foresee(pipeline, values, wanted)
   if values.json then
     print_json(json.array(list))
     return 0
   end
+  tell_warnings(foreseen_warnings(pipeline, values, wanted))
   for _, one in ipairs(list) do
     local command = one.verdict == "would run" and ("%s: %s"):format(one.key, one.command)
     print(command and values.verbose and ("%s [%s]"):format(command, one.reason) or command or line_of(one))
@@ -173,28 +189,37 @@ local function stale_steps(pipeline, values)
   return stale
 end
 
-function commands.check(pipeline, values)
-  local stale = values.stale and stale_steps(pipeline, values)
-  if values.json then
-    print_json { file = pipeline.file, steps = #pipeline.steps, problems = json.array {}, stale = stale or nil }
-  elseif stale then
-    for _, one in ipairs(stale) do print(one.key .. ": " .. one.reason) end
-  else
-    print(("%s: %s, no problems"):format(pipeline.file, #pipeline.steps == 1 and "1 step" or #pipeline.steps .. " steps"))
-  end
-  return stale and code_of(stale) or 0
+-- {file, line, column, message} of a line that begins with a place.
+local function located(file, line)
+  local at, number, rest = line:match("^(.-):(%d+):(.*)$")
+  local column, behind = (rest or ""):match("^(%d+):%s*(.*)$")
+  return { file = at or file, line = tonumber(number), column = tonumber(column), message = behind or rest and rest:match("^%s*(.*)$") or line }
 end
 
--- check --json of a file that is none: {file, line, column, message} of each problem.
+-- check --json of a file that is none.
 function commands.tell_problems(file, message)
   local problems = json.array {}
-  for text_line in message:gmatch("[^\n]+") do
-    local at, number, rest = text_line:match("^(.-):(%d+):(.*)$")
-    local column, behind = (rest or ""):match("^(%d+):%s*(.*)$")
-    problems[#problems + 1] = { file = at or file, line = tonumber(number), column = tonumber(column),
-                                message = behind or rest and rest:match("^%s*(.*)$") or text_line }
-  end
+  for line in message:gmatch("[^\n]+") do problems[#problems + 1] = located(file, line) end
   print_json { file = file, problems = problems }
+end
+
+local function counted(n, word) return ("%d %s%s"):format(n, word, n == 1 and "" or "s") end
+
+function commands.check(pipeline, values)
+  local stale = values.stale and stale_steps(pipeline, values)
+  local warnings = foreseen_warnings(pipeline, values, run.wanted(pipeline, values, {}))
+  if values.json then
+    local list = {}
+    for i, one in ipairs(warnings) do list[i] = located(pipeline.file, ("%s: %s"):format(one.place, one.message)) end
+    print_json { file = pipeline.file, steps = #pipeline.steps, problems = json.array {}, warnings = json.array(list), stale = stale or nil }
+    return stale and code_of(stale) or 0
+  end
+  tell_warnings(warnings)
+  for _, one in ipairs(stale or {}) do print(one.key .. ": " .. one.reason) end
+  if not stale then
+    print(("%s: %s, %s"):format(pipeline.file, counted(#pipeline.steps, "step"), #warnings > 0 and counted(#warnings, "warning") or "no problems"))
+  end
+  return stale and code_of(stale) or 0
 end
 
 local function need_store(pipeline)

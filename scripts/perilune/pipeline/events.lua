@@ -22,6 +22,7 @@
 --   stopping       signal, count   a signal came (or --timeout, or a watcher's reason); waiting_for (keys); told again every
 --                  two seconds as long as something is waited for
 --   processes_left count, keys     what had left its group was ended at the end of the run; steps that it came from
+--   warning        key, place, message   nothing fails by it, but somebody should know
 --   executor_trouble executor, message   a queue did not do as it was told
 --   run_finished   run, status ("success" "failure" "cancelled"), duration, counts {state = n}, first_failure (key), resume,
 --                  broken (why the run was broken off: what it keeps could not be kept)

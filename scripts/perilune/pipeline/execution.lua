@@ -5,6 +5,7 @@ local fs = require "perilune.fs"
 local json = require "perilune.json"
 local ends = require "perilune.pipeline.ends"
 local lineup = require "perilune.pipeline.lineup"
+local makers = require "perilune.pipeline.makers"
 local model = require "perilune.pipeline.model"
 local resolve = require "perilune.pipeline.resolve"
 local reuse = require "perilune.pipeline.reuse"
@@ -23,7 +24,7 @@ function execution.new(parts)
   self.outcomes, self.live, self.counts, self.folders, self.awaited = {}, {}, {}, {}, {}
   self.halting, self.killing, self.ends = peri.token(), peri.token(), false
   self.slots, self.terminal = peri.semaphore(self.options.jobs), peri.mutex()
-  self.pool_slots = {}
+  self.pool_slots, self.makers = {}, makers.new(self.pipeline.folder)
   for name, size in pairs(self.pipeline.pools) do self.pool_slots[name] = peri.semaphore(size) end
   reuse.prepare(self)
   return self
@@ -254,6 +255,8 @@ function execution:perform(step)
   end
   local ready = resolve.step(self.pipeline, step, self:scope_now())
   if not ready.shown then return { state = "succeeded", reason = "all it needs is done" } end
+  local warning = #ready.outputs > 0 and self.makers:claim(step, ready.outputs)
+  if warning then self.events:emit("warning", { key = step.key, place = step.place, message = warning }) end
   ready.foresight = self.foresight
   local print, outcome, reason = reuse.look(self, step, ready)
   ready.fingerprint, ready.foresight = print.hash, nil
@@ -289,6 +292,8 @@ local function see_to(self, step)
   self.lineup:leave(step.key)
 end
 
+local no_part <const> = { status = "not_run" } -- of the run
+
 local function start_all(self, wanted)
   local steps, behind, last = {}, {}, ends.of(self.pipeline.steps, wanted)
   for _, step in ipairs(self.pipeline.steps) do
@@ -298,6 +303,9 @@ local function start_all(self, wanted)
     end
   end
   self.wanted = wanted
+  for _, step in ipairs(self.pipeline.steps) do
+    if not wanted[step.key] then self.scope.steps[step.key] = no_part end
+  end
   self.lineup:stand_last(last, #steps)
   self.lineup:start(table.move(behind, 1, #behind, #steps + 1, steps))
 end

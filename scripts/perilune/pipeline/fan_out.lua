@@ -68,6 +68,24 @@ end
 -- An item as it stands in keys.
 function fan_out.words_of(item) return type(item) == "table" and json.encode(item) or tostring(item) end
 
+-- The fan-out of a key like "test[b]", and what stands in the brackets.
+function fan_out.of_item(pipeline, key)
+  for at in key:gmatch("()%[") do
+    local step = pipeline.by_key[key:sub(1, at - 1)]
+    if step and step.each and key:sub(-1) == "]" then return step, key:sub(at + 1, -2) end
+  end
+end
+
+-- The keys of its items, where they are known before a run; else nil.
+function fan_out.known_keys(step)
+  local keys, items = {}, fan_out.known_items(step)
+  for i, item in ipairs(items) do
+    if text.has_template(item) then return nil end
+    keys[i] = ("%s[%s]"):format(step.key, fan_out.words_of(item))
+  end
+  return #keys > 0 and keys or nil
+end
+
 -- The step of an item.
 function fan_out.item_step(step, item)
   local copy = {}
@@ -79,16 +97,33 @@ function fan_out.item_step(step, item)
   return copy
 end
 
+-- Of the items those that the run is for, where it is not for all: every one of them has to be there.
+local function chosen(run, step, steps)
+  local wanted = run.pipeline.wanted_items[step.key]
+  if not wanted then return steps end
+  local list, keys, found = {}, {}, {}
+  for i, one in ipairs(steps) do
+    keys[i] = one.key
+    if wanted[one.key] then list[#list + 1], found[one.key] = one, true end
+  end
+  for _, key in ipairs(text.sorted_keys(wanted)) do
+    if not found[key] then error(("each: the list has no item for '%s'%s"):format(key, text.suggestion(key, keys)), 0) end
+  end
+  return list
+end
+
 -- One for each item; two of one key are refused, like two steps of one name.
 local function steps_of(run, step, items)
   local steps, known, scope = {}, {}, run:scope_of(step)
   for _, item in ipairs(items) do
     local one = fan_out.item_step(step, text.has_template(item) and text.expand_within(item, scope) or item)
-    one.always = run.is_always(step)
+    one.key, one.always = run.mask(one.key), run.is_always(step)
     if known[one.key] then error(("each: the list makes '%s' twice"):format(one.key), 0) end
+    local other = run.pipeline.by_key[one.key]
+    if other then error(("each: there is a step '%s' already, at %s"):format(one.key, other.place or "?"), 0) end
     steps[#steps + 1], known[one.key] = one, true
   end
-  return steps
+  return chosen(run, step, steps)
 end
 
 function fan_out.run(run, step)

@@ -1,5 +1,6 @@
 -- Hides secrets in texts. Called like a function; longer values go first, so that none shines through a shorter one. A secret
--- of several lines is hidden line by line, since output comes in lines; and each as a shell and as JSON would quote it.
+-- of several lines is hidden line by line, since output comes in lines, with and without the blanks around a line; and each as a shell
+-- and as JSON would quote it. Lines of up to three bytes stay, where they stand alone: hiding each bracket would tell nothing else.
 local json = require "perilune.json"
 
 local masker = {}
@@ -61,7 +62,9 @@ function masking.new(values)
   for _, value in pairs(values) do
     hide(value)
     for line in value:gmatch("[^\r\n]+") do
-      if #line >= shortest_line then hide(line) end
+      for _, form in ipairs { line, line:match("^%s*(.-)%s*$") } do
+        if #form >= shortest_line then hide(form) end
+      end
     end
   end
   table.sort(list, function(a, b)

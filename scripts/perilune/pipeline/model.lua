@@ -223,7 +223,7 @@ table_type.__index = table_type
 
 -- plain: its text has no templates at all, so that nobody need look for them.
 function model.new(settings)
-  return setmetatable({ steps = {}, plain = false, by_key = {}, settings = settings or {}, pools = {}, executors = {}, params = {}, secrets = {} }, table_type)
+  return setmetatable({ steps = {}, plain = false, by_key = {}, settings = settings or {}, pools = {}, executors = {}, params = {}, secrets = {}, wanted_items = {} }, table_type)
 end
 
 -- What stands for names that are not known yet, as far as anybody has asked.

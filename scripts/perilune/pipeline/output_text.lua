@@ -113,6 +113,10 @@ function tell.processes_left(self, event)
   self.place:say(("%s: %s; ended"):format(text.left(event.count), table.concat(event.keys, ", ")))
 end
 
+function tell.warning(self, event)
+  self.place:say(self.style:paint("yellow", ("%s: warning: %s"):format(event.place or event.key, event.message)))
+end
+
 function tell.executor_trouble(self, event)
   self.place:say(("executor '%s': %s"):format(event.executor, event.message))
 end
@@ -153,12 +157,22 @@ local function tell_marks(self)
   end
 end
 
+-- The keys of steps that may only stand for others: for rows of a matrix, or items of a fan-out.
+local function groups(steps)
+  local keys = {}
+  for _, step in ipairs(steps) do
+    if step.added_by then keys[step.added_by] = true end
+    if step.name ~= step.key then keys[step.name] = true end
+  end
+  return keys
+end
+
 -- What ended before its time, and what never began.
 local function tell_followers(self)
-  local ended, unbegun = {}, {}
+  local ended, unbegun, stands_for = {}, {}, groups(self.record.data.steps)
   for _, step in ipairs(self.record.data.steps) do
-    local list = step.state == "cancelled" and ended or never_ran[step.state] and unbegun or {}
-    list[#list + 1] = step
+    local list = step.state == "cancelled" and ended or never_ran[step.state] and unbegun
+    if list and (step.command or not stands_for[step.key]) then list[#list + 1] = step end
   end
   local words = #self.record.failures > 0 and "%d more %s because of that: %s" or "%d %s: %s"
   for _, both in ipairs { { ended, "cancelled" }, { unbegun, "not run" } } do

@@ -8,14 +8,6 @@ local text = require "perilune.pipeline.text"
 
 local past_step = {}
 
--- The fan-out of a key like "test[b]", and what stands in the brackets.
-local function fan_out_of(pipeline, key)
-  for at in key:gmatch("()%[") do
-    local step = pipeline.by_key[key:sub(1, at - 1)]
-    if step and step.each and key:sub(-1) == "]" then return step, key:sub(at + 1, -2) end
-  end
-end
-
 -- An item by its words in a key, where the list says so or a run had it.
 local function item_of(step, words, row)
   for _, item in ipairs(fan_out.known_items(step)) do
@@ -28,7 +20,7 @@ end
 -- A step that the pipeline does not name: the step of a fan-out's item, or nil; and its row in the last run that had it, or nil.
 function past_step.find(pipeline, store, key)
   local row = store and store:last_row(key)
-  local whole, words = fan_out_of(pipeline, key)
+  local whole, words = fan_out.of_item(pipeline, key)
   local item = whole and item_of(whole, words, row)
   return item ~= nil and fan_out.item_step(whole, item) or nil, row
 end

@@ -1,5 +1,6 @@
 -- Which steps a run is for: from targets and from --only, --from, --until, --skip to a set of keys.
 local ends = require "perilune.pipeline.ends"
+local fan_out = require "perilune.pipeline.fan_out"
 local model = require "perilune.pipeline.model"
 local text = require "perilune.pipeline.text"
 
@@ -28,8 +29,18 @@ local function set_of(words)
   return set
 end
 
-local function refuse_unknown(pipeline, name)
-  text.refuse(2, "unknown target '%s'%s", name, text.suggestion(name, text.sorted_keys(pipeline.by_key)))
+local function first_in_lua(pipeline)
+  for _, step in ipairs(pipeline.steps) do
+    if step.fn or step.lua then return step.key end
+  end
+end
+
+-- known: the keys that may be meant.
+local function refuse_unknown(pipeline, name, known)
+  local meant = text.suggestion(name, known or text.sorted_keys(pipeline.by_key))
+  local adder = meant == "" and first_in_lua(pipeline)
+  if adder then meant = ("; what a Lua step adds is no target, but that step is, like '%s'"):format(adder) end
+  text.refuse(2, "unknown target '%s'%s", name, meant)
 end
 
 local function checked(pipeline, names)
@@ -39,18 +50,47 @@ local function checked(pipeline, names)
   return names
 end
 
-local function grows(pipeline)
-  for _, step in ipairs(pipeline.steps) do
-    if step.fn or step.lua or step.each then return true end
+local function holds(list, word)
+  for _, one in ipairs(list) do
+    if one == word then return true end
   end
   return false
+end
+
+-- The fan-out of an item that is to run by itself.
+local function fan_out_of(pipeline, name)
+  local whole = fan_out.of_item(pipeline, name)
+  if not whole then refuse_unknown(pipeline, name) end
+  local known = fan_out.known_keys(whole)
+  if known and not holds(known, name) then refuse_unknown(pipeline, name, known) end
+  return whole
+end
+
+-- The keys of what is to run. An item of a fan-out stands for the fan-out, which runs those items alone (`pipeline.wanted_items`)
+-- unless the whole is wanted as well.
+local function roots_of(pipeline, names)
+  local keys, items, wholes = {}, {}, {}
+  for i, name in ipairs(names) do
+    local whole = not pipeline.by_key[name] and fan_out_of(pipeline, name)
+    keys[i] = whole and whole.key or name
+    if whole then
+      items[whole.key] = items[whole.key] or {}
+      items[whole.key][name] = true
+      table.move(whole.needs, 1, #whole.needs, #wholes + 1, wholes)
+    else
+      wholes[#wholes + 1] = name
+    end
+  end
+  for key in pairs(next(items) and selection.closure(pipeline, wholes) or {}) do items[key] = nil end
+  pipeline.wanted_items = items
+  return keys
 end
 
 -- Words that may also name what is added while the run goes on: a set.
 function selection.names(pipeline, list)
   local words = selection.words(list)
   for _, word in ipairs(words) do
-    if not pipeline.by_key[word] and not pipeline.by_key[word:match("^[^%[]*")] and not grows(pipeline) then
+    if not pipeline.by_key[word] and not pipeline.by_key[(word:match("^[^%[]*"):gsub(":each$", ""))] and not first_in_lua(pipeline) then
       refuse_unknown(pipeline, word)
     end
   end
@@ -141,8 +181,8 @@ end
 
 -- Of all steps, or of those that the targets need.
 local function only(pipeline, values, targets)
-  local wanted, of_targets = {}, #targets > 0 and selection.closure(pipeline, checked(pipeline, targets))
-  for _, name in ipairs(checked(pipeline, selection.words(values.only))) do
+  local wanted, of_targets = {}, #targets > 0 and selection.closure(pipeline, roots_of(pipeline, targets))
+  for _, name in ipairs(roots_of(pipeline, selection.words(values.only))) do
     if of_targets and not of_targets[name] then
       text.refuse(2, "--only: %s is no part of what %s needs", name, table.concat(targets, ", "))
     end
@@ -155,9 +195,9 @@ end
 -- The set of keys to run. values: of the flags.
 function selection.wanted(pipeline, values, targets)
   if values.only then return only(pipeline, values, targets) end
-  local last = values["until"] and checked(pipeline, selection.words(values["until"]))
-  local roots = #targets > 0 and targets or last or pipeline.settings.default or all_keys(pipeline)
-  local wanted = selection.closure(pipeline, checked(pipeline, roots))
+  local last = values["until"] and roots_of(pipeline, selection.words(values["until"]))
+  local roots = #targets > 0 and targets or not last and (pipeline.settings.default or all_keys(pipeline))
+  local wanted = selection.closure(pipeline, roots and roots_of(pipeline, roots) or last)
   if last and #targets > 0 then keep_only(wanted, selection.closure(pipeline, last), pipeline) end
   add_followers(pipeline, wanted)
   if values.from then

@@ -87,11 +87,15 @@ end
 local function why_no_value(scope, path)
   local key, field = path:match("^steps%.(.+)%.([%w_%-]+)$")
   if not key or not scope.steps then return "" end
+  local function not_run(name) return ("; step '%s' has not run"):format(name) end
   for at in key:gmatch("()%.") do
-    if scope.steps[key:sub(1, at - 1)] then return "" end -- within the value of that step
+    local name = key:sub(1, at - 1)
+    local whole = scope.steps[name]
+    if whole then return whole.status == "not_run" and not_run(name) or "" end -- within the value of that step
   end
   local step = scope.steps[key]
   if not step then return ("; no step '%s' has ended before this one%s"):format(key, text.suggestion(key, text.sorted_keys(scope.steps))) end
+  if step.status == "not_run" then return not_run(key) end
   local captured = field == "value" or field == "stdout"
   return captured and step.status == "succeeded" and ("; capture = \"text\" in step '%s' keeps what it prints"):format(key) or ""
 end
