@@ -6,7 +6,7 @@
 #include <optional>
 #include <string_view>
 
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
 
@@ -42,14 +42,22 @@ command_line run_line(command_line line, const std::vector<std::string>& words, 
   return line;
 }
 
-// Whether the words behind `run` are read in Lua: all are but those that begin with a file that is run as a script. Whether that
-// holds a pipeline after all turns out when it is read.
-bool runs_pipeline(const std::vector<std::string>& words) {
-  if (words.empty() || is_flag(words.front())) return true;
-  const std::string& first = words.front();
-  if (first.empty()) return false;
-  if (first.ends_with(".toml")) return true;
-  return !looks_like_file(first) && access(first.c_str(), F_OK) != 0;
+// Behind `run` a word may be the name of a step, which may have dots and slashes in it. It is a path where nothing else is meant, and
+// where there is a file; of a word without slashes only Lua knows whether a step is called so, unless it is a pipe or the like.
+bool names_script(const std::string& word) {
+  for (const std::string_view start : {"/", "./", "../"})
+    if (word.starts_with(start)) return true;
+  if (word.empty() || word == "-" || word.ends_with(".lua")) return true;
+  struct stat info{};
+  if (stat(word.c_str(), &info) != 0 || S_ISDIR(info.st_mode)) return false;
+  return word.find('/') != std::string::npos || !S_ISREG(info.st_mode);
+}
+
+// Whether the words are read in Lua: all are but those that begin with a file that is run as a script, as which a word counts more
+// easily without `run`. Whether that holds a pipeline after all turns out when it is read.
+bool runs_pipeline(const std::vector<std::string>& words, bool behind_run) {
+  if (words.empty() || is_flag(words.front()) || words.front().ends_with(".toml")) return true;
+  return behind_run ? !names_script(words.front()) : !looks_like_file(words.front());
 }
 
 // What the program itself has to know, wherever among the words it stands.
@@ -106,7 +114,7 @@ command_line run_command(int argc, char** argv, int at) {
   add_run_flags(run, line);
   if (auto answer = read_flags(run, "run", argc - at, argv + at)) return *answer;
   const std::vector<std::string> words = run.remaining();
-  if (runs_pipeline(words)) return lua_line(std::move(line), "run", {argv + at + 1, argv + argc});
+  if (runs_pipeline(words, at > 0)) return lua_line(std::move(line), "run", {argv + at + 1, argv + argc});
   return run_line(std::move(line), words, argc, argv);
 }
 

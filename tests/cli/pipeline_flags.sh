@@ -131,6 +131,61 @@ expect 2 err <<'END'
 perilune: -q: takes no value
 END
 
+it "runs targets whatever files and folders are called like them"
+mkdir -p around/test around/docs/old
+given around/perilune.toml <<'END'
+[steps.test]
+sh = "echo tested"
+[steps.hello]
+sh = "echo hello >hello; echo made"
+outputs = ["hello"]
+[steps."docs/old"]
+sh = "echo docs"
+[steps."app.bin"]
+sh = "echo app"
+END
+cd around
+for target in test hello docs/old app.bin; do
+  run run "$target"
+  [ "$status" -eq 0 ] && grep -qE "^$target \| (tested|made|docs|app)$" out || fail "$target: $status $(cat out err)"
+done
+run run hello
+[ "$status" -eq 0 ] && grep -q "^hello: cached" err || fail "$status $(cat err)"
+echo 'print("a script", ...)' >plain
+run run plain
+expect 2 err <<'END'
+perilune: unknown target 'plain'; to run the file of that name, give it as ./plain
+END
+run run ./plain x
+expect 0 out <<'END'
+a script	x
+END
+run run docs/new
+expect 2 err <<'END'
+perilune: unknown target 'docs/new'
+END
+run run ./docs/new
+expect 2 err <<'END'
+perilune: cannot open ./docs/new: No such file or directory
+END
+cd ..
+cp around/plain bare
+run run bare -q x
+expect 0 out <<'END'
+a script	-q	x
+END
+run -q run bare -q x
+expect 0 out <<'END'
+a script	-q	x
+END
+printf '[steps.a]\nsh = "echo bare"\n' >barely
+run run barely -q a
+expect 0 out <<'END'
+a | bare
+END
+run check barely
+[ "$status" -eq 0 ] || fail "$(cat err)"
+
 it "hands on what stands behind --"
 given args.toml <<'END'
 [steps.sh]

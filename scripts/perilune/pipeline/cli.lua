@@ -11,11 +11,18 @@ local text = require "perilune.pipeline.text"
 
 local cli = {}
 
-local function is_script(word) return word:match("%.lua$") ~= nil end
+local function is_file(word) return fs.exists(word) and fs.stat(word).type == "file" end
+
+-- A word without slashes may be the name of a step as well: it is a file where there is no pipeline that could have one.
+local function is_bare_file(word)
+  return not word:find("/", 1, true) and not word:match("%.toml$") and is_file(word) and not load_file.find(".", true)
+end
+
+-- Where words are read on as those of a script.
+local function is_script(word, values) return word:match("%.lua$") ~= nil or not values.file and is_bare_file(word) end
 
 local function is_pipeline_file(word)
-  return word == "-" or word:match("%.toml$") or is_script(word) or word:find("/", 1, true) and fs.exists(word)
-    and fs.stat(word).type == "file"
+  return word == "-" or word:match("%.toml$") or word:match("%.lua$") or word:find("/", 1, true) and is_file(word) or is_bare_file(word)
 end
 
 local function read_text(path)
@@ -133,7 +140,7 @@ local function carry_out(given, command, ...)
   values.entered, values.directory = values.directory, nil
   if values.inspect then require("perilune.cli.inspected").start(values.inspect) end
   local source, shown, folder = text_of(given, rest, values, words)
-  if rest and not load_file.mentions_pipelines(source) then return nil, plain_script(source, shown, folder, rest) end
+  if rest and not load_file.holds_pipeline(source, shown) then return nil, plain_script(source, shown, folder, rest) end
   local guard <close> = guarded[command] and post_guard() or nil
   local told_now = rest and told_behind(values, rest, command) or values
   local read, pipeline, not_one = pcall(load_file.text, source, shown, folder, rest or words, told_now)

@@ -118,7 +118,7 @@ local function read_words(values, words, command, stops)
       break
     elseif is_flag(word) then
       at = read_flag(values, words, at, command)
-    elseif stops and stops(word) then
+    elseif stops and stops(word, values) then
       return rest, behind, table.move(words, at, #words, 1, {})
     else
       rest[#rest + 1] = word
@@ -128,7 +128,7 @@ local function read_words(values, words, command, stops)
   return rest, behind
 end
 
--- Returns the values of flags, the other words, and what stands behind `--`. `stops(word)`: at the first word for which it says
+-- Returns the values of flags, the other words, and what stands behind `--`. `stops(word, values)`: at the first word for which it says
 -- so reading ends, and it and what follows are returned too.
 function flags.read(words, command, stops)
   local values = {}

@@ -13,14 +13,15 @@ local load_file = {}
 
 local names_searched = { "perilune.toml", "perilune.lua" }
 
--- The pipeline file of `folder`, or of the nearest folder above.
-function load_file.find(folder)
+-- The pipeline file of `folder`, or of the nearest folder above; with `maybe` nil where there is none, which is refused otherwise.
+function load_file.find(folder, maybe)
   local at = fs.real_path(folder)
   while true do
     for _, name in ipairs(names_searched) do
       local path = (at == "/" and "" or at) .. "/" .. name
       if fs.exists(path) then return path end
     end
+    if at == "/" and maybe then return nil end
     if at == "/" then text.refuse(2, "no perilune.toml or perilune.lua here or above; perilune init makes one") end
     at = at:match("^(.*)/[^/]*$")
     if at == "" then at = "/" end
@@ -254,6 +255,11 @@ function load_file.is_toml(source)
     if line:match("^%s*[^#%s]") then return line:match("^%s*%[") ~= nil or sections[name] == true end
   end
   return true
+end
+
+-- Whether a text may be a pipeline and no plain script.
+function load_file.holds_pipeline(source, shown)
+  return load_file.mentions_pipelines(source) or not shown:match("%.lua$") and load_file.is_toml(source)
 end
 
 function load_file.folder_of(path)

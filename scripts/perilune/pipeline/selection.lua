@@ -1,4 +1,5 @@
 -- Which steps a run is for: from targets and from --only, --from, --until, --skip to a set of keys.
+local fs = require "perilune.fs"
 local ends = require "perilune.pipeline.ends"
 local fan_out = require "perilune.pipeline.fan_out"
 local model = require "perilune.pipeline.model"
@@ -40,6 +41,7 @@ local function refuse_unknown(pipeline, name, known)
   local meant = text.suggestion(name, known or text.sorted_keys(pipeline.by_key))
   local adder = meant == "" and first_in_lua(pipeline)
   if adder then meant = ("; what a Lua step adds is no target, but that step is, like '%s'"):format(adder) end
+  if meant == "" and fs.exists(name) then meant = ("; to run the file of that name, give it as ./%s"):format(name) end
   text.refuse(2, "unknown target '%s'%s", name, meant)
 end
 
