@@ -27,6 +27,11 @@ void fellowship::close(fellow_place& place) noexcept {
   if (rests != places_.end()) rests->who->look_again();
 }
 
+bool fellowship::alone() {
+  const std::lock_guard lock(mutex_);
+  return places_.size() == 1;
+}
+
 void fellowship::enter(fellow_place& place, quiescence& who) noexcept {
   const std::lock_guard lock(mutex_);
   place.who = &who;
@@ -43,12 +48,6 @@ void fellowship::rise(fellow_place& self) noexcept {
   self.stalled = false;
 }
 
-namespace {
-
-bool has_news(const fellow_place& each) noexcept { return !each.daemon && each.told_at != each.resumes; }
-
-}  // namespace
-
 // What one fellow said to another before it came to rest lies at the other's door. Whom nothing has resumed since he was told
 // has nothing new to end.
 bool fellowship::stall(fellow_place& self, std::uint64_t resumes) {
@@ -57,17 +56,13 @@ bool fellowship::stall(fellow_place& self, std::uint64_t resumes) {
   self.resumes = resumes;
   for (const fellow_place& each : places_)
     if (!each.stalled || each.who->has_messages()) return false;
-  const bool anew = std::any_of(places_.begin(), places_.end(), has_news);
-  if (!anew && pressed_) return false;
-  pressed_ = !anew;
   bool ends = false;
   for (fellow_place& each : places_) {
-    if (each.daemon || (anew && !has_news(each))) continue;
-    each.told_at = each.resumes;
+    if (each.daemon || std::exchange(each.told_at, each.resumes) == each.resumes) continue;
     if (&each == &self)
       ends = true;
     else
-      each.who->end_waits(!anew);
+      each.who->end_waits();
   }
   return ends;
 }

@@ -26,15 +26,16 @@ class fellowship {
   // The runtime ends: it is busy with that, and must not be asked any more.
   void leave(fellow_place& place) noexcept;
 
-  // All of this member rests. Where all others do too, those who have not been told yet end their waits, and where that has
-  // resumed nobody, everybody once more. True: this one shall, too.
+  // Nobody is in it but who asks.
+  bool alone();
+
+  // All of this member rests. Where all others do too, those who have not been told yet end their waits. True: this one shall, too.
   bool stall(fellow_place& self, std::uint64_t resumes);
   void rise(fellow_place& self) noexcept;
 
  private:
   std::mutex mutex_;
   std::list<fellow_place> places_;
-  bool pressed_ = false;  // all were told although nobody had been resumed since the time before
 };
 
 }  // namespace perilune::detail

@@ -47,11 +47,12 @@ bool quiescence::rest(worker& self) {
   return true;
 }
 
-// Whether there is a stall to be ended: no fellow can go on either, and not all has been tried. A run that ends waits for a fellow
-// that it needs, and for no other.
+// Whether there is a stall to be ended: no fellow can go on either, and not all has been tried. Who has fellows ends his waits once,
+// since who of them could do more is not known. A run that ends waits for a fellow that it needs, and for no other.
 bool quiescence::stalled(const note& all) {
-  if (!circle_ || leaving()) return !all.external && (all.resumes != stalled_at_ || !pressed_);
-  return circle_->stall(*place_, all.resumes);
+  const bool anew = all.resumes != stalled_at_;
+  if (!circle_ || leaving() || circle_->alone()) return !all.external && (anew || !pressed_);
+  return circle_->stall(*place_, all.resumes) && anew;
 }
 
 std::shared_ptr<fellowship> quiescence::fellows() {
@@ -80,9 +81,8 @@ bool quiescence::has_messages() const noexcept {
 
 void quiescence::look_again() noexcept { owner_.worker(0).door().tell(); }
 
-void quiescence::end_waits(bool again) {
-  for (unsigned i = 0; i < owner_.workers(); ++i)
-    owner_.post(i, [&each = owner_.worker(i), again] { each.break_stall(again); });
+void quiescence::end_waits() {
+  for (unsigned i = 0; i < owner_.workers(); ++i) owner_.post(i, [&each = owner_.worker(i)] { each.break_stall(); });
 }
 
 void quiescence::rise(const worker& self) noexcept {

@@ -52,8 +52,8 @@ class quiescence {
   void look_again() noexcept;
   // Whether a worker has been told something that it has not taken yet. Any thread.
   bool has_messages() const noexcept;
-  // The run has stalled, as another has found: every worker ends its waits; `again`: see worker::break_stall. Any thread.
-  void end_waits(bool again);
+  // The run has stalled, as another has found: every worker ends its waits. Any thread.
+  void end_waits();
 
   // The threads of workers 1..N-1 end: not with a run, but with the runtime.
   bool over() const noexcept { return leaving() && reached(); }
