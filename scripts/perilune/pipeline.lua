@@ -22,8 +22,7 @@ function pipeline.new(name, options)
   local made = model.new(settings)
   made.executors = options.executors or {}
   if settings.executor and settings.executor ~= "local" and not text.is_template(settings.executor) and not made.executors[settings.executor] then
-    error(("bad argument #2 to 'new' (executor: there is no executor '%s'%s)"):format(settings.executor,
-      model.suggest_executor(settings.executor, made.executors)), 2)
+    error(("bad argument #2 to 'new' (executor: %s)"):format(text.no_executor(settings.executor, made.executors)), 2)
   end
   made.name, made.params, made.secrets = name, options.params or {}, options.secrets or {}
   for pool, size in pairs(options.pools or {}) do made.pools[pool] = size end

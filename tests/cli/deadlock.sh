@@ -222,4 +222,17 @@ true	gave up
 END
 [ "$(grep -c "main) waits in join" err)" -eq 1 ] || fail "$(cat err)"
 
+it "DLK-07: a cycle through a call on another VM ends where threads have been and are no more, too"
+given cycle.lua <<'END'
+local peri = require "perilune"
+peri.thread({ daemon = false }, function() end):join()
+local first
+first = peri.spawn(function() return peri.isolate({ profile = "trusted" }):run(function(t) return t:await() end, first):await() end)
+print(first:join() == false and select(2, first:join()).kind)
+END
+run run cycle.lua
+expect_only 0 out <<'END'
+deadlock
+END
+
 done_testing

@@ -96,7 +96,6 @@ local function make_folders(run, ready)
   for _, path in ipairs(ready.outputs) do run:make_folder_of(ready, path) end
 end
 
-
 function attempts.once(run, step, ready, reason, n, allowed, announce, taken)
   if ready.fn then
     local place <close> = attempts.turn()

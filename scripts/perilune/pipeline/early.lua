@@ -1,7 +1,6 @@
 -- What is known of a pipeline before a run: parameters and variables. What decides how steps hang together asks for it when a file is
 -- read, and so does all that stands outside of steps.
 local params = require "perilune.pipeline.params"
-local model = require "perilune.pipeline.model"
 local text = require "perilune.pipeline.text"
 
 local early = {}
@@ -52,15 +51,13 @@ function expansion:words(list, names, section, name)
   return list and out
 end
 
-local kinds <const> = { duration = "a duration like \"90s\" or \"2m\"", count = "a whole number from 1 on" }
-
 -- The value of map[at] as what it has to be; left out where it is blank.
 function expansion:convert(map, at, kind, section, name, key)
   if not text.is_template(map[at]) then return end
   local word = self:word(map[at], self.names, section, name, key)
   local value = word and text[kind](word)
   if word and not value then
-    text.refuse(3, "%s: %s: %s expected, got '%s'", self.where(section, name, key), table.concat({ section, name, key }, "."), kinds[kind], word)
+    text.refuse(3, "%s: %s: %s expected, got '%s'", self.where(section, name, key), table.concat({ section, name, key }, "."), text.expected[kind], word)
   end
   map[at] = value
 end
@@ -69,8 +66,7 @@ function expansion:executor_of_all(settings, executors)
   if not text.is_template(settings.executor) then return end
   local value = self:word(settings.executor, self.names, "pipeline", "executor")
   if value and value ~= "local" and not executors[value] then
-    text.refuse(3, "%s: pipeline.executor: there is no executor '%s'%s", self.where("pipeline", "executor"), value,
-                model.suggest_executor(value, executors))
+    text.refuse(3, "%s: pipeline.executor: %s", self.where("pipeline", "executor"), text.no_executor(value, executors))
   end
   settings.executor = value
 end

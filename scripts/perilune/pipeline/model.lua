@@ -76,8 +76,7 @@ end
 
 -- What decides how steps hang together has its templates replaced before the step is made, by what is known then.
 local early_fields <const> = { "pool", "timeout", "grace", "executor", "limit" }
-local duration <const> = { read = text.duration, expected = "a duration like \"90s\" or \"2m\"" }
-local early_kinds <const> = { timeout = duration, grace = duration, limit = { read = text.count, expected = "a whole number from 1 on" } }
+local early_kinds <const> = { timeout = "duration", grace = "duration", limit = "count" }
 local early_lists <const> = { "needs", "after" }
 
 local function expand_items(list, names)
@@ -96,7 +95,7 @@ local function early_value(field, template, names)
   local word, kind = text.expand(template, names), early_kinds[field]
   if not kind then return word end
   if text.has_blank(word, names.blanks or none) then return false end
-  return kind.read(word) or text.refuse(3, "%s: %s expected, got '%s'", field, kind.expected, word)
+  return text[kind](word) or text.refuse(3, "%s: %s expected, got '%s'", field, text.expected[kind], word)
 end
 
 -- The same description, or one with names replaced. names: {matrix, params, env, ...}.
@@ -238,15 +237,9 @@ function table_type:place_on_executor(step)
   if named == nil and not why then named = self.settings.executor end
   step.executor = named and named ~= "local" and not text.has_blank(named, self:blanks()) and named or false
   if step.executor and not self.executors[step.executor] then
-    text.refuse(3, "executor: there is no executor '%s'%s", step.executor, model.suggest_executor(step.executor, self.executors))
+    text.refuse(3, "executor: %s", text.no_executor(step.executor, self.executors))
   end
   return step
-end
-
-function model.suggest_executor(name, executors)
-  local known = text.sorted_keys(executors)
-  known[#known + 1] = "local"
-  return text.suggestion(name, known)
 end
 
 function table_type:add(step)

@@ -67,7 +67,7 @@ local function by_name(value) return type(value) == "table" and value[1] == nil 
 local checks = {
   argv = list_of_words,
   names = function(value) return by_name(value), "a table of names expected" end,
-  count = function(value) return text.is_template(value) or math.type(value) == "integer" and value > 0, "a whole number from 1 on expected" end,
+  count = function(value) return text.is_template(value) or math.type(value) == "integer" and value > 0, text.expected.count .. " expected" end,
   each = function(value)
     local kind = type(value)
     return kind == "table" or kind == "string" or kind == "function", "a list, a command, or the value of a step expected"
@@ -77,7 +77,7 @@ local checks = {
   map = function(value) return by_name(value) and all_single(value), "a table of names and single values expected" end,
   integer = function(value) return text.is_template(value) or math.type(value) == "integer", "a whole number expected" end,
   number = function(value) return text.is_template(value) or type(value) == "number", "a number expected" end,
-  duration = function(value) return text.is_template(value) or text.duration(value) ~= nil, "a duration like \"90s\" or \"2m\" expected" end,
+  duration = function(value) return text.is_template(value) or text.duration(value) ~= nil, text.expected.duration .. " expected" end,
   scalar = function(value) return type(value) ~= "table", "a single value expected" end,
   any = function() return true end,
 }
@@ -318,7 +318,8 @@ function schema.problem_of_options(options)
   local of_executors = problem_of_executors(options.executors, options)
   if of_executors then return of_executors end
   for name, size in pairs(options.pools or {}) do
-    if not checks.count(size) then return ("pools.%s: a whole number from 1 on expected"):format(name) end
+    local good, expected = checks.count(size)
+    if not good then return ("pools.%s: %s"):format(name, expected) end
   end
 end
 
@@ -343,9 +344,7 @@ function reader:check_executors(values, places)
   end
   local function check_name(value, at, what)
     if not names_executor(value) or known[value] then return end
-    local names = text.sorted_keys(known)
-    names[#names + 1] = "local"
-    self:complain(at, "executor", "%s: there is no executor '%s'%s", what, value, text.suggestion(value, names))
+    self:complain(at, "executor", "%s: %s", what, text.no_executor(value, known))
   end
   if by_name(values.pipeline) then check_name(values.pipeline.executor, within(places, "pipeline"), "pipeline.executor") end
   for name, step in pairs(by_name(values.steps) and values.steps or {}) do
@@ -364,9 +363,8 @@ function schema.read(file, values, places)
   self:check_section(values, places, "executors", executor_keys)
   if #self.problems == 0 and values.params then self:check_params(values.params, places) end
   for name, size in pairs(type(values.pools) == "table" and values.pools or {}) do
-    if not checks.count(size) then
-      self:complain(within(places, "pools"), name, "pools.%s: a whole number from 1 on expected", name)
-    end
+    local good, expected = checks.count(size)
+    if not good then self:complain(within(places, "pools"), name, "pools.%s: %s", name, expected) end
   end
   if #self.problems == 0 then self:check_executors(values, places) end
   self:each_of(values, places, "steps", function(name, step, place) self:check_step(name, step, place) end)

@@ -34,6 +34,13 @@ function text.suggestion(word, known)
   return best and ("; did you mean '%s'?"):format(best) or ""
 end
 
+-- executors: by name, those that there are beside "local".
+function text.no_executor(name, executors)
+  local known = text.sorted_keys(executors)
+  known[#known + 1] = "local"
+  return ("there is no executor '%s'%s"):format(name, text.suggestion(name, known))
+end
+
 -- The value of a flag that has to be one of those known; refused otherwise. given_as: how messages call the flag.
 function text.one_of(flag, value, known, given_as)
   for _, name in ipairs(known) do
@@ -62,6 +69,9 @@ function text.count(value)
   if type(value) == "string" then value = math.tointeger(tonumber(value)) end
   return math.type(value) == "integer" and value > 0 and value or nil
 end
+
+-- What the readers of these names take, as messages say it.
+text.expected = { duration = "a duration like \"90s\" or \"2m\"", count = "a whole number from 1 on" }
 
 local namespaces = { params = true, matrix = true, item = true, env = true, run = true, secrets = true, steps = true }
 
