@@ -56,24 +56,30 @@ void visit_tasks(scheduler& tasks, void (*visit)(task_header&, void*), void* arg
       if (node->has(cancel_node::is_task)) visit(node->owner(), argument);
 }
 
-// Those who join get the outcomes of the tasks they wait for; where everybody joins, the cycle is broken everywhere. Daemons
-// wait on: the end of those who wait for them, or spawned them, ends them. Where that ends nothing, the cycle goes through a
-// call on another VM: then the youngest wait ends that does not hold on, be it a join.
-void worker::break_stall(bool again) {
+// Daemons wait on: the end of those who wait for them, or spawned them, ends them.
+std::vector<task_header*> worker::stalled_tasks() {
   std::vector<task_header*> waiting;
   for_each_task(scheduler_, [&](task_header& task) {
     if (task.status == task_state::waiting && !task.is(task_header::trait::uninterruptible)) waiting.push_back(&task);
   });
   const auto is_daemon = [](task_header* task) { return task->in_background(); };
   if (!std::all_of(waiting.begin(), waiting.end(), is_daemon)) std::erase_if(waiting, is_daemon);
+  return waiting;
+}
+
+// The cycle goes through a call on another VM.
+void worker::end_youngest_wait() {
+  std::vector<task_header*> waiting = stalled_tasks();
+  std::erase_if(waiting, [](task_header* task) { return holds_on(*task); });
+  const auto youngest = std::max_element(waiting.begin(), waiting.end(), began_before);
+  if (youngest != waiting.end()) scheduler_.interrupt(**youngest, wake_kind::deadlock);
+}
+
+// Those who join get the outcomes of the tasks they wait for; where everybody joins, the cycle is broken everywhere.
+void worker::break_stall() {
+  const std::vector<task_header*> waiting = stalled_tasks();
   if (waiting.empty()) return;
   const bool all_join = std::all_of(waiting.begin(), waiting.end(), [](task_header* task) { return joins(*task); });
-  if (again) {
-    std::erase_if(waiting, [](task_header* task) { return holds_on(*task); });
-    const auto youngest = std::max_element(waiting.begin(), waiting.end(), began_before);
-    if (youngest != waiting.end()) scheduler_.interrupt(**youngest, wake_kind::deadlock);
-    return;
-  }
   runtime_.report_stall(report_of(waiting));
   for (task_header* task : waiting)
     if (task->status == task_state::waiting && (all_join || !joins(*task)))

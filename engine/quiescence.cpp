@@ -193,8 +193,10 @@ void quiescence::end_stall(const note& all) {
     owner_.post(i, [&each = owner_.worker(i), kill = leaving(), again = pressed_] {
       if (kill)
         each.kill_all(reason_ptr::make(cancel_source::grace, "nothing could end it", 0, "runtime"));
+      else if (again)
+        each.end_youngest_wait();
       else
-        each.break_stall(again);
+        each.break_stall();
     });
   }
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include <perilune/clock.hpp>
 #include <perilune/runtime.hpp>
@@ -95,8 +96,10 @@ class worker {
   void admit_daemons() noexcept { ends_daemons_ = false; }
   // A new daemon hangs below no other task.
   void daemon_spawned(task_header& task) noexcept;
-  // Ends every wait that is not for a task with kind deadlock: nothing can end them. `again`: that ended nothing; ends another.
-  void break_stall(bool again = false);
+  // Ends every wait that is not for a task with kind deadlock: nothing can end them.
+  void break_stall();
+  // Where that has ended nothing: ends the youngest wait that does not hold on, be it for a task.
+  void end_youngest_wait();
 
   // Tasks that wait until nothing else can run, each at the instant in its waiter; see virtual_time.hpp.
   wait_queue& quiet_waiters() noexcept { return quiet_waiters_; }
@@ -112,6 +115,7 @@ class worker {
   std::optional<std::uint64_t> next_deadline() const noexcept { return timers_.next_deadline(); }
 
  private:
+  std::vector<task_header*> stalled_tasks();
   bool timer_due() const noexcept;
   void poll_io_now_and_then();
   void fire_due_timers();
